@@ -1,1 +1,37 @@
-//! Alluvium: record.
+//! The vocabulary of Alluvium: record batches, records, offsets and ids.
+//!
+//! This room reads and writes Kafka's record batch format, version 2 ("magic 2"), and names the things that all other
+//! rooms speak of. It does no I/O and knows no clock.
+//!
+//! What must stay true:
+//! 1. No input makes this crate panic, and none makes it allocate beyond a constant factor of the larger of its own
+//!    size and the limit that the caller gave for decompressed bytes.
+//! 2. Batches are passed on as they came: splitting and patching never copy record bytes.
+//! 3. Header names keep their order and their duplicates, and names, keys and values keep every byte.
+//!
+//! Source of the format: <https://kafka.apache.org/documentation/#recordbatch>.
+
+pub mod batch;
+mod batch_error;
+mod builder;
+mod compression;
+mod header;
+mod ids;
+mod record;
+mod validation;
+mod varint;
+
+pub use batch::{
+    Attributes, BATCH_HEADER_BYTES, BatchBuilder, BatchError, BatchHeader, PushError, RecordBatch,
+    TimestampedOffset, split_batches,
+};
+pub use compression::Compression;
+pub use header::TimestampType;
+pub use ids::{EntryNumber, Offset, PartitionIndex, ShardId, TopicId, TopicPartition};
+pub use record::{Header, Record, RecordIterator};
+
+/// The CRC-32C (Castagnoli) checksum of `bytes`, as Kafka's batches and Alluvium's own formats carry it.
+pub fn crc32c(bytes: &[u8]) -> u32 {
+    // The algorithm is 32 bits wide; the library answers in 64 for all widths.
+    crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, bytes) as u32
+}
