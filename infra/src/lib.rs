@@ -1,1 +1,23 @@
-//! Alluvium: infra.
+//! The floor of Alluvium: the only room that touches the outside.
+//!
+//! Everything that is not a pure function of its arguments comes from here, so that a simulation can replace it:
+//! - [`store`]: the object store port (bytes and preconditions, never Kafka), its implementations and its wrappers;
+//! - [`Runtime`]: clock, randomness, sleeping and spawning;
+//! - [`limits`]: every limit with its unit, and the relations between them checked at compile time;
+//! - [`settings`]: typed settings from defaults, file, environment and flags;
+//! - [`shutdown`]: one signal, many tasks, a bounded drain;
+//! - [`telemetry`]: logs to stderr; [`tls`]: the one cryptography provider.
+//!
+//! Invariants:
+//! 1. This crate imports no other crate of the workspace.
+//! 2. No other crate calls the functions that `clippy.toml` bans; each `allow` here names its reason.
+
+pub mod limits;
+pub mod runtime;
+pub mod settings;
+pub mod shutdown;
+pub mod store;
+pub mod telemetry;
+pub mod tls;
+
+pub use runtime::Runtime;
