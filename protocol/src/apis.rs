@@ -97,9 +97,9 @@ served! {
     OffsetForLeaderEpoch = 23, OFFSET_FOR_LEADER_EPOCH_API_DESCRIPTOR, versions 2 ..= 4;
     DescribeConfigs = 32, DESCRIBE_CONFIGS_API_DESCRIPTOR, versions 1 ..= 4;
     AlterConfigs = 33, ALTER_CONFIGS_API_DESCRIPTOR, versions 0 ..= 2;
-    DescribeLogDirs = 35, DESCRIBE_LOG_DIRS_API_DESCRIPTOR, versions 1 ..= 5;
+    DescribeLogDirs = 35, DESCRIBE_LOG_DIRS_API_DESCRIPTOR, versions 1 ..= 4;
     CreatePartitions = 37, CREATE_PARTITIONS_API_DESCRIPTOR, versions 0 ..= 3;
-    DeleteGroups = 42, DELETE_GROUPS_API_DESCRIPTOR, versions 0 ..= 3;
+    DeleteGroups = 42, DELETE_GROUPS_API_DESCRIPTOR, versions 0 ..= 2;
     IncrementalAlterConfigs = 44, INCREMENTAL_ALTER_CONFIGS_API_DESCRIPTOR, versions 0 ..= 1;
     OffsetDelete = 47, OFFSET_DELETE_API_DESCRIPTOR, versions 0 ..= 0;
     DescribeCluster = 60, DESCRIBE_CLUSTER_API_DESCRIPTOR, versions 0 ..= 2;

@@ -18,8 +18,8 @@ const FRAME_BYTES_MIN: usize = 8;
 pub struct FrameLimits {
     /// Largest frame, without its four length bytes (Kafka: `socket.request.max.bytes`).
     pub frame_bytes_max: usize,
-    /// Most elements of one array, whatever the frame could hold.
-    pub array_elements_max: usize,
+    /// Most memory that the arrays of one decoded request may take, record bytes and strings not counted: they stay in the frame.
+    pub structure_bytes_max: usize,
     /// Most tagged fields of one structure.
     pub tagged_fields_max: usize,
 }
@@ -28,7 +28,7 @@ impl Default for FrameLimits {
     fn default() -> Self {
         Self {
             frame_bytes_max: 100 * 1024 * 1024,
-            array_elements_max: 100_000,
+            structure_bytes_max: 32 * 1024 * 1024,
             tagged_fields_max: 64,
         }
     }
@@ -49,7 +49,7 @@ impl FrameLimits {
         limits.max_frame_bytes = self.frame_bytes_max;
         limits.max_string_bytes = body_bytes;
         limits.max_bytes_bytes = body_bytes;
-        limits.max_array_elements = self.array_elements_max.min(body_bytes);
+        limits.max_array_elements = body_bytes;
         limits.max_tagged_fields = self.tagged_fields_max;
         limits.max_tag_bytes = body_bytes;
         limits.max_total_tag_bytes = body_bytes;

@@ -5,6 +5,8 @@
 //! 2. Strings and records of a decoded message are slices of the frame.
 //! 3. Bytes after the last field are ignored, as Kafka does.
 
+mod layout;
+
 use bytes::Bytes;
 use kafka_wire_core::{ApiVersion, DecodeError, Decoder, KafkaDecode, StrBytes};
 use thiserror::Error;
@@ -50,6 +52,12 @@ pub enum RequestError {
         version_min: i16,
         /// Newest version served.
         version_max: i16,
+    },
+    /// The body has so many elements that decoding it would take too much memory: close the connection.
+    #[error("the structure of the request would take more than {limit} bytes of memory")]
+    StructureTooLarge {
+        /// `FrameLimits::structure_bytes_max`.
+        limit: usize,
     },
     /// The body is broken: close the connection.
     #[error("malformed request body: {0}")]
@@ -106,10 +114,32 @@ pub fn decode_body<T: KafkaRequest>(
     body: Bytes,
     limits: &FrameLimits,
 ) -> Result<T, RequestError> {
+    check_weight(T::API_KEY.value(), version, &body, limits)?;
     let decode_limits = limits.decode_limits(body.len());
     let mut decoder = Decoder::new(body, decode_limits).map_err(RequestError::MalformedBody)?;
     <T as KafkaDecode>::decode(&mut decoder, ApiVersion::new(version))
         .map_err(RequestError::MalformedBody)
+}
+
+/// Refuses a body that would grow past `structure_bytes_max`. Small bodies cannot, and are not looked at.
+fn check_weight(
+    api_key: i16,
+    version: i16,
+    body: &[u8],
+    limits: &FrameLimits,
+) -> Result<(), RequestError> {
+    let limit = limits.structure_bytes_max;
+    if body.len() <= limit / layout::WEIGHT_PER_BYTE_MAX {
+        return Ok(());
+    }
+    let Some(api) = apis::served(api_key) else {
+        return Err(RequestError::StructureTooLarge { limit });
+    };
+    match layout::weigh(api, version, body, limit) {
+        Err(layout::WalkEnd::TooHeavy) => Err(RequestError::StructureTooLarge { limit }),
+        // A broken body is left to the codec, which stops at the same place and says where it is.
+        Ok(_) | Err(layout::WalkEnd::Malformed) => Ok(()),
+    }
 }
 
 #[cfg(test)]
