@@ -137,7 +137,7 @@ impl Runtime {
             Source::System => {
                 // A version 4 id has six fixed bits; folding one half onto the other covers each with a random bit.
                 let (high, low) = Uuid::new_v4().as_u64_pair();
-                high ^ low.rotate_left(17)
+                high ^ low.rotate_left(32)
             }
             Source::Seeded(seeded) => seeded.random.lock().next(),
         }

@@ -17,14 +17,20 @@ use bytes::Bytes;
 #[cfg(feature = "cloud")]
 mod cloud;
 mod error;
+mod faulty;
 mod folder;
 mod memory;
+mod metered;
+mod modelled;
 mod open;
 mod path;
 
 pub use error::{OpenStoreError, StoreError};
+pub use faulty::{Fault, FaultRule, Faulty, InjectedFault};
 pub use folder::FolderStore;
 pub use memory::MemoryStore;
+pub use metered::{Metered, OperationSnapshot, StoreOperation, StoreSnapshot};
+pub use modelled::{Modelled, StoreModel};
 pub use open::{StoreCredentials, StoreOptions, open};
 pub use path::{InvalidStorePath, STORE_PATH_BYTES_MAX, STORE_PATH_PART_BYTES_MAX, StorePath};
 

@@ -114,7 +114,14 @@ impl CloudStore {
             (Err(failed), Some(range)) if failed.status == Some(416) => {
                 Err(StoreError::Truncated { path: path.clone(), expected: range.end.saturating_sub(range.start), actual: 0 })
             }
-            (Err(failed), _) => Err(self.failures.classify(&failed.error, failed.status)),
+            (Err(failed), range) => match self.failures.classify(&failed.error, failed.status) {
+                StoreError::Unavailable(_) if failed.status.is_some_and(|status| status < 300) => {
+                    // The reply began well and broke off.
+                    let expected = range.map_or(0, |range| range.end.saturating_sub(range.start));
+                    Err(StoreError::Truncated { path: path.clone(), expected, actual: 0 })
+                }
+                error => Err(error),
+            },
         }
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{FolderStore, MemoryStore, OpenStoreError, Store, StorePath};
+use super::{FolderStore, MemoryStore, Modelled, OpenStoreError, Store, StoreModel, StorePath};
 use crate::Runtime;
 
 /// What a store may be told beside its URL. The defaults suit S3 in the same region.
@@ -83,6 +83,10 @@ pub(crate) struct StoreUrl<'a> {
 ///
 /// Nothing is written to a bucket and no request is sent; a folder is made when it is missing.
 pub fn open(url: &str, options: &StoreOptions, runtime: &Runtime) -> Result<Arc<dyn Store>, OpenStoreError> {
+    if let Some(modelled) = url.strip_prefix("model+") {
+        let inner = open(modelled, options, runtime)?;
+        return Ok(Modelled::new(inner, StoreModel::s3(), runtime.clone()));
+    }
     let invalid = |reason: &str| OpenStoreError::InvalidUrl { url: url.to_owned(), reason: reason.to_owned() };
     let Some((scheme, rest)) = url.split_once("://") else {
         return Err(invalid("there is no scheme"));
