@@ -280,3 +280,6 @@ pub(crate) fn sealed(header: BatchHeader, mut bytes: BytesMut) -> RecordBatch {
         bytes: bytes.freeze(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -230,3 +230,6 @@ fn write_nullable(out: &mut Vec<u8>, value: Option<&[u8]>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -331,3 +331,6 @@ fn compress_snappy(input: &[u8]) -> Option<Vec<u8>> {
     }
     Some(output)
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,3 +35,38 @@ pub fn crc32c(bytes: &[u8]) -> u32 {
     // The algorithm is 32 bits wide; the library answers in 64 for all widths.
     crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, bytes) as u32
 }
+
+#[cfg(test)]
+mod golden;
+#[cfg(test)]
+mod hostile;
+
+#[cfg(test)]
+mod tests {
+    use std::str::FromStr;
+
+    use super::*;
+
+    #[test]
+    fn the_checksum_is_castagnoli() {
+        // The check value of CRC-32C, and the vectors of RFC 3720, B.4.
+        assert_eq!(crc32c(b"123456789"), 0xe306_9283);
+        assert_eq!(crc32c(&[0; 32]), 0x8a91_36aa);
+        assert_eq!(crc32c(&[0xff; 32]), 0x62a8_ab43);
+        assert_eq!(crc32c(&[]), 0);
+    }
+
+    #[test]
+    fn ids_show_as_people_write_them() {
+        let text = "6f1c0d0a-5b7e-4c2f-9a3d-0123456789ab";
+        let topic = TopicId::from_str(text).unwrap();
+        assert_eq!(topic.to_string(), text);
+        assert_eq!(TopicId::from_bytes(*topic.as_bytes()), topic);
+        assert_eq!(
+            TopicPartition::new(topic, 3).to_string(),
+            format!("{text}/3")
+        );
+        assert!(TopicId::NIL.is_nil() && !topic.is_nil());
+        assert_eq!(EntryNumber(4).next(), EntryNumber(5));
+    }
+}

@@ -217,3 +217,6 @@ fn read_nullable(body: &[u8], position: &mut usize) -> Option<Option<Range<usize
     *position = end;
     Some(Some(start..end))
 }
+
+#[cfg(test)]
+mod tests;

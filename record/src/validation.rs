@@ -123,3 +123,6 @@ fn check_records(header: &BatchHeader, data: &[u8]) -> Result<i64, BatchError> {
     }
     Ok(max_timestamp)
 }
+
+#[cfg(test)]
+mod tests;
