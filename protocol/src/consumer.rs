@@ -2,11 +2,11 @@
 //!
 //! A classic group's server passes them on unread; they are decoded for descriptions, and by Alluvium's own consumer.
 
-use bytes::{Bytes, BytesMut};
-use kafka_wire_core::{ApiVersion, DecodeError, EncodeError};
+use bytes::{BufMut, Bytes, BytesMut};
+use kafka_wire_core::{ApiVersion, DecodeError, Decoder, EncodeError, Encoder};
 
 use crate::frame::FrameLimits;
-use crate::messages::{ConsumerProtocolAssignment, ConsumerProtocolSubscription};
+use crate::messages::{ConsumerProtocolAssignment, ConsumerProtocolSubscription, KafkaMessage};
 
 /// The protocol type of consumer groups.
 pub const CONSUMER_PROTOCOL_TYPE: &str = "consumer";
@@ -15,10 +15,7 @@ pub const CONSUMER_PROTOCOL_TYPE: &str = "consumer";
 pub fn decode_subscription(
     payload: Bytes,
 ) -> Result<(i16, ConsumerProtocolSubscription), DecodeError> {
-    let limits = FrameLimits::with_frame_bytes_max(payload.len()).decode_limits(payload.len());
-    let (version, subscription) =
-        kafka_wire::decode_consumer_protocol_subscription(payload, limits)?;
-    Ok((version.value(), subscription))
+    decode(payload)
 }
 
 /// Encodes a subscription.
@@ -26,20 +23,12 @@ pub fn encode_subscription(
     version: i16,
     subscription: &ConsumerProtocolSubscription,
 ) -> Result<Bytes, EncodeError> {
-    let mut buffer = BytesMut::new();
-    kafka_wire::encode_consumer_protocol_subscription(
-        &mut buffer,
-        subscription,
-        ApiVersion::new(version),
-    )?;
-    Ok(buffer.freeze())
+    encode(version, subscription)
 }
 
 /// Decodes an assignment and the version it was written in.
 pub fn decode_assignment(payload: Bytes) -> Result<(i16, ConsumerProtocolAssignment), DecodeError> {
-    let limits = FrameLimits::with_frame_bytes_max(payload.len()).decode_limits(payload.len());
-    let (version, assignment) = kafka_wire::decode_consumer_protocol_assignment(payload, limits)?;
-    Ok((version.value(), assignment))
+    decode(payload)
 }
 
 /// Encodes an assignment.
@@ -47,12 +36,24 @@ pub fn encode_assignment(
     version: i16,
     assignment: &ConsumerProtocolAssignment,
 ) -> Result<Bytes, EncodeError> {
+    encode(version, assignment)
+}
+
+/// A version newer than the newest known one is read as that one and the rest ignored, as Kafka's consumers do: new versions
+/// only ever add fields at the end.
+fn decode<T: KafkaMessage>(payload: Bytes) -> Result<(i16, T), DecodeError> {
+    let limits = FrameLimits::with_frame_bytes_max(payload.len()).decode_limits(payload.len());
+    let mut decoder = Decoder::new(payload, limits)?;
+    let version = decoder.read_i16()?;
+    let known = version.min(T::SUPPORTED_VERSIONS.max().value());
+    let message = T::decode(&mut decoder, ApiVersion::new(known))?;
+    Ok((version, message))
+}
+
+fn encode<T: KafkaMessage>(version: i16, message: &T) -> Result<Bytes, EncodeError> {
     let mut buffer = BytesMut::new();
-    kafka_wire::encode_consumer_protocol_assignment(
-        &mut buffer,
-        assignment,
-        ApiVersion::new(version),
-    )?;
+    buffer.put_i16(version);
+    message.encode(&mut Encoder::new(&mut buffer), ApiVersion::new(version))?;
     Ok(buffer.freeze())
 }
 

@@ -10,8 +10,8 @@ use thiserror::Error;
 /// Bytes of the length in front of every frame.
 pub const FRAME_LENGTH_BYTES: usize = 4;
 
-/// The shortest request: API key, version and correlation id.
-const FRAME_BYTES_MIN: usize = 8;
+/// The shortest frame: a correlation id alone.
+const FRAME_BYTES_MIN: usize = 4;
 
 /// How large frames and what they hold may be.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -66,8 +66,8 @@ pub enum FrameError {
         /// The length as sent.
         length: i32,
     },
-    /// The length is less than a request header.
-    #[error("frame length {length} is shorter than a request header")]
+    /// The length is less than any header.
+    #[error("frame length {length} is shorter than a header")]
     TooShort {
         /// The length as sent.
         length: usize,

@@ -19,5 +19,7 @@ pub mod frame;
 pub mod messages;
 pub mod request;
 pub mod response;
+#[cfg(test)]
+mod samples;
 
 pub use kafka_wire_core::{DecodeError, EncodeError};

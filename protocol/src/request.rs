@@ -5,7 +5,7 @@
 //! 2. Strings and records of a decoded message are slices of the frame.
 //! 3. Bytes after the last field are ignored, as Kafka does.
 
-mod layout;
+pub(crate) mod layout;
 
 use bytes::Bytes;
 use kafka_wire_core::{ApiVersion, DecodeError, Decoder, KafkaDecode, StrBytes};

@@ -10,16 +10,16 @@
 //! 3. A broken body is not reported here: the codec stops at the same place and says it better.
 
 #[rustfmt::skip] // A table reads by its lines.
-mod table;
+pub(crate) mod table;
 
 use crate::apis::ServedApi;
 
 /// One field: first version, last version, kind.
-type Field = (i16, i16, Kind);
+pub(crate) type Field = (i16, i16, Kind);
 
 /// How a field is laid out.
 #[derive(Clone, Copy, Debug)]
-enum Kind {
+pub(crate) enum Kind {
     /// So many bytes.
     Fixed(usize),
     /// A string, nullable or not.

@@ -10,7 +10,7 @@ use crate::messages::*;
 const MAX: i16 = i16::MAX;
 
 /// The layout of one API's request.
-pub(super) fn layout_of(api: ApiName) -> &'static [Field] {
+pub(crate) fn layout_of(api: ApiName) -> &'static [Field] {
     match api {
         ApiName::Produce => PRODUCE,
         ApiName::Fetch => FETCH,
