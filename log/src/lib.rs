@@ -1,1 +1,37 @@
-//! Alluvium: log.
+//! The log in the bucket: what all roles share.
+//!
+//! A shard is one ordered log of *entries*, objects created with put-if-absent. Applying them in order gives the state of
+//! the shard: topics, partitions with the place of every offset's bytes, idempotent producers, consumer groups. One task
+//! owns the end of a shard and commits what others ask for; everybody else holds immutable snapshots of the state.
+//!
+//! Flow of a commit: [`operation`] -> [`validate`](plan) -> [`plan`] -> [`format::entry`] -> [`commit::slot`] -> publish.
+//! Flow of a start: [`probe`] -> [`recover`] ([`format::checkpoint`], [`replay`], [`mod@apply`]).
+
+pub mod apply;
+pub mod commit;
+pub mod format;
+pub mod inspect;
+pub mod invariants;
+mod open;
+pub mod operation;
+pub mod paths;
+pub mod plan;
+pub mod probe;
+mod producer_id;
+pub mod recover;
+pub mod replay;
+pub mod state;
+mod tail;
+mod validate;
+
+pub use commit::{AppendTicket, Committed, Shard};
+pub use open::{Log, LogOptions, OpenLogError};
+pub use operation::{
+    Append, AppendOutcome, AppendRejection, AppendSource, BatchToAppend, CommitError, Operation, Rejection,
+};
+pub use replay::CatchUpError;
+pub use state::{
+    CommittedOffset, GroupRecord, GroupState, MemberRecord, ObjectRef, Partition, ProducerBatch, ProducerState, Run,
+    State, Topic,
+};
+pub use tail::Tail;

@@ -1,0 +1,304 @@
+//! `apply(state, entry)`: pure. No clock, no randomness, no hash order; time comes from the entry.
+//!
+//! Invariants: 5, the state after entry n is byte-identical everywhere; an entry that does not fit exactly behind the
+//! state (number, previous hash, base offsets) is an error and changes nothing.
+
+use std::sync::Arc;
+
+use alluvium_record::{ShardId, TopicPartition};
+use uuid::Uuid;
+
+use crate::format::FormatError;
+use crate::format::convert::{group_from, offset_from, partition_of, topic_from, topic_of, uuid_of};
+use crate::format::entry::{Entry, EntryHash};
+use crate::format::messages::{
+    AlterTopicConfigsMessage, AppendMessage, CommitOffsetsMessage, CreatePartitionsMessage, EntryMessage,
+    OperationKind, TopicMessage,
+};
+use crate::state::{ObjectRef, Partition, ProducerBatch, ProducerState, Run, State};
+
+/// Why an entry cannot be applied. Each of these means damage or a newer release, never bad luck.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ApplyError {
+    /// Its bytes are not what the format says.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    /// It belongs elsewhere.
+    #[error("entry {number} of shard {shard} does not follow entry {last} of shard {expected}")]
+    OutOfPlace {
+        /// Its shard.
+        shard: u32,
+        /// Its number.
+        number: u64,
+        /// The last entry applied.
+        last: u64,
+        /// The shard of the state.
+        expected: u32,
+    },
+    /// It was built on another entry than the one before it.
+    #[error("entry {number} was built on another history: it names {named}, the entry before it has {actual}")]
+    Diverged {
+        /// Its number.
+        number: u64,
+        /// The hash that it names.
+        named: EntryHash,
+        /// The hash of the entry before.
+        actual: EntryHash,
+    },
+    /// It holds an operation that this release does not know.
+    #[error("entry {0} holds an operation of a newer release: upgrade alluvium")]
+    UnknownOperation(u64),
+    /// It says something that cannot be true of the state.
+    #[error("entry {number} does not fit the state: {reason}")]
+    Inconsistent {
+        /// Its number.
+        number: u64,
+        /// What does not fit.
+        reason: String,
+    },
+}
+
+/// Applies an entry.
+///
+/// # Errors
+/// When the entry does not follow on the state.
+pub fn apply(state: &State, entry: &Entry) -> Result<State, ApplyError> {
+    let message = &entry.message;
+    if message.shard != state.shard.0 || message.number != state.entry_number + 1 {
+        return Err(ApplyError::OutOfPlace {
+            shard: message.shard,
+            number: message.number,
+            last: state.entry_number,
+            expected: state.shard.0,
+        });
+    }
+    let named = EntryHash::from_field(&message.previous_hash)?;
+    if named != state.entry_hash {
+        return Err(ApplyError::Diverged { number: message.number, named, actual: state.entry_hash });
+    }
+    let mut next = state.clone();
+    let applier = Applier::new(message)?;
+    for operation in &message.operations {
+        let kind = operation.kind.as_ref().ok_or(ApplyError::UnknownOperation(message.number))?;
+        applier.apply(&mut next, kind)?;
+    }
+    finish(&mut next, message, entry.hash);
+    Ok(next)
+}
+
+/// Moves the state's own place in the log behind `message`.
+pub(crate) fn finish(state: &mut State, message: &EntryMessage, hash: EntryHash) {
+    state.entry_number = message.number;
+    state.entry_hash = hash;
+    state.timestamp_ms = message.timestamp_ms;
+}
+
+/// Applies the operations of one entry; also used while the entry is being planned.
+pub(crate) struct Applier {
+    number: u64,
+    timestamp_ms: i64,
+    segments: Vec<Uuid>,
+}
+
+impl Applier {
+    pub(crate) fn new(message: &EntryMessage) -> Result<Self, ApplyError> {
+        let segments =
+            message.segments.iter().map(|segment| uuid_of(&segment.id)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { number: message.number, timestamp_ms: message.timestamp_ms, segments })
+    }
+
+    pub(crate) fn add_segment(&mut self, id: Uuid) {
+        self.segments.push(id);
+    }
+
+    pub(crate) fn apply(&self, state: &mut State, kind: &OperationKind) -> Result<(), ApplyError> {
+        match kind {
+            OperationKind::Append(append) => self.append(state, append),
+            OperationKind::CreateTopic(topic) => self.create_topic(state, topic),
+            OperationKind::DeleteTopic(topic) => self.delete_topic(state, &topic.id),
+            OperationKind::CreatePartitions(change) => self.create_partitions(state, change),
+            OperationKind::AlterTopicConfigs(change) => self.alter_topic_configs(state, change),
+            OperationKind::DeleteRecords(change) => {
+                let topic_partition = partition_of(&change.topic, change.partition)?;
+                let partition = self.partition_mut(state, topic_partition)?;
+                partition.move_log_start(change.before_offset);
+                Ok(())
+            }
+            OperationKind::CommitOffsets(commit) => self.commit_offsets(state, commit),
+            OperationKind::PutGroup(group) => {
+                let mut known = state.groups.get(&group.group).cloned().unwrap_or_default();
+                known.record = Some(Arc::new(group_from(group)));
+                state.groups.insert_mut(group.group.clone(), known);
+                Ok(())
+            }
+            OperationKind::DeleteGroup(group) => {
+                state.groups.remove_mut(&group.group);
+                Ok(())
+            }
+            OperationKind::DeleteOffsets(change) => {
+                if let Some(group) = state.groups.get_mut(&change.group) {
+                    for partition in &change.partitions {
+                        group.offsets.remove_mut(&partition_of(&partition.topic, partition.partition)?);
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn append(&self, state: &mut State, append: &AppendMessage) -> Result<(), ApplyError> {
+        let topic_partition = partition_of(&append.topic, append.partition)?;
+        let object = match append.segment {
+            0 => ObjectRef::Entry(self.number),
+            index => ObjectRef::Segment(
+                *self
+                    .segments
+                    .get(index as usize - 1)
+                    .ok_or_else(|| self.inconsistent("run names a segment that the entry does not list"))?,
+            ),
+        };
+        let partition = self.partition_mut(state, topic_partition)?;
+        if append.base_offset != partition.high_watermark {
+            return Err(self.inconsistent(format!(
+                "run of {topic_partition} starts at {}, the partition ends at {}",
+                append.base_offset, partition.high_watermark
+            )));
+        }
+        if append.offset_count < 1 || append.length == 0 {
+            return Err(self.inconsistent("run is empty"));
+        }
+        partition.push_run(Run {
+            base_offset: append.base_offset,
+            last_offset: append.base_offset + append.offset_count - 1,
+            object,
+            position: append.position,
+            length: append.length,
+            max_timestamp: append.max_timestamp,
+        });
+        for batch in &append.producer_batches {
+            let epoch = i16::try_from(batch.epoch).map_err(|_| self.inconsistent("epoch out of range"))?;
+            let remembered = ProducerState::remember(
+                partition.producers.get(&batch.producer_id),
+                epoch,
+                ProducerBatch {
+                    base_sequence: batch.base_sequence,
+                    record_count: batch.record_count,
+                    base_offset: append.base_offset + batch.offset_delta,
+                },
+                self.timestamp_ms,
+            );
+            partition.producers.insert_mut(batch.producer_id, remembered);
+        }
+        Ok(())
+    }
+
+    fn create_topic(&self, state: &mut State, message: &TopicMessage) -> Result<(), ApplyError> {
+        let topic = topic_from(message)?;
+        if state.topic_names.contains_key(&topic.name) || state.topics.contains_key(&topic.id) {
+            return Err(self.inconsistent(format!("topic {} exists", topic.name)));
+        }
+        for partition in 0..topic.partition_count {
+            state.partitions.insert_mut(TopicPartition { topic: topic.id, partition }, Partition::default());
+        }
+        state.topic_names.insert_mut(topic.name.clone(), topic.id);
+        state.topics.insert_mut(topic.id, Arc::new(topic));
+        Ok(())
+    }
+
+    fn delete_topic(&self, state: &mut State, id: &[u8]) -> Result<(), ApplyError> {
+        let id = topic_of(id)?;
+        let topic = state
+            .topics
+            .get(&id)
+            .cloned()
+            .ok_or_else(|| self.inconsistent("topic to delete is unknown"))?;
+        for partition in 0..topic.partition_count {
+            state.partitions.remove_mut(&TopicPartition { topic: id, partition });
+        }
+        state.topic_names.remove_mut(&topic.name);
+        state.topics.remove_mut(&id);
+        let first = TopicPartition { topic: id, partition: i32::MIN };
+        let last = TopicPartition { topic: id, partition: i32::MAX };
+        let affected: Vec<(String, Vec<TopicPartition>)> = state
+            .groups()
+            .map(|(name, group)| {
+                let gone = group.offsets.range(first..=last).map(|(partition, _)| *partition).collect::<Vec<_>>();
+                (name.to_owned(), gone)
+            })
+            .filter(|(_, gone)| !gone.is_empty())
+            .collect();
+        for (name, gone) in affected {
+            if let Some(group) = state.groups.get_mut(&name) {
+                for partition in gone {
+                    group.offsets.remove_mut(&partition);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn create_partitions(&self, state: &mut State, change: &CreatePartitionsMessage) -> Result<(), ApplyError> {
+        let id = topic_of(&change.id)?;
+        let mut topic = self.topic(state, &change.id)?.as_ref().clone();
+        if change.partition_count <= topic.partition_count {
+            return Err(self.inconsistent("partition count does not grow"));
+        }
+        for partition in topic.partition_count..change.partition_count {
+            state.partitions.insert_mut(TopicPartition { topic: id, partition }, Partition::default());
+        }
+        topic.partition_count = change.partition_count;
+        state.topics.insert_mut(id, Arc::new(topic));
+        Ok(())
+    }
+
+    fn alter_topic_configs(&self, state: &mut State, change: &AlterTopicConfigsMessage) -> Result<(), ApplyError> {
+        let mut topic = self.topic(state, &change.id)?.as_ref().clone();
+        for name in &change.remove {
+            topic.configs.remove(name);
+        }
+        for config in &change.set {
+            topic.configs.insert(config.name.clone(), config.value.clone());
+        }
+        state.topics.insert_mut(topic.id, Arc::new(topic));
+        Ok(())
+    }
+
+    fn commit_offsets(&self, state: &mut State, commit: &CommitOffsetsMessage) -> Result<(), ApplyError> {
+        let mut group = state.groups.get(&commit.group).cloned().unwrap_or_default();
+        for offset in &commit.offsets {
+            let (topic_partition, offset) = offset_from(offset)?;
+            group.offsets.insert_mut(topic_partition, offset);
+        }
+        state.groups.insert_mut(commit.group.clone(), group);
+        Ok(())
+    }
+
+    fn topic<'a>(
+        &self,
+        state: &'a State,
+        id: &[u8],
+    ) -> Result<&'a Arc<crate::state::Topic>, ApplyError> {
+        state.topics.get(&topic_of(id)?).ok_or_else(|| self.inconsistent("topic is unknown"))
+    }
+
+    fn partition_mut<'a>(
+        &self,
+        state: &'a mut State,
+        topic_partition: TopicPartition,
+    ) -> Result<&'a mut Partition, ApplyError> {
+        state
+            .partitions
+            .get_mut(&topic_partition)
+            .ok_or_else(|| self.inconsistent(format!("partition {topic_partition} is unknown")))
+    }
+
+    fn inconsistent(&self, reason: impl Into<String>) -> ApplyError {
+        ApplyError::Inconsistent { number: self.number, reason: reason.into() }
+    }
+}
+
+/// The state before the first entry of `shard`.
+#[must_use]
+pub fn genesis(shard: ShardId) -> State {
+    State::empty(shard)
+}

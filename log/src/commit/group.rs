@@ -1,0 +1,123 @@
+//! What rides in one entry, and how each rider is answered.
+//!
+//! Invariant: every request is answered exactly once.
+
+use alluvium_infra::runtime::Instant;
+use alluvium_infra::Runtime;
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use super::{Committed, Request};
+use crate::apply::ApplyError;
+use crate::operation::{Append, AppendOutcome, AppendSource, CommitError, Operation, Rejection};
+use crate::plan::Plan;
+
+/// A request that waits for a commit.
+#[derive(Debug)]
+pub(crate) enum Rider {
+    Operation {
+        operation: Box<Operation>,
+        deadline: Instant,
+        reply: oneshot::Sender<Result<Committed, CommitError>>,
+    },
+    Append {
+        append: Append,
+        deadline: Instant,
+        reply: oneshot::Sender<Result<Vec<AppendOutcome>, CommitError>>,
+    },
+}
+
+/// The answer that a rider gets when its entry wins.
+pub(crate) enum Answer {
+    Operation(Result<(), Rejection>),
+    Append(Vec<AppendOutcome>),
+}
+
+impl Answer {
+    pub(crate) fn is_rejection(&self) -> bool {
+        match self {
+            Self::Operation(result) => result.is_err(),
+            Self::Append(outcomes) => {
+                outcomes.iter().any(|outcome| matches!(outcome, AppendOutcome::Rejected(_)))
+            }
+        }
+    }
+}
+
+impl Rider {
+    /// A rider, or the request back when it is no commit.
+    pub(crate) fn board(request: Request) -> Result<Self, Request> {
+        match request {
+            Request::Operation { operation, deadline, reply } => {
+                Ok(Self::Operation { operation, deadline, reply })
+            }
+            Request::Append { append, deadline, reply } => Ok(Self::Append { append, deadline, reply }),
+            other => Err(other),
+        }
+    }
+
+    pub(crate) fn deadline(&self) -> Instant {
+        match self {
+            Self::Operation { deadline, .. } | Self::Append { deadline, .. } => *deadline,
+        }
+    }
+
+    /// Bytes that would ride in the entry.
+    pub(crate) fn inline_bytes(&self) -> u64 {
+        match self {
+            Self::Append { append, .. } if append.source == AppendSource::Inline => {
+                append.batches.iter().map(|batch| batch.batch.bytes.len() as u64).sum()
+            }
+            _ => 0,
+        }
+    }
+
+    pub(crate) fn plan(&self, plan: &mut Plan) -> Result<Answer, ApplyError> {
+        match self {
+            Self::Operation { operation, .. } => plan.operation(operation).map(Answer::Operation),
+            Self::Append { append, .. } => plan.append(append).map(Answer::Append),
+        }
+    }
+
+    /// The data of the segment that this rider brought, for the tail.
+    pub(crate) fn segment(&self) -> Option<(uuid::Uuid, Vec<Bytes>)> {
+        match self {
+            Self::Append { append: Append { batches, source: AppendSource::Segment { id, .. } }, .. } => {
+                Some((*id, batches.iter().map(|batch| batch.batch.bytes.clone()).collect()))
+            }
+            _ => None,
+        }
+    }
+
+    pub(crate) fn succeed(self, answer: Answer, committed: Committed) {
+        // A caller that went away is no reason to stop: what it asked for is durable or definitely refused.
+        match (self, answer) {
+            (Self::Operation { reply, .. }, Answer::Operation(result)) => {
+                drop(reply.send(result.map(|()| committed).map_err(CommitError::from)));
+            }
+            (Self::Append { reply, .. }, Answer::Append(outcomes)) => drop(reply.send(Ok(outcomes))),
+            (rider, _) => rider.fail(CommitError::Unknown),
+        }
+    }
+
+    pub(crate) fn fail(self, error: CommitError) {
+        match self {
+            Self::Operation { reply, .. } => drop(reply.send(Err(error))),
+            Self::Append { reply, .. } => drop(reply.send(Err(error))),
+        }
+    }
+}
+
+/// Fails every rider whose deadline has passed; those that stay keep their order.
+pub(crate) fn expire(riders: &mut Vec<Rider>, runtime: &Runtime, error: impl Fn() -> CommitError) {
+    let now = runtime.monotonic();
+    if riders.iter().all(|rider| rider.deadline() > now) {
+        return;
+    }
+    let (stay, gone) = std::mem::take(riders).into_iter().partition(|rider| rider.deadline() > now);
+    *riders = stay;
+    let gone: Vec<Rider> = gone;
+    for rider in gone {
+        rider.fail(error());
+    }
+}

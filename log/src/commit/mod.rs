@@ -1,0 +1,178 @@
+//! The commit loop: one task owns the end of a shard's log, all others send it what they want committed.
+//!
+//! Owns: the newest state, the next slot, and the answers of everything that waits for it. One commit is in flight; what
+//! arrives meanwhile rides in the next entry (group commit).
+//!
+//! Invariants:
+//! - nothing is acknowledged before its entry holds the slot (1, 3, 6);
+//! - nothing is rejected before the log was read to its end (10);
+//! - a request whose deadline passes while its entry may be in the log is answered `Unknown`, never as failed, and is not
+//!   proposed again; the slot is resolved before the shard is used again (6);
+//! - after a win that took longer than half the time that entries are kept, nothing is acknowledged (7).
+
+mod checkpointer;
+mod group;
+pub mod slot;
+mod task;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use alluvium_infra::runtime::Instant;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::operation::{Append, AppendOutcome, CommitError, Operation};
+use crate::paths::ShardPaths;
+use crate::replay::CatchUpError;
+use crate::state::State;
+use crate::tail::Tail;
+
+pub(crate) use task::ShardTask;
+
+/// How a shard commits.
+#[derive(Debug, Clone)]
+pub struct CommitRules {
+    /// How slots are written.
+    pub slot: slot::SlotRules,
+    /// How entries are planned.
+    pub plan: crate::plan::PlanRules,
+    /// The log is read to its end before a commit when that was last done longer ago than this.
+    pub look_after: Duration,
+    /// How long entries are kept behind a checkpoint; half of it is what a commit may take (invariant 7).
+    pub log_retention: Duration,
+    /// Bytes of inline data after which an entry takes no more proposals.
+    pub entry_data_bytes_max: u64,
+    /// A checkpoint is due after so many entries.
+    pub checkpoint_entries: u64,
+    /// A checkpoint is due after so many bytes of entries.
+    pub checkpoint_entry_bytes: u64,
+    /// The deadline of requests that give none.
+    pub deadline_default: Duration,
+}
+
+/// What a commit without records tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Committed {
+    /// The entry that holds the operation, or the newest one when there was nothing to change.
+    pub entry_number: u64,
+    /// Its timestamp.
+    pub timestamp_ms: i64,
+}
+
+/// A request to the task that owns the shard.
+#[derive(Debug)]
+pub(crate) enum Request {
+    Operation {
+        operation: Box<Operation>,
+        deadline: Instant,
+        reply: oneshot::Sender<Result<Committed, CommitError>>,
+    },
+    Append {
+        append: Append,
+        deadline: Instant,
+        reply: oneshot::Sender<Result<Vec<AppendOutcome>, CommitError>>,
+    },
+    CatchUp {
+        reply: oneshot::Sender<Result<Arc<State>, CatchUpError>>,
+    },
+    Close {
+        reply: oneshot::Sender<()>,
+    },
+}
+
+/// A handle on one shard. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Shard {
+    pub(crate) requests: mpsc::Sender<Request>,
+    pub(crate) state: watch::Receiver<Arc<State>>,
+    pub(crate) tail: Arc<Tail>,
+    pub(crate) paths: ShardPaths,
+    pub(crate) runtime: alluvium_infra::Runtime,
+    pub(crate) deadline_default: Duration,
+}
+
+/// The answer to an append, in time.
+#[derive(Debug)]
+pub struct AppendTicket {
+    reply: oneshot::Receiver<Result<Vec<AppendOutcome>, CommitError>>,
+}
+
+impl AppendTicket {
+    /// Waits for the answer: one outcome a batch.
+    ///
+    /// # Errors
+    /// When none of the batches was written, or when it is not known.
+    pub async fn outcome(self) -> Result<Vec<AppendOutcome>, CommitError> {
+        // The task answers everything that it takes; a dropped reply means that it ended with the slot in doubt.
+        self.reply.await.unwrap_or(Err(CommitError::Unknown))
+    }
+}
+
+impl Shard {
+    /// The newest state that this node knows.
+    #[must_use]
+    pub fn state(&self) -> Arc<State> {
+        self.state.borrow().clone()
+    }
+
+    /// Tells when there is a newer state.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<Arc<State>> {
+        self.state.clone()
+    }
+
+    /// Paths of this shard's objects.
+    #[must_use]
+    pub fn paths(&self) -> &ShardPaths {
+        &self.paths
+    }
+
+    /// What was committed last, in memory.
+    #[must_use]
+    pub fn tail(&self) -> &Tail {
+        &self.tail
+    }
+
+    /// Reads the log to its end: the state is at least as new as the call.
+    ///
+    /// # Errors
+    /// When the store does not answer or holds what cannot be applied.
+    pub async fn catch_up(&self) -> Result<Arc<State>, CatchUpError> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.send(Request::CatchUp { reply }).await.map_err(|_| CatchUpError::Closed)?;
+        answer.await.map_err(|_| CatchUpError::Closed)?
+    }
+
+    /// Commits one operation without records.
+    ///
+    /// # Errors
+    /// Each error says what became of the operation.
+    pub async fn commit(&self, operation: Operation, deadline: Option<Instant>) -> Result<Committed, CommitError> {
+        let deadline = deadline.unwrap_or_else(|| self.runtime.monotonic() + self.deadline_default);
+        let (reply, answer) = oneshot::channel();
+        let request = Request::Operation { operation: Box::new(operation), deadline, reply };
+        self.requests.send(request).await.map_err(|_| CommitError::Closed)?;
+        answer.await.unwrap_or(Err(CommitError::Unknown))
+    }
+
+    /// Appends record batches. The order of calls is the order of the log.
+    #[must_use]
+    pub fn append(&self, append: Append, deadline: Instant) -> AppendTicket {
+        let (reply, answer) = oneshot::channel();
+        match self.requests.try_send(Request::Append { append, deadline, reply }) {
+            Ok(()) => {}
+            Err(mpsc::error::TrySendError::Full(request)) => {
+                refuse(request, CommitError::Unavailable("too many commits are waiting".to_owned()));
+            }
+            Err(mpsc::error::TrySendError::Closed(request)) => refuse(request, CommitError::Closed),
+        }
+        AppendTicket { reply: answer }
+    }
+}
+
+fn refuse(request: Request, error: CommitError) {
+    if let Request::Append { reply, .. } = request {
+        // Nobody may be listening any more, which is fine: nothing was written.
+        drop(reply.send(Err(error)));
+    }
+}

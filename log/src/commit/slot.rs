@@ -1,0 +1,112 @@
+//! Writing one slot of the log, with every ambiguity resolved.
+//!
+//! Invariants: 6, each slot has one winner. Whatever the store answers but success is answered by reading the slot: a
+//! conflict may be our own write whose reply was lost, a timeout may have been applied, a 409 may have written nothing.
+//! The same bytes go to the same slot until the slot holds somebody's entry.
+
+use std::time::Duration;
+
+use alluvium_infra::Runtime;
+use alluvium_infra::store::{Payload, Store, StoreError, StorePath};
+use bytes::Bytes;
+use uuid::Uuid;
+
+use crate::format::entry::{self, Entry};
+use crate::format::FormatError;
+
+/// How a slot is written.
+#[derive(Debug, Clone, Copy)]
+pub struct SlotRules {
+    /// When a put has not been answered for so long, the identical bytes are put once more beside it.
+    pub hedge_after: Duration,
+    /// First pause between attempts; doubles up to `backoff_max`.
+    pub backoff_min: Duration,
+    /// Longest pause between attempts.
+    pub backoff_max: Duration,
+}
+
+/// Who holds the slot.
+#[derive(Debug)]
+pub enum SlotOutcome {
+    /// Our entry does.
+    Won,
+    /// Another writer's entry does.
+    Lost(Box<Entry>),
+    /// The slot holds what this release cannot read.
+    Unreadable(FormatError),
+}
+
+/// Puts `payload`, which carries `id`, into the slot at `path`. Returns only when it is known who holds the slot; the
+/// caller may stop waiting, but has to resolve the slot again before it uses the shard.
+pub async fn write_slot(
+    store: &dyn Store,
+    runtime: &Runtime,
+    path: &StorePath,
+    payload: &Payload,
+    id: Uuid,
+    rules: SlotRules,
+) -> SlotOutcome {
+    let mut backoff = rules.backoff_min;
+    let mut failures = 0_u32;
+    loop {
+        match put_hedged(store, runtime, path, payload, rules.hedge_after).await {
+            Ok(()) => return SlotOutcome::Won,
+            Err(error) => {
+                tracing::debug!(%path, %error, "put of entry was not confirmed: reading the slot");
+            }
+        }
+        match store.get(path).await {
+            Ok(bytes) => return judge(&bytes, id),
+            // Nobody's yet: the same bytes go to the same slot again.
+            Err(StoreError::NotFound) => {}
+            Err(error) => {
+                failures += 1;
+                // Once when it starts and then rarely: an outage is one event, not thousands of lines.
+                if failures.is_power_of_two() && failures >= 4 {
+                    tracing::warn!(%path, %error, failures, "store does not answer: still resolving the slot");
+                }
+            }
+        }
+        let jitter = Duration::from_millis(runtime.random_below(backoff.as_millis() as u64 / 2 + 1));
+        runtime.sleep(backoff + jitter).await;
+        backoff = (backoff * 2).min(rules.backoff_max);
+    }
+}
+
+fn judge(bytes: &Bytes, id: Uuid) -> SlotOutcome {
+    match entry::decode(bytes) {
+        Ok(entry) if entry.message.id.as_ref() == id.as_bytes() => SlotOutcome::Won,
+        Ok(entry) => SlotOutcome::Lost(Box::new(entry)),
+        Err(error) => SlotOutcome::Unreadable(error),
+    }
+}
+
+/// One put, and a second with the identical bytes when the first takes long: whichever succeeds.
+async fn put_hedged(
+    store: &dyn Store,
+    runtime: &Runtime,
+    path: &StorePath,
+    payload: &Payload,
+    hedge_after: Duration,
+) -> Result<(), StoreError> {
+    let first = store.put_if_absent(path, payload.clone());
+    tokio::pin!(first);
+    tokio::select! {
+        biased;
+        result = &mut first => return result,
+        () = runtime.sleep(hedge_after) => {}
+    }
+    let second = store.put_if_absent(path, payload.clone());
+    tokio::pin!(second);
+    tokio::select! {
+        biased;
+        result = &mut first => match result {
+            Ok(()) => Ok(()),
+            Err(_) => second.await,
+        },
+        result = &mut second => match result {
+            Ok(()) => Ok(()),
+            Err(_) => first.await,
+        },
+    }
+}

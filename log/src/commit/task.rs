@@ -1,0 +1,411 @@
+//! The task that owns a shard's end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use alluvium_infra::Runtime;
+use alluvium_infra::runtime::Instant;
+use alluvium_infra::store::Store;
+use bytes::Bytes;
+use tokio::sync::{mpsc, watch};
+use uuid::Uuid;
+
+use super::checkpointer::Checkpointer;
+use super::group::{Answer, Rider, expire};
+use super::slot::{SlotOutcome, write_slot};
+use super::{CommitRules, Committed, Request};
+use crate::apply::{ApplyError, apply, finish};
+use crate::format::entry::{self, EncodedEntry};
+use crate::operation::CommitError;
+use crate::paths::ShardPaths;
+use crate::plan::Plan;
+use crate::recover::Recovered;
+use crate::replay::{CatchUpError, replay};
+use crate::state::{ObjectRef, State};
+use crate::tail::Tail;
+
+/// Most requests that are looked at for one entry.
+const RIDERS_MAX: usize = 4096;
+
+/// Owns the end of a shard's log.
+pub(crate) struct ShardTask {
+    store: Arc<dyn Store>,
+    paths: ShardPaths,
+    runtime: Runtime,
+    rules: CommitRules,
+    node: String,
+    tail: Arc<Tail>,
+    state: State,
+    published: watch::Sender<Arc<State>>,
+    checkpointer: Checkpointer,
+    /// When the end of the log was last seen, by our clock and by the store's.
+    looked_at: Instant,
+    looked_at_store_ms: Option<i64>,
+    /// Why the shard cannot be used any more.
+    broken: Option<ApplyError>,
+}
+
+enum Step {
+    Done,
+    /// The log went on without us: validate again.
+    Again,
+}
+
+impl ShardTask {
+    #[allow(clippy::too_many_arguments, reason = "called once, by Log::open, with parts that have nothing in common")]
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        paths: ShardPaths,
+        runtime: Runtime,
+        rules: CommitRules,
+        node: String,
+        tail: Arc<Tail>,
+        recovered: Recovered,
+        looked_at: Instant,
+    ) -> (Self, watch::Receiver<Arc<State>>) {
+        let checkpointer =
+            Checkpointer::new(store.clone(), paths.clone(), runtime.clone(), &rules, &recovered);
+        let (published, receiver) = watch::channel(Arc::new(recovered.state.clone()));
+        let looked_at_store_ms = store.clock_ms();
+        let task = Self {
+            store,
+            paths,
+            runtime,
+            rules,
+            node,
+            tail,
+            state: recovered.state,
+            published,
+            checkpointer,
+            looked_at,
+            looked_at_store_ms,
+            broken: None,
+        };
+        (task, receiver)
+    }
+
+    /// Serves requests until every handle is gone or one asks to close.
+    pub(crate) async fn run(mut self, mut requests: mpsc::Receiver<Request>) {
+        while let Some(first) = requests.recv().await {
+            let (riders, others) = self.gather(first, &mut requests);
+            if !riders.is_empty() {
+                self.commit(riders).await;
+            }
+            if self.serve(others).await {
+                let snapshot = self.published.borrow().clone();
+                self.checkpointer.close(&snapshot).await;
+                return;
+            }
+        }
+    }
+
+    /// Takes what waits, as far as it fits into one entry.
+    fn gather(&self, first: Request, requests: &mut mpsc::Receiver<Request>) -> (Vec<Rider>, Vec<Request>) {
+        let mut riders = Vec::new();
+        let mut others = Vec::new();
+        let mut bytes = 0;
+        let mut next = Some(first);
+        while let Some(request) = next {
+            match Rider::board(request) {
+                Ok(rider) => {
+                    bytes += rider.inline_bytes();
+                    riders.push(rider);
+                }
+                Err(other) => others.push(other),
+            }
+            if riders.len() >= RIDERS_MAX || bytes >= self.rules.entry_data_bytes_max {
+                break;
+            }
+            next = requests.try_recv().ok();
+        }
+        (riders, others)
+    }
+
+    /// Answers what is no commit. Whether the shard is to close.
+    async fn serve(&mut self, others: Vec<Request>) -> bool {
+        let mut waiting = Vec::new();
+        let mut close = false;
+        let mut closed = Vec::new();
+        for request in others {
+            match request {
+                Request::CatchUp { reply } => waiting.push(reply),
+                Request::Close { reply } => {
+                    close = true;
+                    closed.push(reply);
+                }
+                Request::Operation { reply, .. } => drop(reply.send(Err(CommitError::Closed))),
+                Request::Append { reply, .. } => drop(reply.send(Err(CommitError::Closed))),
+            }
+        }
+        if !waiting.is_empty() {
+            let result = self.catch_up().await.map(|()| self.published.borrow().clone());
+            for reply in waiting {
+                drop(reply.send(result.clone()));
+            }
+        }
+        for reply in closed {
+            let _closed = reply.send(());
+        }
+        close
+    }
+
+    /// Reads the log to its end.
+    async fn catch_up(&mut self) -> Result<(), CatchUpError> {
+        if let Some(broken) = &self.broken {
+            return Err(broken.clone().into());
+        }
+        if self.is_past_retention() {
+            self.resync().await?;
+        }
+        let started = self.runtime.monotonic();
+        let number = self.state.entry_number();
+        let tail = self.tail.clone();
+        let result = replay(self.store.as_ref(), &self.paths, &mut self.state, |entry| {
+            if !entry.data.is_empty() {
+                tail.insert(ObjectRef::Entry(entry.message.number), vec![entry.data.clone()]);
+            }
+        })
+        .await;
+        if self.state.entry_number() > number {
+            self.publish();
+        }
+        match result {
+            Ok(replayed) => {
+                self.checkpointer.applied(replayed.entries, replayed.bytes, &self.published.borrow().clone());
+                self.looked(started);
+                Ok(())
+            }
+            Err(error) => {
+                if let CatchUpError::Apply(broken) = &error {
+                    self.break_with(broken.clone());
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Builds the state anew from the newest checkpoint: the entries that followed ours may be gone.
+    async fn resync(&mut self) -> Result<(), CatchUpError> {
+        let started = self.runtime.monotonic();
+        match crate::recover::recover(self.store.as_ref(), &self.paths).await {
+            Ok(recovered) => {
+                tracing::info!(
+                    from = self.state.entry_number(),
+                    to = recovered.state.entry_number(),
+                    "state was built anew after a long pause"
+                );
+                self.state = recovered.state;
+                self.publish();
+                self.looked(started);
+                Ok(())
+            }
+            Err(crate::recover::RecoverError::CatchUp(error)) => Err(error),
+            Err(error) => {
+                let broken = ApplyError::Inconsistent {
+                    number: self.state.entry_number(),
+                    reason: error.to_string(),
+                };
+                self.break_with(broken.clone());
+                Err(broken.into())
+            }
+        }
+    }
+
+    fn break_with(&mut self, error: ApplyError) {
+        if self.broken.is_none() {
+            tracing::error!(%error, shard = self.paths.shard().0, "the shard's log cannot be read: refusing all commits");
+        }
+        self.broken = Some(error);
+    }
+
+    fn looked(&mut self, at: Instant) {
+        self.looked_at = at;
+        self.looked_at_store_ms = self.store.clock_ms();
+    }
+
+    /// Whether so much time passed since we looked that slots behind our state may have been collected (invariant 7).
+    fn is_past_retention(&self) -> bool {
+        let half = self.rules.log_retention / 2;
+        let by_store = match (self.looked_at_store_ms, self.store.clock_ms()) {
+            (Some(then), Some(now)) => Duration::from_millis(u64::try_from(now - then).unwrap_or(0)) > half,
+            _ => false,
+        };
+        by_store || self.runtime.monotonic().saturating_duration_since(self.looked_at) > half
+    }
+
+    fn publish(&mut self) {
+        self.published.send_replace(Arc::new(self.state.clone()));
+    }
+
+    /// Commits `riders`, in as many attempts as other writers make necessary, and answers each of them.
+    async fn commit(&mut self, mut riders: Vec<Rider>) {
+        let mut looked = false;
+        let idle = self.runtime.monotonic().saturating_duration_since(self.looked_at);
+        if idle > self.rules.look_after {
+            if !self.look(&mut riders).await {
+                return;
+            }
+            looked = true;
+        }
+        loop {
+            expire(&mut riders, &self.runtime, || CommitError::Unavailable("the deadline passed".to_owned()));
+            if riders.is_empty() {
+                return;
+            }
+            if let Some(broken) = &self.broken {
+                let reason = broken.to_string();
+                riders.into_iter().for_each(|rider| rider.fail(CommitError::Unavailable(reason.clone())));
+                return;
+            }
+            match self.attempt(&mut riders, &mut looked).await {
+                Ok(Step::Done) => return,
+                Ok(Step::Again) => {}
+                Err(error) => self.break_with(error),
+            }
+        }
+    }
+
+    /// Reads the log to its end for `riders`, for as long as one of them waits. Whether there is still one.
+    async fn look(&mut self, riders: &mut Vec<Rider>) -> bool {
+        let mut backoff = self.rules.slot.backoff_min;
+        loop {
+            match self.catch_up().await {
+                Ok(()) => return true,
+                Err(CatchUpError::Store(error)) => {
+                    tracing::debug!(%error, "store does not answer: nothing is committed until it does");
+                    expire(riders, &self.runtime, || CommitError::Unavailable(error.to_string()));
+                    if riders.is_empty() {
+                        return false;
+                    }
+                    self.runtime.sleep(backoff).await;
+                    backoff = (backoff * 2).min(self.rules.slot.backoff_max);
+                }
+                // The loop that called us answers with the reason.
+                Err(CatchUpError::Apply(_) | CatchUpError::Closed) => return true,
+            }
+        }
+    }
+
+    async fn attempt(&mut self, riders: &mut Vec<Rider>, looked: &mut bool) -> Result<Step, ApplyError> {
+        let id = self.runtime.random_uuid();
+        let mut plan = Plan::new(&self.state, id, &self.node, self.runtime.now_ms(), self.rules.plan)?;
+        let mut answers = Vec::with_capacity(riders.len());
+        for rider in riders.iter() {
+            answers.push(rider.plan(&mut plan)?);
+        }
+        if !*looked && answers.iter().any(Answer::is_rejection) {
+            *looked = true;
+            self.look(riders).await;
+            return Ok(Step::Again);
+        }
+        if plan.is_empty() {
+            self.answer(std::mem::take(riders), answers);
+            return Ok(Step::Done);
+        }
+        let data = std::mem::take(&mut plan.data);
+        let encoded = entry::encode(&plan.message, data.clone());
+        let started = self.runtime.monotonic();
+        let waiting = std::mem::take(riders).into_iter().zip(answers).collect();
+        let (outcome, waiting) = self.hold_slot(plan.message.number, &encoded, id, waiting).await;
+        match outcome {
+            SlotOutcome::Won => {
+                self.won(plan, &encoded, data, waiting, started)?;
+                Ok(Step::Done)
+            }
+            SlotOutcome::Lost(entry) => {
+                *riders = waiting.into_iter().map(|(rider, _)| rider).collect();
+                self.state = apply(&self.state, &entry)?;
+                if !entry.data.is_empty() {
+                    self.tail.insert(ObjectRef::Entry(entry.message.number), vec![entry.data.clone()]);
+                }
+                self.publish();
+                self.looked(started);
+                *looked = self.look(riders).await;
+                Ok(Step::Again)
+            }
+            SlotOutcome::Unreadable(error) => {
+                *riders = waiting.into_iter().map(|(rider, _)| rider).collect();
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Writes the slot until it is known who holds it. Riders whose deadline passes meanwhile are told that nobody knows.
+    async fn hold_slot(
+        &self,
+        number: u64,
+        encoded: &EncodedEntry,
+        id: Uuid,
+        mut waiting: Vec<(Rider, Answer)>,
+    ) -> (SlotOutcome, Vec<(Rider, Answer)>) {
+        let path = self.paths.entry(number);
+        let writing =
+            write_slot(self.store.as_ref(), &self.runtime, &path, &encoded.payload, id, self.rules.slot);
+        tokio::pin!(writing);
+        loop {
+            let deadline = waiting.iter().map(|(rider, _)| rider.deadline()).min();
+            let expired = async {
+                match deadline {
+                    Some(deadline) => self.runtime.sleep_until(deadline).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                outcome = &mut writing => return (outcome, waiting),
+                () = expired => {
+                    let now = self.runtime.monotonic();
+                    let (stay, gone): (Vec<_>, Vec<_>) =
+                        waiting.into_iter().partition(|(rider, _)| rider.deadline() > now);
+                    waiting = stay;
+                    gone.into_iter().for_each(|(rider, _)| rider.fail(CommitError::Unknown));
+                }
+            }
+        }
+    }
+
+    fn won(
+        &mut self,
+        mut plan: Plan,
+        encoded: &EncodedEntry,
+        data: Vec<Bytes>,
+        waiting: Vec<(Rider, Answer)>,
+        started: Instant,
+    ) -> Result<(), ApplyError> {
+        if self.is_past_retention() {
+            // The slot may have been collected before we wrote it: what we know of the log is not worth an answer.
+            tracing::warn!("a commit took longer than half the log retention: its outcome is unknown");
+            waiting.into_iter().for_each(|(rider, _)| rider.fail(CommitError::Unknown));
+            return Ok(());
+        }
+        finish(&mut plan.working, &plan.message, encoded.hash);
+        #[cfg(debug_assertions)]
+        if let Err(broken) = crate::invariants::check_step(&self.state, &plan.working) {
+            return Err(ApplyError::Inconsistent { number: plan.message.number, reason: broken.to_string() });
+        }
+        self.state = plan.working;
+        let number = plan.message.number;
+        if !data.is_empty() {
+            self.tail.insert(ObjectRef::Entry(number), data);
+        }
+        for (rider, _) in &waiting {
+            if let Some((id, chunks)) = rider.segment() {
+                self.tail.insert(ObjectRef::Segment(id), chunks);
+            }
+        }
+        self.publish();
+        self.looked(started);
+        let (riders, answers): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
+        self.answer(riders, answers);
+        self.checkpointer.applied(1, encoded.payload.len() as u64, &self.published.borrow().clone());
+        Ok(())
+    }
+
+    fn answer(&self, riders: Vec<Rider>, answers: Vec<Answer>) {
+        let committed =
+            Committed { entry_number: self.state.entry_number(), timestamp_ms: self.state.timestamp_ms() };
+        for (rider, answer) in riders.into_iter().zip(answers) {
+            rider.succeed(answer, committed);
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Checkpoints: the state of a shard after an entry, so that nobody replays from zero.
+//!
+//! Invariant 5: the same state always gives the same bytes, so a race between two writers is harmless.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use alluvium_infra::store::Payload;
+use alluvium_record::{ShardId, TopicPartition};
+use bytes::Bytes;
+use prost::Message;
+use uuid::Uuid;
+
+use super::convert::{
+    group_from, group_message, offset_from, offset_message, partition_of, topic_field, topic_from, topic_message,
+    uuid_field, uuid_of,
+};
+use super::entry::EntryHash;
+use super::messages::{
+    CheckpointMessage, GroupStateMessage, PartitionMessage, ProducerMessage, ProducerStateBatchMessage, RunMessage,
+};
+use super::{FormatError, Kind, decode_kind, encode_envelope};
+use crate::state::{GroupState, ObjectRef, Partition, ProducerBatch, ProducerState, Run, State};
+
+/// Encodes the state as a checkpoint object.
+#[must_use]
+pub fn encode(state: &State) -> Payload {
+    let message = to_message(state);
+    encode_envelope(Kind::Checkpoint, Vec::new(), Bytes::from(message.encode_to_vec())).0
+}
+
+/// The deterministic bytes of a state, for comparing two of them.
+#[must_use]
+pub fn state_bytes(state: &State) -> Vec<u8> {
+    to_message(state).encode_to_vec()
+}
+
+/// Decodes a checkpoint object.
+///
+/// # Errors
+/// When the object is damaged, no checkpoint, or written by a newer release.
+pub fn decode(object: &Bytes) -> Result<State, FormatError> {
+    let envelope = decode_kind(object, Kind::Checkpoint)?;
+    let message = CheckpointMessage::decode(envelope.metadata)
+        .map_err(|error| FormatError::malformed("checkpoint", error.to_string()))?;
+    from_message(&message)
+}
+
+fn to_message(state: &State) -> CheckpointMessage {
+    let segments: BTreeSet<Uuid> = state
+        .partitions()
+        .flat_map(|(_, partition)| partition.runs())
+        .filter_map(|run| match run.object {
+            ObjectRef::Segment(id) => Some(id),
+            ObjectRef::Entry(_) => None,
+        })
+        .collect();
+    let index: BTreeMap<Uuid, u32> = segments.iter().copied().zip(0_u32..).collect();
+    CheckpointMessage {
+        shard: state.shard.0,
+        entry_number: state.entry_number,
+        entry_hash: state.entry_hash.to_field(),
+        timestamp_ms: state.timestamp_ms,
+        topics: state.topics.values().map(|topic| topic_message(topic)).collect(),
+        partitions: state
+            .partitions()
+            .map(|(topic_partition, partition)| partition_message(*topic_partition, partition, &index))
+            .collect(),
+        groups: state.groups().map(|(group, state)| group_state_message(group, state)).collect(),
+        segments: segments.into_iter().map(uuid_field).collect(),
+    }
+}
+
+fn partition_message(
+    topic_partition: TopicPartition,
+    partition: &Partition,
+    segments: &BTreeMap<Uuid, u32>,
+) -> PartitionMessage {
+    let runs = partition
+        .runs()
+        .map(|run| {
+            let (entry, segment) = match run.object {
+                ObjectRef::Entry(number) => (number, 0),
+                ObjectRef::Segment(id) => (0, segments.get(&id).copied().unwrap_or_default()),
+            };
+            RunMessage {
+                base_offset: run.base_offset,
+                offset_count: run.last_offset - run.base_offset + 1,
+                entry,
+                segment,
+                position: run.position,
+                length: run.length,
+                max_timestamp: run.max_timestamp,
+            }
+        })
+        .collect();
+    let producers = partition
+        .producers()
+        .map(|(producer_id, state)| ProducerMessage {
+            producer_id,
+            epoch: i32::from(state.epoch),
+            batches: state
+                .batches
+                .iter()
+                .map(|batch| ProducerStateBatchMessage {
+                    base_sequence: batch.base_sequence,
+                    record_count: batch.record_count,
+                    base_offset: batch.base_offset,
+                })
+                .collect(),
+            updated_ms: state.updated_ms,
+        })
+        .collect();
+    PartitionMessage {
+        topic: topic_field(topic_partition.topic),
+        partition: topic_partition.partition,
+        log_start_offset: partition.log_start_offset,
+        high_watermark: partition.high_watermark,
+        runs,
+        producers,
+    }
+}
+
+fn group_state_message(group: &str, state: &GroupState) -> GroupStateMessage {
+    GroupStateMessage {
+        group: group.to_owned(),
+        record: state.record().map(|record| group_message(record)),
+        offsets: state.offsets().map(|(partition, offset)| offset_message(*partition, offset)).collect(),
+    }
+}
+
+fn from_message(message: &CheckpointMessage) -> Result<State, FormatError> {
+    let mut state = State::empty(ShardId(message.shard));
+    state.entry_number = message.entry_number;
+    state.entry_hash = EntryHash::from_field(&message.entry_hash)?;
+    state.timestamp_ms = message.timestamp_ms;
+    for topic in &message.topics {
+        let topic = topic_from(topic)?;
+        state.topic_names.insert_mut(topic.name.clone(), topic.id);
+        state.topics.insert_mut(topic.id, Arc::new(topic));
+    }
+    let segments = message.segments.iter().map(|id| uuid_of(id)).collect::<Result<Vec<_>, _>>()?;
+    for partition in &message.partitions {
+        let topic_partition = partition_of(&partition.topic, partition.partition)?;
+        state.partitions.insert_mut(topic_partition, partition_from(partition, &segments)?);
+    }
+    for group in &message.groups {
+        let mut restored = GroupState {
+            record: group.record.as_ref().map(|record| Arc::new(group_from(record))),
+            ..GroupState::default()
+        };
+        for offset in &group.offsets {
+            let (topic_partition, offset) = offset_from(offset)?;
+            restored.offsets.insert_mut(topic_partition, offset);
+        }
+        state.groups.insert_mut(group.group.clone(), restored);
+    }
+    Ok(state)
+}
+
+fn partition_from(message: &PartitionMessage, segments: &[Uuid]) -> Result<Partition, FormatError> {
+    let mut partition = Partition { log_start_offset: message.log_start_offset, ..Partition::default() };
+    for run in &message.runs {
+        let object = if run.entry > 0 {
+            ObjectRef::Entry(run.entry)
+        } else {
+            let id = segments
+                .get(run.segment as usize)
+                .ok_or_else(|| FormatError::malformed("checkpoint", "run names a segment that is not listed"))?;
+            ObjectRef::Segment(*id)
+        };
+        partition.push_run(Run {
+            base_offset: run.base_offset,
+            last_offset: run.base_offset + run.offset_count - 1,
+            object,
+            position: run.position,
+            length: run.length,
+            max_timestamp: run.max_timestamp,
+        });
+    }
+    partition.high_watermark = message.high_watermark;
+    for producer in &message.producers {
+        partition.producers.insert_mut(producer.producer_id, producer_from(producer)?);
+    }
+    Ok(partition)
+}
+
+fn producer_from(message: &ProducerMessage) -> Result<ProducerState, FormatError> {
+    Ok(ProducerState {
+        epoch: i16::try_from(message.epoch)
+            .map_err(|_| FormatError::malformed("producer", "epoch out of range"))?,
+        batches: message
+            .batches
+            .iter()
+            .map(|batch| ProducerBatch {
+                base_sequence: batch.base_sequence,
+                record_count: batch.record_count,
+                base_offset: batch.base_offset,
+            })
+            .collect(),
+        updated_ms: message.updated_ms,
+    })
+}

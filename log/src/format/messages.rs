@@ -1,0 +1,508 @@
+//! Protobuf messages of the metadata part of each object.
+//!
+//! Invariants: a tag is never reused or given another meaning; a field that changes what an entry *does* comes with a
+//! new operation tag, because an older release ignores unknown fields but refuses unknown operations. Repeated fields
+//! are written in a fixed order, so the same value always gives the same bytes.
+
+use bytes::Bytes;
+
+/// Metadata of one entry.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct EntryMessage {
+    /// Shard that the entry belongs to.
+    #[prost(uint32, tag = "1")]
+    pub shard: u32,
+    /// Place in the shard's log; the first entry is 1.
+    #[prost(uint64, tag = "2")]
+    pub number: u64,
+    /// SHA-256 over header and metadata of the entry before; empty for the first.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub previous_hash: Bytes,
+    /// Random id, 16 bytes: tells the writer whether the slot holds its own entry.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub id: Bytes,
+    /// Wall clock of the writer in milliseconds since 1970, never less than that of the entry before.
+    #[prost(int64, tag = "5")]
+    pub timestamp_ms: i64,
+    /// Name of the node that wrote the entry, for people.
+    #[prost(string, tag = "6")]
+    pub node: String,
+    /// Segments that the operations refer to.
+    #[prost(message, repeated, tag = "7")]
+    pub segments: Vec<SegmentReferenceMessage>,
+    /// What happens, in order.
+    #[prost(message, repeated, tag = "8")]
+    pub operations: Vec<OperationMessage>,
+}
+
+/// A segment named by an entry.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct SegmentReferenceMessage {
+    /// UUID of the segment, 16 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub id: Bytes,
+    /// Length of the whole object in bytes.
+    #[prost(uint64, tag = "2")]
+    pub length: u64,
+    /// When its upload began, milliseconds since 1970.
+    #[prost(int64, tag = "3")]
+    pub created_ms: i64,
+}
+
+/// One operation.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct OperationMessage {
+    /// Which operation; absent when a newer release wrote one that this one does not know.
+    #[prost(oneof = "OperationKind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
+    pub kind: Option<OperationKind>,
+}
+
+/// The operations.
+#[derive(Clone, PartialEq, prost::Oneof)]
+pub enum OperationKind {
+    /// Record batches become part of a partition.
+    #[prost(message, tag = "1")]
+    Append(AppendMessage),
+    /// A topic comes into being.
+    #[prost(message, tag = "2")]
+    CreateTopic(TopicMessage),
+    /// A topic and all that belongs to it goes.
+    #[prost(message, tag = "3")]
+    DeleteTopic(TopicIdMessage),
+    /// A topic gets more partitions.
+    #[prost(message, tag = "4")]
+    CreatePartitions(CreatePartitionsMessage),
+    /// Settings of a topic change.
+    #[prost(message, tag = "5")]
+    AlterTopicConfigs(AlterTopicConfigsMessage),
+    /// The log start offset of a partition moves.
+    #[prost(message, tag = "6")]
+    DeleteRecords(DeleteRecordsMessage),
+    /// A consumer group commits offsets.
+    #[prost(message, tag = "7")]
+    CommitOffsets(CommitOffsetsMessage),
+    /// A consumer group's generation, members and assignments.
+    #[prost(message, tag = "8")]
+    PutGroup(GroupMessage),
+    /// A consumer group and its offsets go.
+    #[prost(message, tag = "9")]
+    DeleteGroup(GroupIdMessage),
+    /// Some offsets of a consumer group go.
+    #[prost(message, tag = "10")]
+    DeleteOffsets(DeleteOffsetsMessage),
+}
+
+/// One run: contiguous offsets of one partition, contiguous bytes of one object.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct AppendMessage {
+    /// Topic id, 16 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub topic: Bytes,
+    /// Partition index.
+    #[prost(int32, tag = "2")]
+    pub partition: i32,
+    /// Offset of the first record.
+    #[prost(int64, tag = "3")]
+    pub base_offset: i64,
+    /// 0: the data of this entry; k: segment k of the entry, counted from 1.
+    #[prost(uint32, tag = "4")]
+    pub segment: u32,
+    /// First byte in the object.
+    #[prost(uint64, tag = "5")]
+    pub position: u64,
+    /// Length in bytes.
+    #[prost(uint32, tag = "6")]
+    pub length: u32,
+    /// How many offsets the run covers.
+    #[prost(int64, tag = "7")]
+    pub offset_count: i64,
+    /// Largest timestamp in the run.
+    #[prost(int64, tag = "8")]
+    pub max_timestamp: i64,
+    /// The batches of idempotent producers, in order.
+    #[prost(message, repeated, tag = "9")]
+    pub producer_batches: Vec<ProducerBatchMessage>,
+}
+
+/// One batch of an idempotent producer.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ProducerBatchMessage {
+    /// Producer id.
+    #[prost(int64, tag = "1")]
+    pub producer_id: i64,
+    /// Producer epoch.
+    #[prost(int32, tag = "2")]
+    pub epoch: i32,
+    /// Sequence number of the first record.
+    #[prost(int32, tag = "3")]
+    pub base_sequence: i32,
+    /// Number of records.
+    #[prost(int32, tag = "4")]
+    pub record_count: i32,
+    /// Offset of the first record, counted from the run's base offset.
+    #[prost(int64, tag = "5")]
+    pub offset_delta: i64,
+}
+
+/// A name and a value.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct ConfigMessage {
+    /// Name of the setting.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// Its value.
+    #[prost(string, tag = "2")]
+    pub value: String,
+}
+
+/// A topic.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct TopicMessage {
+    /// Topic id, 16 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub id: Bytes,
+    /// Name.
+    #[prost(string, tag = "2")]
+    pub name: String,
+    /// Number of partitions.
+    #[prost(int32, tag = "3")]
+    pub partition_count: i32,
+    /// Replication factor as it was asked for; the store replicates.
+    #[prost(int32, tag = "4")]
+    pub replication_factor: i32,
+    /// Settings that were set, by name.
+    #[prost(message, repeated, tag = "5")]
+    pub configs: Vec<ConfigMessage>,
+    /// When it was created, milliseconds since 1970.
+    #[prost(int64, tag = "6")]
+    pub created_ms: i64,
+}
+
+/// Names a topic.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct TopicIdMessage {
+    /// Topic id, 16 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub id: Bytes,
+}
+
+/// More partitions for a topic.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct CreatePartitionsMessage {
+    /// Topic id, 16 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub id: Bytes,
+    /// Number of partitions from now on.
+    #[prost(int32, tag = "2")]
+    pub partition_count: i32,
+}
+
+/// Other settings for a topic.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct AlterTopicConfigsMessage {
+    /// Topic id, 16 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub id: Bytes,
+    /// Settings to set.
+    #[prost(message, repeated, tag = "2")]
+    pub set: Vec<ConfigMessage>,
+    /// Settings to go back to their defaults.
+    #[prost(string, repeated, tag = "3")]
+    pub remove: Vec<String>,
+}
+
+/// A new log start offset.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct DeleteRecordsMessage {
+    /// Topic id, 16 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub topic: Bytes,
+    /// Partition index.
+    #[prost(int32, tag = "2")]
+    pub partition: i32,
+    /// The first offset that stays.
+    #[prost(int64, tag = "3")]
+    pub before_offset: i64,
+}
+
+/// Offsets that a group commits.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct CommitOffsetsMessage {
+    /// Group id.
+    #[prost(string, tag = "1")]
+    pub group: String,
+    /// The offsets.
+    #[prost(message, repeated, tag = "2")]
+    pub offsets: Vec<CommittedOffsetMessage>,
+}
+
+/// One committed offset.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct CommittedOffsetMessage {
+    /// Topic id, 16 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub topic: Bytes,
+    /// Partition index.
+    #[prost(int32, tag = "2")]
+    pub partition: i32,
+    /// The offset of the next record to read.
+    #[prost(int64, tag = "3")]
+    pub offset: i64,
+    /// Leader epoch of the last record read, or -1.
+    #[prost(int32, tag = "4")]
+    pub leader_epoch: i32,
+    /// What the client keeps beside it.
+    #[prost(string, tag = "5")]
+    pub metadata: String,
+    /// When it was committed, milliseconds since 1970.
+    #[prost(int64, tag = "6")]
+    pub commit_ms: i64,
+}
+
+/// A generation of a consumer group.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct GroupMessage {
+    /// Group id.
+    #[prost(string, tag = "1")]
+    pub group: String,
+    /// Generation.
+    #[prost(int32, tag = "2")]
+    pub generation: i32,
+    /// Protocol type, `consumer` for consumers.
+    #[prost(string, tag = "3")]
+    pub protocol_type: String,
+    /// Chosen protocol.
+    #[prost(string, optional, tag = "4")]
+    pub protocol: Option<String>,
+    /// Member id of the leader.
+    #[prost(string, optional, tag = "5")]
+    pub leader: Option<String>,
+    /// Members by id.
+    #[prost(message, repeated, tag = "6")]
+    pub members: Vec<GroupMemberMessage>,
+    /// When the generation was made, milliseconds since 1970.
+    #[prost(int64, tag = "7")]
+    pub updated_ms: i64,
+}
+
+/// A member of a consumer group.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct GroupMemberMessage {
+    /// Member id.
+    #[prost(string, tag = "1")]
+    pub member_id: String,
+    /// Static membership id.
+    #[prost(string, optional, tag = "2")]
+    pub instance_id: Option<String>,
+    /// Client id.
+    #[prost(string, tag = "3")]
+    pub client_id: String,
+    /// Address of the client.
+    #[prost(string, tag = "4")]
+    pub client_host: String,
+    /// Session timeout in milliseconds.
+    #[prost(int32, tag = "5")]
+    pub session_timeout_ms: i32,
+    /// Rebalance timeout in milliseconds.
+    #[prost(int32, tag = "6")]
+    pub rebalance_timeout_ms: i32,
+    /// Metadata for the chosen protocol.
+    #[prost(bytes = "bytes", tag = "7")]
+    pub subscription: Bytes,
+    /// Assignment from the leader.
+    #[prost(bytes = "bytes", tag = "8")]
+    pub assignment: Bytes,
+}
+
+/// Names a group.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct GroupIdMessage {
+    /// Group id.
+    #[prost(string, tag = "1")]
+    pub group: String,
+}
+
+/// Offsets of a group to forget.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct DeleteOffsetsMessage {
+    /// Group id.
+    #[prost(string, tag = "1")]
+    pub group: String,
+    /// The partitions.
+    #[prost(message, repeated, tag = "2")]
+    pub partitions: Vec<TopicPartitionMessage>,
+}
+
+/// Names a partition.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct TopicPartitionMessage {
+    /// Topic id, 16 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub topic: Bytes,
+    /// Partition index.
+    #[prost(int32, tag = "2")]
+    pub partition: i32,
+}
+
+/// The state of a shard.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct CheckpointMessage {
+    /// Shard.
+    #[prost(uint32, tag = "1")]
+    pub shard: u32,
+    /// The last entry that the state includes.
+    #[prost(uint64, tag = "2")]
+    pub entry_number: u64,
+    /// Its hash.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub entry_hash: Bytes,
+    /// Its timestamp.
+    #[prost(int64, tag = "4")]
+    pub timestamp_ms: i64,
+    /// Topics by id.
+    #[prost(message, repeated, tag = "5")]
+    pub topics: Vec<TopicMessage>,
+    /// Partitions by topic id and index.
+    #[prost(message, repeated, tag = "6")]
+    pub partitions: Vec<PartitionMessage>,
+    /// Groups by id.
+    #[prost(message, repeated, tag = "7")]
+    pub groups: Vec<GroupStateMessage>,
+    /// Ids of the segments that runs refer to, 16 bytes each, ascending.
+    #[prost(bytes = "bytes", repeated, tag = "8")]
+    pub segments: Vec<Bytes>,
+}
+
+/// The state of a partition.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct PartitionMessage {
+    /// Topic id, 16 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub topic: Bytes,
+    /// Partition index.
+    #[prost(int32, tag = "2")]
+    pub partition: i32,
+    /// First offset that readers see.
+    #[prost(int64, tag = "3")]
+    pub log_start_offset: i64,
+    /// Offset that the next record gets.
+    #[prost(int64, tag = "4")]
+    pub high_watermark: i64,
+    /// Where the bytes are, by base offset.
+    #[prost(message, repeated, tag = "5")]
+    pub runs: Vec<RunMessage>,
+    /// Idempotent producers by id.
+    #[prost(message, repeated, tag = "6")]
+    pub producers: Vec<ProducerMessage>,
+}
+
+/// A run in a checkpoint.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct RunMessage {
+    /// Offset of the first record.
+    #[prost(int64, tag = "1")]
+    pub base_offset: i64,
+    /// How many offsets the run covers.
+    #[prost(int64, tag = "2")]
+    pub offset_count: i64,
+    /// The entry whose data holds it, or 0.
+    #[prost(uint64, tag = "3")]
+    pub entry: u64,
+    /// When `entry` is 0: index into the checkpoint's segments.
+    #[prost(uint32, tag = "4")]
+    pub segment: u32,
+    /// First byte in the object.
+    #[prost(uint64, tag = "5")]
+    pub position: u64,
+    /// Length in bytes.
+    #[prost(uint32, tag = "6")]
+    pub length: u32,
+    /// Largest timestamp in the run.
+    #[prost(int64, tag = "7")]
+    pub max_timestamp: i64,
+}
+
+/// What is known of one idempotent producer on one partition.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ProducerMessage {
+    /// Producer id.
+    #[prost(int64, tag = "1")]
+    pub producer_id: i64,
+    /// Producer epoch.
+    #[prost(int32, tag = "2")]
+    pub epoch: i32,
+    /// The last batches, oldest first.
+    #[prost(message, repeated, tag = "3")]
+    pub batches: Vec<ProducerStateBatchMessage>,
+    /// Timestamp of the entry that brought the last batch.
+    #[prost(int64, tag = "4")]
+    pub updated_ms: i64,
+}
+
+/// One remembered batch.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ProducerStateBatchMessage {
+    /// First sequence number.
+    #[prost(int32, tag = "1")]
+    pub base_sequence: i32,
+    /// Number of records.
+    #[prost(int32, tag = "2")]
+    pub record_count: i32,
+    /// Offset of the first record.
+    #[prost(int64, tag = "3")]
+    pub base_offset: i64,
+}
+
+/// A group with its offsets.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct GroupStateMessage {
+    /// Group id.
+    #[prost(string, tag = "1")]
+    pub group: String,
+    /// Newest generation, absent for groups that only commit offsets.
+    #[prost(message, optional, tag = "2")]
+    pub record: Option<GroupMessage>,
+    /// Committed offsets by partition.
+    #[prost(message, repeated, tag = "3")]
+    pub offsets: Vec<CommittedOffsetMessage>,
+}
+
+/// Index at the end of a segment, for recovery and for people; readers use the manifest.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct SegmentMessage {
+    /// Shard.
+    #[prost(uint32, tag = "1")]
+    pub shard: u32,
+    /// UUID, 16 bytes.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub id: Bytes,
+    /// When the upload began, milliseconds since 1970.
+    #[prost(int64, tag = "3")]
+    pub created_ms: i64,
+    /// What is inside, in the order of the bytes.
+    #[prost(message, repeated, tag = "4")]
+    pub parts: Vec<SegmentPartMessage>,
+}
+
+/// The batches of one partition inside a segment.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct SegmentPartMessage {
+    /// Topic id, 16 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub topic: Bytes,
+    /// Partition index.
+    #[prost(int32, tag = "2")]
+    pub partition: i32,
+    /// First byte in the object.
+    #[prost(uint64, tag = "3")]
+    pub position: u64,
+    /// Length in bytes.
+    #[prost(uint64, tag = "4")]
+    pub length: u64,
+    /// Number of batches.
+    #[prost(uint32, tag = "5")]
+    pub batch_count: u32,
+    /// Number of records.
+    #[prost(int64, tag = "6")]
+    pub record_count: i64,
+}

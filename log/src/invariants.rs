@@ -1,0 +1,104 @@
+//! The design's numbered invariants as far as the state of one shard shows them: predicates over (before, after).
+//!
+//! Called in debug builds before each commit is acknowledged and as each entry is applied, and by simulation and scrub in
+//! every build.
+
+use crate::state::{Partition, State};
+
+/// An invariant that does not hold.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("invariant {number} is broken: {what}")]
+pub struct Broken {
+    /// Its number in docs/internals/invariants.md.
+    pub number: u8,
+    /// What was found.
+    pub what: String,
+}
+
+fn require(number: u8, holds: bool, what: impl FnOnce() -> String) -> Result<(), Broken> {
+    if holds { Ok(()) } else { Err(Broken { number, what: what() }) }
+}
+
+/// Checks one step of the log.
+///
+/// # Errors
+/// The first invariant that does not hold.
+pub fn check_step(before: &State, after: &State) -> Result<(), Broken> {
+    require(6, after.entry_number == before.entry_number + 1, || {
+        format!("entry {} follows {}", after.entry_number, before.entry_number)
+    })?;
+    require(5, after.timestamp_ms >= before.timestamp_ms, || "time of entries went back".to_owned())?;
+    for (topic_partition, partition) in after.partitions() {
+        let Some(known) = before.partition(*topic_partition) else { continue };
+        // Most partitions did not change; shared structure tells without looking inside.
+        if known.runs.ptr_eq(&partition.runs) && known.log_start_offset == partition.log_start_offset {
+            continue;
+        }
+        require(2, partition.high_watermark >= known.high_watermark, || {
+            format!("high watermark of {topic_partition} went back")
+        })?;
+        require(1, partition.log_start_offset >= known.log_start_offset, || {
+            format!("log start of {topic_partition} went back")
+        })?;
+        check_growth(known, partition).map_err(|broken| Broken {
+            what: format!("{topic_partition}: {}", broken.what),
+            ..broken
+        })?;
+    }
+    Ok(())
+}
+
+fn check_growth(before: &Partition, after: &Partition) -> Result<(), Broken> {
+    let mut next = before.high_watermark;
+    for (_, run) in after.runs.range(before.high_watermark..) {
+        require(2, run.base_offset == next, || format!("run starts at {}, {next} is next", run.base_offset))?;
+        require(2, run.last_offset >= run.base_offset, || "run is empty".to_owned())?;
+        next = run.last_offset + 1;
+    }
+    require(2, next == after.high_watermark, || {
+        format!("runs end at {next}, high watermark is {}", after.high_watermark)
+    })
+}
+
+/// Checks a whole state.
+///
+/// # Errors
+/// The first invariant that does not hold.
+pub fn check_state(state: &State) -> Result<(), Broken> {
+    for topic in state.topics() {
+        let found = state
+            .partitions
+            .range(
+                alluvium_record::TopicPartition { topic: topic.id, partition: i32::MIN }
+                    ..=alluvium_record::TopicPartition { topic: topic.id, partition: i32::MAX },
+            )
+            .count();
+        require(5, found == topic.partition_count as usize, || {
+            format!("topic {} has {found} partitions, not {}", topic.name, topic.partition_count)
+        })?;
+    }
+    for (topic_partition, partition) in state.partitions() {
+        require(1, partition.log_start_offset <= partition.high_watermark, || {
+            format!("{topic_partition} starts behind its end")
+        })?;
+        let mut next = None;
+        let mut bytes = 0;
+        for run in partition.runs() {
+            bytes += u64::from(run.length);
+            match next {
+                None => require(1, run.base_offset <= partition.log_start_offset, || {
+                    format!("{topic_partition} misses offsets from {}", partition.log_start_offset)
+                })?,
+                Some(next) => require(2, run.base_offset == next, || {
+                    format!("{topic_partition} has a gap or an overlap at {next}")
+                })?,
+            }
+            next = Some(run.last_offset + 1);
+        }
+        require(2, next.unwrap_or(partition.log_start_offset) == partition.high_watermark, || {
+            format!("runs of {topic_partition} do not end at its high watermark")
+        })?;
+        require(1, bytes == partition.size_bytes, || format!("size of {topic_partition} does not add up"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,205 @@
+//! Idempotent producers of one partition: what was written last, so that nothing is written twice.
+//!
+//! Invariant 4: each (producer id, epoch, sequence) is in the log at most once. Kafka's rules (KIP-98, KIP-360): the last
+//! five batches are remembered, a repeated one is answered with its original offset, an epoch never goes back, and
+//! within an epoch sequences follow on each other; a producer that is not known may start anywhere.
+
+use alluvium_record::batch::BatchHeader;
+
+/// How many batches are remembered, as many as a client may have in flight.
+pub const REMEMBERED_BATCHES: usize = 5;
+
+/// One remembered batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProducerBatch {
+    /// First sequence number.
+    pub base_sequence: i32,
+    /// Number of records.
+    pub record_count: i32,
+    /// Offset of the first record.
+    pub base_offset: i64,
+}
+
+impl ProducerBatch {
+    /// Sequence number of the last record; sequences wrap after `i32::MAX` to 0.
+    #[must_use]
+    pub fn last_sequence(&self) -> i32 {
+        sequence_add(self.base_sequence, self.record_count - 1)
+    }
+}
+
+/// What is known of a producer on a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProducerState {
+    /// Its epoch.
+    pub epoch: i16,
+    /// The last batches of that epoch, oldest first.
+    pub batches: Vec<ProducerBatch>,
+    /// Timestamp of the entry that brought the last batch, milliseconds since 1970.
+    pub updated_ms: i64,
+}
+
+/// What a batch of an idempotent producer is, against what is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SequenceCheck {
+    /// The next one.
+    Next,
+    /// Was written before, at this offset.
+    Duplicate(i64),
+    /// Does not follow on the last one.
+    OutOfOrder {
+        /// The sequence number that would have followed.
+        expected: i32,
+    },
+    /// Its epoch is over.
+    Fenced {
+        /// The producer's epoch now.
+        current: i16,
+    },
+}
+
+impl ProducerState {
+    /// Checks the batch with `header` against what is known of its producer, which may be nothing.
+    #[must_use]
+    pub fn check(known: Option<&Self>, header: &BatchHeader) -> SequenceCheck {
+        let Some(state) = known else {
+            return SequenceCheck::Next;
+        };
+        if header.producer_epoch < state.epoch {
+            return SequenceCheck::Fenced { current: state.epoch };
+        }
+        if header.producer_epoch > state.epoch {
+            return if header.base_sequence == 0 {
+                SequenceCheck::Next
+            } else {
+                SequenceCheck::OutOfOrder { expected: 0 }
+            };
+        }
+        let repeated = state
+            .batches
+            .iter()
+            .find(|batch| batch.base_sequence == header.base_sequence && batch.record_count == header.record_count);
+        if let Some(batch) = repeated {
+            return SequenceCheck::Duplicate(batch.base_offset);
+        }
+        match state.batches.last() {
+            None => SequenceCheck::Next,
+            Some(last) => {
+                let expected = sequence_add(last.last_sequence(), 1);
+                if header.base_sequence == expected {
+                    SequenceCheck::Next
+                } else {
+                    SequenceCheck::OutOfOrder { expected }
+                }
+            }
+        }
+    }
+
+    /// Remembers a batch that was written.
+    pub(crate) fn remember(known: Option<&Self>, epoch: i16, batch: ProducerBatch, updated_ms: i64) -> Self {
+        let mut batches = match known {
+            Some(state) if state.epoch == epoch => state.batches.clone(),
+            _ => Vec::with_capacity(1),
+        };
+        if batches.len() == REMEMBERED_BATCHES {
+            batches.remove(0);
+        }
+        batches.push(batch);
+        Self { epoch, batches, updated_ms }
+    }
+}
+
+/// Adds to a sequence number as Kafka does: after `i32::MAX` comes 0.
+#[must_use]
+pub fn sequence_add(sequence: i32, count: i32) -> i32 {
+    ((i64::from(sequence) + i64::from(count)) % (i64::from(i32::MAX) + 1)) as i32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(epoch: i16, batches: &[(i32, i32, i64)]) -> ProducerState {
+        ProducerState {
+            epoch,
+            batches: batches
+                .iter()
+                .map(|&(base_sequence, record_count, base_offset)| ProducerBatch {
+                    base_sequence,
+                    record_count,
+                    base_offset,
+                })
+                .collect(),
+            updated_ms: 0,
+        }
+    }
+
+    fn header(epoch: i16, base_sequence: i32, record_count: i32) -> BatchHeader {
+        BatchHeader {
+            base_offset: 0,
+            batch_length: 49,
+            partition_leader_epoch: 0,
+            magic: 2,
+            crc: 0,
+            attributes: alluvium_record::batch::Attributes(0),
+            last_offset_delta: record_count - 1,
+            base_timestamp: 0,
+            max_timestamp: 0,
+            producer_id: 9,
+            producer_epoch: epoch,
+            base_sequence,
+            record_count,
+        }
+    }
+
+    #[test]
+    fn sequences_wrap_to_zero() {
+        assert_eq!(sequence_add(i32::MAX, 1), 0);
+        assert_eq!(sequence_add(i32::MAX - 1, 3), 1);
+        let known = state(0, &[(i32::MAX - 1, 2, 10)]);
+        assert_eq!(ProducerState::check(Some(&known), &header(0, 0, 1)), SequenceCheck::Next);
+    }
+
+    #[test]
+    fn an_unknown_producer_may_start_anywhere() {
+        assert_eq!(ProducerState::check(None, &header(3, 77, 1)), SequenceCheck::Next);
+    }
+
+    #[test]
+    fn a_repeated_batch_is_answered_with_its_offset_and_a_gap_is_refused() {
+        let known = state(1, &[(0, 5, 100), (5, 5, 105)]);
+        assert_eq!(ProducerState::check(Some(&known), &header(1, 0, 5)), SequenceCheck::Duplicate(100));
+        assert_eq!(ProducerState::check(Some(&known), &header(1, 10, 1)), SequenceCheck::Next);
+        assert_eq!(
+            ProducerState::check(Some(&known), &header(1, 11, 1)),
+            SequenceCheck::OutOfOrder { expected: 10 }
+        );
+        assert_eq!(
+            ProducerState::check(Some(&known), &header(1, 0, 4)),
+            SequenceCheck::OutOfOrder { expected: 10 }
+        );
+    }
+
+    #[test]
+    fn an_old_epoch_is_fenced_and_a_new_one_starts_at_zero() {
+        let known = state(4, &[(0, 5, 100)]);
+        assert_eq!(ProducerState::check(Some(&known), &header(3, 5, 1)), SequenceCheck::Fenced { current: 4 });
+        assert_eq!(ProducerState::check(Some(&known), &header(5, 0, 1)), SequenceCheck::Next);
+        assert_eq!(
+            ProducerState::check(Some(&known), &header(5, 5, 1)),
+            SequenceCheck::OutOfOrder { expected: 0 }
+        );
+    }
+
+    #[test]
+    fn five_batches_are_remembered() {
+        let mut known = None;
+        for n in 0..7 {
+            let batch = ProducerBatch { base_sequence: n, record_count: 1, base_offset: i64::from(n) };
+            known = Some(ProducerState::remember(known.as_ref(), 0, batch, 0));
+        }
+        let known = known.expect("was set");
+        assert_eq!(known.batches.len(), REMEMBERED_BATCHES);
+        assert_eq!(known.batches[0].base_sequence, 2);
+    }
+}

@@ -1,0 +1,134 @@
+//! What the log takes: operations without records, checked against the exact state before them.
+//!
+//! Pure. Returns the operation as it goes into the entry, or nothing when there is nothing to change.
+
+use bytes::Bytes;
+
+use crate::format::convert::{group_message, offset_message, topic_field, topic_message};
+use crate::format::messages::{
+    AlterTopicConfigsMessage, CommitOffsetsMessage, ConfigMessage, CreatePartitionsMessage, DeleteOffsetsMessage,
+    DeleteRecordsMessage, GroupIdMessage, OperationKind, TopicIdMessage, TopicPartitionMessage,
+};
+use crate::operation::{Operation, Rejection};
+use crate::state::{GroupRecord, State, Topic};
+
+pub(crate) fn validate(
+    state: &State,
+    operation: &Operation,
+    timestamp_ms: i64,
+) -> Result<Option<OperationKind>, Rejection> {
+    match operation {
+        Operation::CreateTopic { id, name, partition_count, replication_factor, configs } => {
+            if *partition_count < 1 {
+                return Err(Rejection::OutOfBounds { what: "partition count", bounds: "at least 1".to_owned() });
+            }
+            if state.topic_by_name(name).is_some() {
+                return Err(Rejection::TopicExists(name.clone()));
+            }
+            if state.topic(*id).is_some() {
+                return Err(Rejection::TopicIdTaken);
+            }
+            let topic = Topic {
+                id: *id,
+                name: name.clone(),
+                partition_count: *partition_count,
+                replication_factor: *replication_factor,
+                configs: configs.clone(),
+                created_ms: timestamp_ms,
+            };
+            Ok(Some(OperationKind::CreateTopic(topic_message(&topic))))
+        }
+        Operation::DeleteTopic { id } => {
+            state.topic(*id).ok_or(Rejection::UnknownTopic)?;
+            Ok(Some(OperationKind::DeleteTopic(TopicIdMessage { id: topic_field(*id) })))
+        }
+        Operation::CreatePartitions { id, new_count } => {
+            let topic = state.topic(*id).ok_or(Rejection::UnknownTopic)?;
+            let current = topic.partition_count;
+            if *new_count <= current {
+                return Err(Rejection::PartitionCountNotLarger { current, requested: *new_count });
+            }
+            let message = CreatePartitionsMessage { id: topic_field(*id), partition_count: *new_count };
+            Ok(Some(OperationKind::CreatePartitions(message)))
+        }
+        Operation::AlterTopicConfigs { id, set, remove } => {
+            state.topic(*id).ok_or(Rejection::UnknownTopic)?;
+            let set = set
+                .iter()
+                .map(|(name, value)| ConfigMessage { name: name.clone(), value: value.clone() })
+                .collect();
+            let message = AlterTopicConfigsMessage { id: topic_field(*id), set, remove: remove.clone() };
+            Ok(Some(OperationKind::AlterTopicConfigs(message)))
+        }
+        Operation::DeleteRecords { topic_partition, before_offset } => {
+            let partition = state.partition(*topic_partition).ok_or(Rejection::UnknownPartition)?;
+            if *before_offset < 0 || *before_offset > partition.high_watermark() {
+                return Err(Rejection::OffsetOutOfRange {
+                    log_start_offset: partition.log_start_offset(),
+                    high_watermark: partition.high_watermark(),
+                });
+            }
+            if *before_offset <= partition.log_start_offset() {
+                return Ok(None);
+            }
+            Ok(Some(OperationKind::DeleteRecords(DeleteRecordsMessage {
+                topic: topic_field(topic_partition.topic),
+                partition: topic_partition.partition,
+                before_offset: *before_offset,
+            })))
+        }
+        Operation::CommitOffsets { .. }
+        | Operation::PutGroup { .. }
+        | Operation::DeleteGroup { .. }
+        | Operation::DeleteOffsets { .. } => validate_group(state, operation),
+    }
+}
+
+fn validate_group(state: &State, operation: &Operation) -> Result<Option<OperationKind>, Rejection> {
+    match operation {
+        Operation::CommitOffsets { group, offsets } => {
+            if offsets.iter().any(|(partition, _)| state.partition(*partition).is_none()) {
+                return Err(Rejection::UnknownPartition);
+            }
+            let offsets = offsets.iter().map(|(partition, offset)| offset_message(*partition, offset)).collect();
+            let message = CommitOffsetsMessage { group: group.clone(), offsets };
+            Ok(Some(OperationKind::CommitOffsets(message)))
+        }
+        Operation::PutGroup { group } => {
+            let known = state.group(&group.group).and_then(|state| state.record());
+            if let Some(known) = known
+                && known.generation > group.generation
+            {
+                return Err(Rejection::StaleGeneration { current: known.generation });
+            }
+            Ok(Some(OperationKind::PutGroup(group_message(group))))
+        }
+        Operation::DeleteGroup { group } => {
+            let known = state.group(group).ok_or(Rejection::UnknownGroup)?;
+            if known.record().is_some_and(|record| has_members(record)) {
+                return Err(Rejection::GroupNotEmpty);
+            }
+            Ok(Some(OperationKind::DeleteGroup(GroupIdMessage { group: group.clone() })))
+        }
+        Operation::DeleteOffsets { group, partitions } => {
+            let known = state.group(group).ok_or(Rejection::UnknownGroup)?;
+            let partitions: Vec<_> = partitions
+                .iter()
+                .filter(|partition| known.offset(**partition).is_some())
+                .map(|partition| TopicPartitionMessage {
+                    topic: Bytes::copy_from_slice(partition.topic.as_bytes()),
+                    partition: partition.partition,
+                })
+                .collect();
+            if partitions.is_empty() {
+                return Ok(None);
+            }
+            Ok(Some(OperationKind::DeleteOffsets(DeleteOffsetsMessage { group: group.clone(), partitions })))
+        }
+        _ => Ok(None),
+    }
+}
+
+fn has_members(record: &GroupRecord) -> bool {
+    !record.members.is_empty()
+}
