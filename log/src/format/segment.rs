@@ -1,26 +1,18 @@
 //! Segments: the record batches of one flush, sorted by partition, when they are too large to ride in an entry.
 
 use alluvium_infra::store::Payload;
-use alluvium_record::{ShardId, TopicPartition, batch::RecordBatch};
+use alluvium_record::{ShardId, TopicPartition};
 use bytes::Bytes;
 use prost::Message;
 use uuid::Uuid;
 
 use super::messages::{SegmentMessage, SegmentPartMessage};
 use super::{ENVELOPE_HEADER_BYTES, FormatError, Kind, decode_kind, encode_envelope};
-
-/// A batch and the partition it is for.
-#[derive(Debug, Clone)]
-pub struct PlacedBatch {
-    /// The partition.
-    pub topic_partition: TopicPartition,
-    /// The batch, as the producer sent it.
-    pub batch: RecordBatch,
-}
+use crate::operation::BatchToAppend;
 
 /// Encodes a segment from batches that are already sorted by partition; their bytes are not copied.
 #[must_use]
-pub fn encode(shard: ShardId, id: Uuid, created_ms: i64, batches: &[PlacedBatch]) -> Payload {
+pub fn encode(shard: ShardId, id: Uuid, created_ms: i64, batches: &[BatchToAppend]) -> Payload {
     let mut position = ENVELOPE_HEADER_BYTES as u64;
     let mut parts: Vec<SegmentPartMessage> = Vec::new();
     let mut last: Option<TopicPartition> = None;

@@ -1,0 +1,166 @@
+//! Flushes: a small one rides in its entry, a large one is put as a segment first. Uploads run in parallel, commits follow in
+//! the order of the flushes.
+//!
+//! Invariants: a segment is committed only after its upload is confirmed (metadata never precedes the data it names); an
+//! upload that failed is never committed, so its batches are definitely not written.
+
+use std::sync::{Arc, Weak};
+
+use alluvium_infra::Runtime;
+use alluvium_infra::runtime::Instant;
+use alluvium_log::format::segment;
+use alluvium_log::{Append, AppendOutcome, AppendSource, AppendTicket, BatchToAppend, Log};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesOrdered;
+use tokio::sync::mpsc;
+
+use crate::batcher::{Batcher, Call};
+use crate::{AppendError, Appended, IngestSettings};
+
+/// What the buffer held.
+#[derive(Debug)]
+pub(crate) struct Flush {
+    pub(crate) calls: Vec<Call>,
+    pub(crate) bytes: usize,
+}
+
+/// A flush whose bytes are where they have to be.
+struct Placed {
+    calls: Vec<Call>,
+    /// For each batch of `append`, its call and its index in the call.
+    origins: Vec<(usize, usize)>,
+    append: Result<Append, AppendError>,
+    deadline: Instant,
+}
+
+pub(crate) struct Flusher {
+    log: Log,
+    settings: IngestSettings,
+    runtime: Runtime,
+    batcher: Weak<Batcher>,
+}
+
+impl Flusher {
+    pub(crate) fn new(log: Log, settings: IngestSettings, runtime: Runtime, batcher: Weak<Batcher>) -> Self {
+        Self { log, settings, runtime, batcher }
+    }
+
+    pub(crate) async fn run(self, mut queue: mpsc::Receiver<Flush>) {
+        let flusher = Arc::new(self);
+        let mut placing = FuturesOrdered::new();
+        let mut open = true;
+        while open || !placing.is_empty() {
+            let room = placing.len() < flusher.settings.segment_uploads_max.max(1);
+            tokio::select! {
+                biased;
+                Some(placed) = placing.next(), if !placing.is_empty() => flusher.commit(placed),
+                flush = queue.recv(), if open && room => match flush {
+                    Some(flush) => placing.push_back(flusher.clone().place(flush)),
+                    None => open = false,
+                },
+            }
+        }
+    }
+
+    /// Sorts the batches by partition and puts them as a segment when they are too large to ride in the entry.
+    async fn place(self: Arc<Self>, flush: Flush) -> Placed {
+        let Flush { mut calls, bytes } = flush;
+        let deadline =
+            calls.iter().map(|call| call.deadline).max().unwrap_or_else(|| self.runtime.monotonic());
+        let mut sorted: Vec<(usize, usize, BatchToAppend)> = Vec::new();
+        for (call_index, call) in calls.iter_mut().enumerate() {
+            let batches = std::mem::take(&mut call.batches);
+            sorted.extend(batches.into_iter().map(|(index, batch)| (call_index, index, batch)));
+        }
+        // Stable: batches of one partition keep the order in which they came.
+        sorted.sort_by_key(|(_, _, batch)| batch.topic_partition);
+        let origins = sorted.iter().map(|(call, index, _)| (*call, *index)).collect();
+        let batches: Vec<BatchToAppend> = sorted.into_iter().map(|(_, _, batch)| batch).collect();
+        let append = if bytes <= self.settings.inline_bytes_max {
+            Ok(Append { batches, source: AppendSource::Inline })
+        } else {
+            self.upload(batches, deadline).await
+        };
+        Placed { calls, origins, append, deadline }
+    }
+
+    async fn upload(&self, batches: Vec<BatchToAppend>, deadline: Instant) -> Result<Append, AppendError> {
+        let shard = self.log.shard();
+        let id = self.runtime.unique_uuid();
+        let created_ms = self.runtime.now_ms();
+        let path = shard.paths().segment(id);
+        let payload = segment::encode(shard.paths().shard(), id, created_ms, &batches);
+        let upload = async {
+            loop {
+                match self.log.store().put(&path, payload.clone()).await {
+                    Ok(()) => return,
+                    Err(error) => {
+                        tracing::debug!(%path, %error, "segment was not put: trying again until the deadline");
+                        self.runtime.sleep(UPLOAD_RETRY).await;
+                    }
+                }
+            }
+        };
+        match self.runtime.timeout_at(deadline, upload).await {
+            Ok(()) => Ok(Append { batches, source: AppendSource::Segment { id, created_ms } }),
+            Err(_elapsed) => {
+                Err(AppendError::Unavailable("the store did not take the segment in time".to_owned()))
+            }
+        }
+    }
+
+    /// Hands the flush to the log, in order, and waits for the answer in a task of its own.
+    fn commit(self: &Arc<Self>, placed: Placed) {
+        let Placed { calls, origins, append, deadline } = placed;
+        match append {
+            Ok(append) => {
+                let ticket = self.log.shard().append(append, deadline);
+                let batcher = self.batcher.clone();
+                drop(self.runtime.spawn("flush", async move {
+                    answer(calls, &origins, ticket).await;
+                    if let Some(batcher) = batcher.upgrade() {
+                        batcher.finished();
+                    }
+                }));
+            }
+            Err(error) => {
+                calls.into_iter().for_each(|call| call.answer(|| error.clone()));
+                if let Some(batcher) = self.batcher.upgrade() {
+                    batcher.finished();
+                }
+            }
+        }
+    }
+}
+
+/// Pause between attempts to put a segment, on top of the store's own.
+const UPLOAD_RETRY: std::time::Duration = std::time::Duration::from_millis(200);
+
+async fn answer(mut calls: Vec<Call>, origins: &[(usize, usize)], ticket: AppendTicket) {
+    match ticket.outcome().await {
+        Ok(outcomes) => {
+            for ((call, index), outcome) in origins.iter().zip(outcomes) {
+                let call = &mut calls[*call];
+                call.results[*index] = Some(result(outcome, call.log_append_times[*index]));
+            }
+            calls.into_iter().for_each(|call| call.answer(|| AppendError::TimedOutUnknown));
+        }
+        Err(error) => {
+            let error = AppendError::from(error);
+            calls.into_iter().for_each(|call| call.answer(|| error.clone()));
+        }
+    }
+}
+
+fn result(outcome: AppendOutcome, log_append_time_ms: Option<i64>) -> Result<Appended, AppendError> {
+    match outcome {
+        AppendOutcome::Appended { base_offset, log_start_offset } => {
+            Ok(Appended { base_offset, log_append_time_ms, log_start_offset, duplicate: false })
+        }
+        // The time of the first write is not remembered: as Kafka does, none is told.
+        AppendOutcome::Duplicate { base_offset, log_start_offset } => {
+            Ok(Appended { base_offset, log_append_time_ms: None, log_start_offset, duplicate: true })
+        }
+        AppendOutcome::Rejected(rejection) => Err(rejection.into()),
+    }
+}
