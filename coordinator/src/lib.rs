@@ -1,1 +1,12 @@
-//! Alluvium: coordinator.
+//! Consumer groups as pure state machines.
+//!
+//! This room owns what Kafka calls the group coordinator: membership, rebalances, fencing and the rules that decide
+//! whether an offset commit is accepted. It does no I/O and knows neither the wire nor the clock:
+//! - time and fresh ids come in as inputs, so one sequence of inputs always gives one sequence of effects;
+//! - answers that must wait are named by tickets of the caller's choosing and each ticket is answered exactly once;
+//! - what must be durable leaves as a change to write, and nothing that depends on it is answered before the caller
+//!   has said what became of it.
+
+pub mod group;
+
+pub use group::{Effect, GroupChange, GroupError, GroupSettings, Groups, PersistError, PersistToken, Response, Ticket};
