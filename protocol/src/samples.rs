@@ -3,6 +3,7 @@
 //! The bytes are canonical: what decodes them must encode them back to the same bytes. Arrays and strings are never null, since
 //! the layouts do not say which may be. Less entropy makes smaller messages, so that a failing case shrinks.
 
+mod differential;
 #[rustfmt::skip] // A table reads by its lines.
 pub(crate) mod response_table;
 
