@@ -61,6 +61,7 @@ class Client:
     name = ""
     codecs_lacking: dict = {}
     null_headers = True
+    binary_headers = True
     null_values = True
 
     def __init__(self, bootstrap):
