@@ -71,7 +71,9 @@ impl StoreError {
     /// Whether a *single* write attempt that got this answer has certainly written nothing.
     pub fn is_definite(&self) -> bool {
         match self {
-            StoreError::PermissionDenied(_) | StoreError::BucketMissing(_) | StoreError::Unsupported(_) => true,
+            StoreError::PermissionDenied(_)
+            | StoreError::BucketMissing(_)
+            | StoreError::Unsupported(_) => true,
             StoreError::NotFound
             | StoreError::AlreadyExists
             | StoreError::Conflict
@@ -88,7 +90,9 @@ impl StoreError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OpenStoreError {
     /// The URL cannot be understood.
-    #[error("\"{url}\" is not a store: {reason} (expected s3://bucket/prefix, gs://bucket/prefix, az://container/prefix, file:///folder or memory://)")]
+    #[error(
+        "\"{url}\" is not a store: {reason} (expected s3://bucket/prefix, gs://bucket/prefix, az://container/prefix, file:///folder or memory://)"
+    )]
     InvalidUrl {
         /// The URL as it was given.
         url: String,
@@ -96,7 +100,9 @@ pub enum OpenStoreError {
         reason: String,
     },
     /// This build has no support for the scheme.
-    #[error("this build of alluvium cannot open {0}:// stores (it was built without the feature \"cloud\")")]
+    #[error(
+        "this build of alluvium cannot open {0}:// stores (it was built without the feature \"cloud\")"
+    )]
     NotBuilt(String),
     /// There are no credentials, or only half of them.
     #[error("no credentials for {url}: {reason}")]

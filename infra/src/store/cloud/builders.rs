@@ -11,21 +11,32 @@ use object_store::{BackoffConfig, ClientOptions, RetryConfig};
 use super::clock::{ObservingConnector, StoreClock};
 use super::failure::{RETRY_WAIT_FIRST, RETRY_WAIT_MAX};
 use super::{Client, Clients};
-use crate::store::open::{StoreOptions, StoreUrl};
 use crate::store::OpenStoreError;
+use crate::store::open::{StoreOptions, StoreUrl};
 
 /// The endpoint in use, when it is not the provider's own.
 pub(crate) fn endpoint_of(url: &StoreUrl<'_>, options: &StoreOptions) -> Option<String> {
-    let from_environment = |names: &[&str]| names.iter().find_map(|name| env::var(name).ok()).filter(|text| !text.is_empty());
+    let from_environment = |names: &[&str]| {
+        names
+            .iter()
+            .find_map(|name| env::var(name).ok())
+            .filter(|text| !text.is_empty())
+    };
     options.endpoint.clone().or_else(|| match url.scheme {
-        "s3" | "s3a" => from_environment(&["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"]),
+        "s3" | "s3a" => {
+            from_environment(&["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"])
+        }
         "az" | "azure" => from_environment(&["AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"]),
         _ => None,
     })
 }
 
 /// Amazon S3 and everything that speaks like it.
-pub(crate) fn s3(url: &StoreUrl<'_>, options: &StoreOptions, clock: &Arc<StoreClock>) -> Result<Clients, OpenStoreError> {
+pub(crate) fn s3(
+    url: &StoreUrl<'_>,
+    options: &StoreOptions,
+    clock: &Arc<StoreClock>,
+) -> Result<Clients, OpenStoreError> {
     let endpoint = endpoint_of(url, options);
     let plain = is_plain(endpoint.as_deref());
     let mut builder = AmazonS3Builder::from_env()
@@ -46,7 +57,11 @@ pub(crate) fn s3(url: &StoreUrl<'_>, options: &StoreOptions, clock: &Arc<StoreCl
         // A dot in the name of a bucket does not fit the provider's certificate.
         None => builder = builder.with_virtual_hosted_style_request(!url.bucket.contains('.')),
     }
-    if let Some(region) = options.region.clone().or_else(|| env::var("AWS_REGION").ok()) {
+    if let Some(region) = options
+        .region
+        .clone()
+        .or_else(|| env::var("AWS_REGION").ok())
+    {
         builder = builder.with_region(region);
     }
     if let Some(credentials) = &options.credentials {
@@ -59,30 +74,63 @@ pub(crate) fn s3(url: &StoreUrl<'_>, options: &StoreOptions, clock: &Arc<StoreCl
     } else {
         check_s3_credentials(url, &builder, endpoint.is_some())?;
     }
-    let retrying = builder.clone().with_retry(retrying(options)).build().map_err(|error| refused(url, &error))?;
+    let retrying = builder
+        .clone()
+        .with_retry(retrying(options))
+        .build()
+        .map_err(|error| refused(url, &error))?;
     let once = builder
         .with_credentials(Arc::clone(retrying.credentials()))
         .with_retry(once())
         .build()
         .map_err(|error| refused(url, &error))?;
-    Ok(Clients { once: Arc::new(once) as Arc<dyn Client>, retrying: Arc::new(retrying) })
+    Ok(Clients {
+        once: Arc::new(once) as Arc<dyn Client>,
+        retrying: Arc::new(retrying),
+    })
 }
 
 /// With an endpoint of one's own there is no instance role to ask, and asking would only take time.
-fn check_s3_credentials(url: &StoreUrl<'_>, builder: &AmazonS3Builder, has_endpoint: bool) -> Result<(), OpenStoreError> {
-    let given = |key: AmazonS3ConfigKey| builder.get_config_value(&key).is_some_and(|value| !value.is_empty());
-    let missing = |reason: &str| {
-        Err(OpenStoreError::Credentials { url: url.text.to_owned(), reason: reason.to_owned() })
+fn check_s3_credentials(
+    url: &StoreUrl<'_>,
+    builder: &AmazonS3Builder,
+    has_endpoint: bool,
+) -> Result<(), OpenStoreError> {
+    let given = |key: AmazonS3ConfigKey| {
+        builder
+            .get_config_value(&key)
+            .is_some_and(|value| !value.is_empty())
     };
-    match (given(AmazonS3ConfigKey::AccessKeyId), given(AmazonS3ConfigKey::SecretAccessKey)) {
+    let missing = |reason: &str| {
+        Err(OpenStoreError::Credentials {
+            url: url.text.to_owned(),
+            reason: reason.to_owned(),
+        })
+    };
+    match (
+        given(AmazonS3ConfigKey::AccessKeyId),
+        given(AmazonS3ConfigKey::SecretAccessKey),
+    ) {
         (true, true) => return Ok(()),
-        (true, false) => return missing("AWS_ACCESS_KEY_ID is set but AWS_SECRET_ACCESS_KEY is not"),
-        (false, true) => return missing("AWS_SECRET_ACCESS_KEY is set but AWS_ACCESS_KEY_ID is not"),
+        (true, false) => {
+            return missing("AWS_ACCESS_KEY_ID is set but AWS_SECRET_ACCESS_KEY is not");
+        }
+        (false, true) => {
+            return missing("AWS_SECRET_ACCESS_KEY is set but AWS_ACCESS_KEY_ID is not");
+        }
         (false, false) => {}
     }
-    let unsigned = builder.get_config_value(&AmazonS3ConfigKey::SkipSignature).is_some_and(|value| value == "true");
-    let role = ["AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI"];
-    let has_role = role.iter().any(|name| env::var(name).is_ok_and(|value| !value.is_empty()));
+    let unsigned = builder
+        .get_config_value(&AmazonS3ConfigKey::SkipSignature)
+        .is_some_and(|value| value == "true");
+    let role = [
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    ];
+    let has_role = role
+        .iter()
+        .any(|name| env::var(name).is_ok_and(|value| !value.is_empty()));
     if has_endpoint && !unsigned && !has_role {
         return missing("set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY");
     }
@@ -90,7 +138,11 @@ fn check_s3_credentials(url: &StoreUrl<'_>, builder: &AmazonS3Builder, has_endpo
 }
 
 /// Google Cloud Storage, with the usual application default credentials.
-pub(crate) fn google(url: &StoreUrl<'_>, options: &StoreOptions, clock: &Arc<StoreClock>) -> Result<Clients, OpenStoreError> {
+pub(crate) fn google(
+    url: &StoreUrl<'_>,
+    options: &StoreOptions,
+    clock: &Arc<StoreClock>,
+) -> Result<Clients, OpenStoreError> {
     let endpoint = endpoint_of(url, options);
     let mut builder = GoogleCloudStorageBuilder::from_env()
         .with_bucket_name(url.bucket)
@@ -98,19 +150,32 @@ pub(crate) fn google(url: &StoreUrl<'_>, options: &StoreOptions, clock: &Arc<Sto
         .with_http_connector(ObservingConnector(Arc::clone(clock)));
     if let Some(endpoint) = &endpoint {
         check_endpoint(url, endpoint)?;
-        builder = builder.with_base_url(endpoint).with_skip_signature(options.credentials.is_none());
+        builder = builder
+            .with_base_url(endpoint)
+            .with_skip_signature(options.credentials.is_none());
     }
-    let retrying = builder.clone().with_retry(retrying(options)).build().map_err(|error| refused(url, &error))?;
+    let retrying = builder
+        .clone()
+        .with_retry(retrying(options))
+        .build()
+        .map_err(|error| refused(url, &error))?;
     let once = builder
         .with_credentials(Arc::clone(retrying.credentials()))
         .with_retry(once())
         .build()
         .map_err(|error| refused(url, &error))?;
-    Ok(Clients { once: Arc::new(once), retrying: Arc::new(retrying) })
+    Ok(Clients {
+        once: Arc::new(once),
+        retrying: Arc::new(retrying),
+    })
 }
 
 /// Azure Blob Storage; the account comes from `AZURE_STORAGE_ACCOUNT_NAME`.
-pub(crate) fn azure(url: &StoreUrl<'_>, options: &StoreOptions, clock: &Arc<StoreClock>) -> Result<Clients, OpenStoreError> {
+pub(crate) fn azure(
+    url: &StoreUrl<'_>,
+    options: &StoreOptions,
+    clock: &Arc<StoreClock>,
+) -> Result<Clients, OpenStoreError> {
     let endpoint = endpoint_of(url, options);
     let plain = is_plain(endpoint.as_deref());
     let mut builder = MicrosoftAzureBuilder::from_env()
@@ -119,19 +184,34 @@ pub(crate) fn azure(url: &StoreUrl<'_>, options: &StoreOptions, clock: &Arc<Stor
         .with_http_connector(ObservingConnector(Arc::clone(clock)));
     if let Some(endpoint) = &endpoint {
         check_endpoint(url, endpoint)?;
-        builder = builder.with_endpoint(endpoint.clone()).with_allow_http(plain || options.allow_http);
+        builder = builder
+            .with_endpoint(endpoint.clone())
+            .with_allow_http(plain || options.allow_http);
     }
-    if builder.get_config_value(&AzureConfigKey::AccountName).is_none() {
+    if builder
+        .get_config_value(&AzureConfigKey::AccountName)
+        .is_none()
+    {
         let reason = "set AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY".to_owned();
-        return Err(OpenStoreError::Credentials { url: url.text.to_owned(), reason });
+        return Err(OpenStoreError::Credentials {
+            url: url.text.to_owned(),
+            reason,
+        });
     }
-    let retrying = builder.clone().with_retry(retrying(options)).build().map_err(|error| refused(url, &error))?;
+    let retrying = builder
+        .clone()
+        .with_retry(retrying(options))
+        .build()
+        .map_err(|error| refused(url, &error))?;
     let once = builder
         .with_credentials(Arc::clone(retrying.credentials()))
         .with_retry(once())
         .build()
         .map_err(|error| refused(url, &error))?;
-    Ok(Clients { once: Arc::new(once), retrying: Arc::new(retrying) })
+    Ok(Clients {
+        once: Arc::new(once),
+        retrying: Arc::new(retrying),
+    })
 }
 
 fn is_plain(endpoint: Option<&str>) -> bool {
@@ -160,16 +240,26 @@ fn client_options(options: &StoreOptions, plain: bool) -> ClientOptions {
 
 fn retrying(options: &StoreOptions) -> RetryConfig {
     RetryConfig {
-        backoff: BackoffConfig { init_backoff: RETRY_WAIT_FIRST, max_backoff: RETRY_WAIT_MAX, base: 2.0 },
+        backoff: BackoffConfig {
+            init_backoff: RETRY_WAIT_FIRST,
+            max_backoff: RETRY_WAIT_MAX,
+            base: 2.0,
+        },
         max_retries: options.retries_max,
         retry_timeout: options.retry_duration_max,
     }
 }
 
 fn once() -> RetryConfig {
-    RetryConfig { max_retries: 0, ..RetryConfig::default() }
+    RetryConfig {
+        max_retries: 0,
+        ..RetryConfig::default()
+    }
 }
 
 fn refused(url: &StoreUrl<'_>, error: &object_store::Error) -> OpenStoreError {
-    OpenStoreError::Configuration { url: url.text.to_owned(), reason: error.to_string() }
+    OpenStoreError::Configuration {
+        url: url.text.to_owned(),
+        reason: error.to_string(),
+    }
 }
