@@ -97,18 +97,22 @@ pub(crate) fn finish(state: &mut State, message: &EntryMessage, hash: EntryHash)
 pub(crate) struct Applier {
     number: u64,
     timestamp_ms: i64,
-    segments: Vec<Uuid>,
+    segments: Vec<(Uuid, u64)>,
 }
 
 impl Applier {
     pub(crate) fn new(message: &EntryMessage) -> Result<Self, ApplyError> {
         let segments =
-            message.segments.iter().map(|segment| uuid_of(&segment.id)).collect::<Result<Vec<_>, _>>()?;
+            message
+            .segments
+            .iter()
+            .map(|segment| Ok((uuid_of(&segment.id)?, segment.data_end)))
+            .collect::<Result<Vec<_>, FormatError>>()?;
         Ok(Self { number: message.number, timestamp_ms: message.timestamp_ms, segments })
     }
 
-    pub(crate) fn add_segment(&mut self, id: Uuid) {
-        self.segments.push(id);
+    pub(crate) fn add_segment(&mut self, id: Uuid, data_end: u64) {
+        self.segments.push((id, data_end));
     }
 
     pub(crate) fn apply(&self, state: &mut State, kind: &OperationKind) -> Result<(), ApplyError> {
@@ -148,14 +152,15 @@ impl Applier {
 
     fn append(&self, state: &mut State, append: &AppendMessage) -> Result<(), ApplyError> {
         let topic_partition = partition_of(&append.topic, append.partition)?;
-        let object = match append.segment {
-            0 => ObjectRef::Entry(self.number),
-            index => ObjectRef::Segment(
-                *self
+        let (object, segment_end) = match append.segment {
+            0 => (ObjectRef::Entry(self.number), 0),
+            index => {
+                let (id, end) = *self
                     .segments
                     .get(index as usize - 1)
-                    .ok_or_else(|| self.inconsistent("run names a segment that the entry does not list"))?,
-            ),
+                    .ok_or_else(|| self.inconsistent("run names a segment that the entry does not list"))?;
+                (ObjectRef::Segment(id), end)
+            }
         };
         let partition = self.partition_mut(state, topic_partition)?;
         if append.base_offset != partition.high_watermark {
@@ -173,6 +178,7 @@ impl Applier {
             object,
             position: append.position,
             length: append.length,
+            segment_end,
             max_timestamp: append.max_timestamp,
         });
         for batch in &append.producer_batches {

@@ -40,7 +40,7 @@ fn describe_entry(object: &Bytes) -> Result<String, FormatError> {
     line(&mut out, format_args!("  node       {}", message.node));
     line(&mut out, format_args!("  size       {} bytes, {} of data", entry.object_bytes, entry.data.len()));
     for segment in &message.segments {
-        line(&mut out, format_args!("  segment    {} ({} bytes)", uuid_of(&segment.id)?, segment.length));
+        line(&mut out, format_args!("  segment    {} (data ends at byte {})", uuid_of(&segment.id)?, segment.data_end));
     }
     for operation in &message.operations {
         match &operation.kind {

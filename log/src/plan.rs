@@ -89,6 +89,7 @@ impl Plan {
     /// # Errors
     /// As for [`Plan::operation`].
     pub fn append(&mut self, append: &Append) -> Result<Vec<AppendOutcome>, ApplyError> {
+        let bytes: u64 = append.batches.iter().map(|batch| batch.batch.bytes.len() as u64).sum();
         let mut place = match append.source {
             AppendSource::Inline => Place::Inline,
             AppendSource::Segment { id, created_ms } => {
@@ -96,7 +97,8 @@ impl Plan {
                     let rejected = AppendOutcome::Rejected(AppendRejection::SegmentTooOld);
                     return Ok(vec![rejected; append.batches.len()]);
                 }
-                Place::Segment { id, created_ms, index: 0, position: ENVELOPE_HEADER_BYTES as u64 }
+                let position = ENVELOPE_HEADER_BYTES as u64;
+                Place::Segment { id, created_ms, data_end: position + bytes, index: 0, position }
             }
         };
         let mut outcomes = Vec::with_capacity(append.batches.len());
@@ -107,12 +109,12 @@ impl Plan {
             outcomes.push(outcome);
         }
         self.close(open)?;
-        if let Place::Segment { id, created_ms, index, position } = place
+        if let Place::Segment { id, created_ms, data_end, index, .. } = place
             && index > 0
         {
             self.message.segments.push(SegmentReferenceMessage {
                 id: uuid_field(id),
-                length: position - ENVELOPE_HEADER_BYTES as u64,
+                data_end,
                 created_ms,
             });
         }
@@ -162,10 +164,10 @@ impl Plan {
     fn segment_index(&mut self, place: &mut Place) -> u32 {
         match place {
             Place::Inline => 0,
-            Place::Segment { id, index, .. } => {
+            Place::Segment { id, index, data_end, .. } => {
                 if *index == 0 {
                     *index = self.message.segments.len() as u32 + 1;
-                    self.applier.add_segment(*id);
+                    self.applier.add_segment(*id, *data_end);
                 }
                 *index
             }
@@ -217,7 +219,7 @@ fn partition_producers(state: &State, topic_partition: TopicPartition) -> Produc
 /// Where the bytes of an append go.
 enum Place {
     Inline,
-    Segment { id: Uuid, created_ms: i64, index: u32, position: u64 },
+    Segment { id: Uuid, created_ms: i64, data_end: u64, index: u32, position: u64 },
 }
 
 impl Place {

@@ -2,7 +2,7 @@
 //!
 //! Invariant 5: the same state always gives the same bytes, so a race between two writers is harmless.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use alluvium_infra::store::Payload;
@@ -47,15 +47,15 @@ pub fn decode(object: &Bytes) -> Result<State, FormatError> {
 }
 
 fn to_message(state: &State) -> CheckpointMessage {
-    let segments: BTreeSet<Uuid> = state
+    let segments: BTreeMap<Uuid, u64> = state
         .partitions()
         .flat_map(|(_, partition)| partition.runs())
         .filter_map(|run| match run.object {
-            ObjectRef::Segment(id) => Some(id),
+            ObjectRef::Segment(id) => Some((id, run.segment_end)),
             ObjectRef::Entry(_) => None,
         })
         .collect();
-    let index: BTreeMap<Uuid, u32> = segments.iter().copied().zip(0_u32..).collect();
+    let index: BTreeMap<Uuid, u32> = segments.keys().copied().zip(0_u32..).collect();
     CheckpointMessage {
         shard: state.shard.0,
         entry_number: state.entry_number,
@@ -67,7 +67,8 @@ fn to_message(state: &State) -> CheckpointMessage {
             .map(|(topic_partition, partition)| partition_message(*topic_partition, partition, &index))
             .collect(),
         groups: state.groups().map(|(group, state)| group_state_message(group, state)).collect(),
-        segments: segments.into_iter().map(uuid_field).collect(),
+        segments: segments.keys().copied().map(uuid_field).collect(),
+        segment_ends: segments.into_values().collect(),
     }
 }
 
@@ -139,7 +140,15 @@ fn from_message(message: &CheckpointMessage) -> Result<State, FormatError> {
         state.topic_names.insert_mut(topic.name.clone(), topic.id);
         state.topics.insert_mut(topic.id, Arc::new(topic));
     }
-    let segments = message.segments.iter().map(|id| uuid_of(id)).collect::<Result<Vec<_>, _>>()?;
+    if message.segments.len() != message.segment_ends.len() {
+        return Err(FormatError::malformed("checkpoint", "segments and their ends differ in number"));
+    }
+    let segments = message
+        .segments
+        .iter()
+        .zip(&message.segment_ends)
+        .map(|(id, end)| Ok((uuid_of(id)?, *end)))
+        .collect::<Result<Vec<_>, FormatError>>()?;
     for partition in &message.partitions {
         let topic_partition = partition_of(&partition.topic, partition.partition)?;
         state.partitions.insert_mut(topic_partition, partition_from(partition, &segments)?);
@@ -158,16 +167,16 @@ fn from_message(message: &CheckpointMessage) -> Result<State, FormatError> {
     Ok(state)
 }
 
-fn partition_from(message: &PartitionMessage, segments: &[Uuid]) -> Result<Partition, FormatError> {
+fn partition_from(message: &PartitionMessage, segments: &[(Uuid, u64)]) -> Result<Partition, FormatError> {
     let mut partition = Partition { log_start_offset: message.log_start_offset, ..Partition::default() };
     for run in &message.runs {
-        let object = if run.entry > 0 {
-            ObjectRef::Entry(run.entry)
+        let (object, segment_end) = if run.entry > 0 {
+            (ObjectRef::Entry(run.entry), 0)
         } else {
-            let id = segments
+            let (id, end) = segments
                 .get(run.segment as usize)
                 .ok_or_else(|| FormatError::malformed("checkpoint", "run names a segment that is not listed"))?;
-            ObjectRef::Segment(*id)
+            (ObjectRef::Segment(*id), *end)
         };
         partition.push_run(Run {
             base_offset: run.base_offset,
@@ -175,6 +184,7 @@ fn partition_from(message: &PartitionMessage, segments: &[Uuid]) -> Result<Parti
             object,
             position: run.position,
             length: run.length,
+            segment_end,
             max_timestamp: run.max_timestamp,
         });
     }

@@ -41,9 +41,9 @@ pub struct SegmentReferenceMessage {
     /// UUID of the segment, 16 bytes.
     #[prost(bytes = "bytes", tag = "1")]
     pub id: Bytes,
-    /// Length of the whole object in bytes.
+    /// Where its data ends, in bytes from the start of the object.
     #[prost(uint64, tag = "2")]
-    pub length: u64,
+    pub data_end: u64,
     /// When its upload began, milliseconds since 1970.
     #[prost(int64, tag = "3")]
     pub created_ms: i64,
@@ -371,6 +371,9 @@ pub struct CheckpointMessage {
     /// Ids of the segments that runs refer to, 16 bytes each, ascending.
     #[prost(bytes = "bytes", repeated, tag = "8")]
     pub segments: Vec<Bytes>,
+    /// Where the data of each of them ends.
+    #[prost(uint64, repeated, tag = "9")]
+    pub segment_ends: Vec<u64>,
 }
 
 /// The state of a partition.

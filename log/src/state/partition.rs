@@ -43,6 +43,8 @@ pub struct Run {
     pub position: u64,
     /// Length in bytes.
     pub length: u32,
+    /// Where the data of the segment ends, so that readers may read around the run; 0 for entries.
+    pub segment_end: u64,
     /// Largest timestamp in the run.
     pub max_timestamp: i64,
 }

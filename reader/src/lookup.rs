@@ -1,0 +1,111 @@
+//! Offsets by place or by time: ListOffsets.
+
+use alluvium_infra::limits::DECOMPRESSED_BYTES_MAX;
+use alluvium_log::{Partition, Run};
+use alluvium_record::TopicPartition;
+use alluvium_record::batch::RecordBatch;
+
+use crate::assemble::Batches;
+use crate::source::Pool;
+use crate::{Isolation, LEADER_EPOCH, ReadError, Reader};
+
+/// Which offset is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OffsetQuery {
+    /// The first one.
+    Earliest,
+    /// The one that the next record gets.
+    Latest,
+    /// The first record with this timestamp, in milliseconds since 1970, or a later one.
+    Timestamp(i64),
+    /// The record with the largest timestamp (KIP-734).
+    MaxTimestamp,
+}
+
+/// An offset that was found; -1 when there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FoundOffset {
+    /// The offset.
+    pub offset: i64,
+    /// Timestamp of its record when it was found by time, otherwise -1.
+    pub timestamp: i64,
+    /// Leader epoch, or -1.
+    pub leader_epoch: i32,
+}
+
+impl FoundOffset {
+    const NONE: Self = Self { offset: -1, timestamp: -1, leader_epoch: -1 };
+}
+
+impl Reader {
+    /// Looks up an offset. The log is read to its end first, so that the answer is not older than the question.
+    ///
+    /// # Errors
+    /// When the partition is unknown, the store does not answer, or what it holds is damaged.
+    pub async fn offset_for(
+        &self,
+        topic_partition: TopicPartition,
+        query: OffsetQuery,
+        isolation: Isolation,
+    ) -> Result<FoundOffset, ReadError> {
+        let state =
+            self.inner.log.shard().catch_up().await.map_err(|error| ReadError::Storage(error.to_string()))?;
+        let partition = state.partition(topic_partition).ok_or(ReadError::UnknownTopicOrPartition)?;
+        let at = |offset: i64| FoundOffset { offset, timestamp: -1, leader_epoch: LEADER_EPOCH };
+        match query {
+            OffsetQuery::Earliest => Ok(at(partition.log_start_offset())),
+            OffsetQuery::Latest => Ok(at(match isolation {
+                Isolation::ReadUncommitted => partition.high_watermark(),
+                Isolation::ReadCommitted => partition.last_stable_offset(),
+            })),
+            OffsetQuery::Timestamp(timestamp) => self.first_at_or_after(partition, timestamp).await,
+            OffsetQuery::MaxTimestamp => self.with_max_timestamp(partition).await,
+        }
+    }
+
+    async fn first_at_or_after(&self, partition: &Partition, timestamp: i64) -> Result<FoundOffset, ReadError> {
+        let start = partition.log_start_offset();
+        let candidates = partition.runs_from(start).filter(|run| run.max_timestamp >= timestamp);
+        for run in candidates {
+            for batch in self.batches(run).await? {
+                let found = batch
+                    .first_offset_at_or_after(timestamp, start, DECOMPRESSED_BYTES_MAX)
+                    .map_err(|error| ReadError::Corrupt(error.to_string()))?;
+                if let Some(found) = found {
+                    return Ok(FoundOffset {
+                        offset: found.offset,
+                        timestamp: found.timestamp,
+                        leader_epoch: LEADER_EPOCH,
+                    });
+                }
+            }
+        }
+        Ok(FoundOffset::NONE)
+    }
+
+    async fn with_max_timestamp(&self, partition: &Partition) -> Result<FoundOffset, ReadError> {
+        let start = partition.log_start_offset();
+        let Some(run) = partition.run_with_max_timestamp() else { return Ok(FoundOffset::NONE) };
+        let mut best = FoundOffset::NONE;
+        for batch in self.batches(run).await? {
+            let found = batch
+                .offset_of_max_timestamp(start, DECOMPRESSED_BYTES_MAX)
+                .map_err(|error| ReadError::Corrupt(error.to_string()))?;
+            if let Some(found) = found
+                && found.timestamp > best.timestamp
+            {
+                best = FoundOffset {
+                    offset: found.offset,
+                    timestamp: found.timestamp,
+                    leader_epoch: LEADER_EPOCH,
+                };
+            }
+        }
+        Ok(best)
+    }
+
+    async fn batches(&self, run: &Run) -> Result<Vec<RecordBatch>, ReadError> {
+        let slices = self.inner.source.read(run, Pool::Live).await?;
+        Batches::new(slices, run.base_offset).map(|batch| batch.map(|batch| batch.contiguous())).collect()
+    }
+}

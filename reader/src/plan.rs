@@ -1,0 +1,89 @@
+//! Which runs a fetch reads: pure, over one snapshot of the state.
+
+use alluvium_log::{Partition, Run, State};
+
+use crate::fetch::{FetchRequest, PartitionFetch};
+use crate::source::Pool;
+use crate::{LEADER_EPOCH, ReadError};
+
+/// What is read for one partition.
+#[derive(Debug, Clone)]
+pub(crate) struct PartitionPlan {
+    pub(crate) runs: Vec<Run>,
+    pub(crate) pool: Pool,
+    /// Bytes of the runs, at most what the client takes: the measure of `bytes_min`.
+    pub(crate) bytes: usize,
+    pub(crate) high_watermark: i64,
+    pub(crate) last_stable_offset: i64,
+    pub(crate) log_start_offset: i64,
+}
+
+/// Plans every partition of a request, within the budgets of each and of all.
+pub(crate) fn plan(
+    state: &State,
+    request: &FetchRequest,
+    replay_distance_bytes: u64,
+) -> Vec<Result<PartitionPlan, ReadError>> {
+    let mut left = usize::try_from(request.bytes_max).unwrap_or(0);
+    let mut anything = false;
+    request
+        .partitions
+        .iter()
+        .map(|wanted| {
+            let plan = plan_partition(state, wanted, left, !anything, replay_distance_bytes)?;
+            left = left.saturating_sub(plan.bytes);
+            anything |= !plan.runs.is_empty();
+            Ok(plan)
+        })
+        .collect()
+}
+
+fn plan_partition(
+    state: &State,
+    wanted: &PartitionFetch,
+    left: usize,
+    at_least_one: bool,
+    replay_distance_bytes: u64,
+) -> Result<PartitionPlan, ReadError> {
+    let partition = state.partition(wanted.topic_partition).ok_or(ReadError::UnknownTopicOrPartition)?;
+    check_epoch(wanted.leader_epoch)?;
+    let (log_start_offset, high_watermark) = (partition.log_start_offset(), partition.high_watermark());
+    if wanted.offset < log_start_offset || wanted.offset > high_watermark {
+        return Err(ReadError::OffsetOutOfRange { offset: wanted.offset, log_start_offset, high_watermark });
+    }
+    let budget = usize::try_from(wanted.bytes_max).unwrap_or(0).min(left);
+    let mut runs = Vec::new();
+    let mut bytes = 0;
+    for run in partition.runs_from(wanted.offset) {
+        let fits = bytes < budget || (runs.is_empty() && at_least_one);
+        if !fits {
+            break;
+        }
+        bytes += run.length as usize;
+        runs.push(*run);
+    }
+    Ok(PartitionPlan {
+        runs,
+        pool: pool_of(partition, wanted.offset, replay_distance_bytes),
+        bytes: bytes.min(budget.max(1)),
+        high_watermark,
+        last_stable_offset: partition.last_stable_offset(),
+        log_start_offset,
+    })
+}
+
+pub(crate) fn check_epoch(epoch: Option<i32>) -> Result<(), ReadError> {
+    match epoch {
+        Some(epoch) if epoch < LEADER_EPOCH => Err(ReadError::FencedLeaderEpoch),
+        Some(epoch) if epoch > LEADER_EPOCH => Err(ReadError::UnknownLeaderEpoch),
+        _ => Ok(()),
+    }
+}
+
+/// Far behind is who has more bytes ahead than the tail could hold; estimated from offsets.
+fn pool_of(partition: &Partition, offset: i64, replay_distance_bytes: u64) -> Pool {
+    let all = (partition.high_watermark() - partition.log_start_offset()).max(1) as u128;
+    let ahead = (partition.high_watermark() - offset).max(0) as u128;
+    let bytes = u128::from(partition.size_bytes()) * ahead / all;
+    if bytes > u128::from(replay_distance_bytes) { Pool::Replay } else { Pool::Live }
+}

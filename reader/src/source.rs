@@ -1,0 +1,212 @@
+//! Where the bytes of a run come from: the tail in memory, then a cache of blocks, then one ranged GET.
+//!
+//! Owns two caches with byte budgets: one for consumers near the end, one with read-ahead for those far behind, so that a
+//! replay does not evict what the others read.
+//!
+//! Invariants: a block is read once however many ask (single flight); a read survives whoever asked for it first; reads in
+//! flight are bounded; blocks are weighed by their allocation.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use alluvium_infra::Runtime;
+use alluvium_infra::limits::BLOCK_BYTES;
+use alluvium_infra::store::StoreError;
+use alluvium_log::format::ENVELOPE_HEADER_BYTES;
+use alluvium_log::{Log, ObjectRef, Run};
+use bytes::Bytes;
+use futures_util::future::try_join_all;
+use moka::future::Cache;
+use tokio::sync::Semaphore;
+
+use crate::{ReadError, ReaderSettings};
+
+const DATA_START: u64 = ENVELOPE_HEADER_BYTES as u64;
+
+/// Which consumers a read is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pool {
+    /// Near the end.
+    Live,
+    /// Far behind.
+    Replay,
+}
+
+/// A block of an object's data; entries are one block, whatever their size.
+type BlockKey = (ObjectRef, u64);
+
+#[derive(Debug, Clone)]
+pub(crate) struct Source {
+    log: Log,
+    runtime: Runtime,
+    live: Cache<BlockKey, Bytes>,
+    replay: Cache<BlockKey, Bytes>,
+    reads: Arc<Semaphore>,
+    read_ahead_blocks: u64,
+}
+
+/// Why a block could not be read.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum LoadError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("{0}")]
+    Corrupt(String),
+}
+
+impl From<LoadError> for ReadError {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::Corrupt(reason) => Self::Corrupt(reason),
+            LoadError::Store(error) => Self::Storage(error.to_string()),
+        }
+    }
+}
+
+impl Source {
+    pub(crate) fn new(log: Log, settings: &ReaderSettings, runtime: Runtime) -> Self {
+        Self {
+            log,
+            runtime,
+            live: cache(settings.block_cache_bytes_max),
+            replay: cache(settings.replay_cache_bytes_max),
+            reads: Arc::new(Semaphore::new(settings.reads_in_flight_max.max(1))),
+            read_ahead_blocks: settings.read_ahead_blocks,
+        }
+    }
+
+    pub(crate) fn cached_bytes(&self) -> (u64, u64) {
+        (self.live.weighted_size(), self.replay.weighted_size())
+    }
+
+    /// The bytes of a run, in order, in as many slices as they happen to lie in.
+    pub(crate) async fn read(&self, run: &Run, pool: Pool) -> Result<Vec<Bytes>, LoadError> {
+        let length = u64::from(run.length);
+        if let Some(slices) = self.log.shard().tail().slices(run.object, run.position, length) {
+            return Ok(slices);
+        }
+        match run.object {
+            ObjectRef::Entry(_) => {
+                let data = self.block(run.object, 0, 0..0, pool).await?;
+                let from = (run.position - DATA_START) as usize;
+                slice(&data, from, run.length as usize).map(|slice| vec![slice])
+            }
+            ObjectRef::Segment(_) => self.read_segment(run, pool).await,
+        }
+    }
+
+    async fn read_segment(&self, run: &Run, pool: Pool) -> Result<Vec<Bytes>, LoadError> {
+        let end = run.position + u64::from(run.length);
+        if run.position < DATA_START || end > run.segment_end {
+            return Err(LoadError::Corrupt("run lies outside its segment".to_owned()));
+        }
+        let first = block_of(run.position);
+        let last = block_of(end - 1);
+        let blocks = try_join_all(
+            (first..=last).map(|index| self.block(run.object, index, block_range(index, run.segment_end), pool)),
+        )
+        .await?;
+        if pool == Pool::Replay {
+            self.read_ahead(run, last);
+        }
+        let mut slices = Vec::with_capacity(blocks.len());
+        for (index, block) in (first..=last).zip(blocks) {
+            let range = block_range(index, run.segment_end);
+            let from = run.position.max(range.start);
+            let to = end.min(range.end);
+            slices.push(slice(&block, (from - range.start) as usize, (to - from) as usize)?);
+        }
+        Ok(slices)
+    }
+
+    /// Starts reading the blocks that a consumer far behind asks for next.
+    fn read_ahead(&self, run: &Run, last: u64) {
+        let end = block_of(run.segment_end - 1);
+        for index in (last + 1)..=(last + self.read_ahead_blocks).min(end) {
+            if !self.replay.contains_key(&(run.object, index)) {
+                let reading =
+                    self.clone().load(run.object, index, block_range(index, run.segment_end), Pool::Replay);
+                drop(self.runtime.spawn("read ahead", reading));
+            }
+        }
+    }
+
+    async fn block(
+        &self,
+        object: ObjectRef,
+        index: u64,
+        range: Range<u64>,
+        pool: Pool,
+    ) -> Result<Bytes, LoadError> {
+        let key = (object, index);
+        let cached = match pool {
+            Pool::Live => self.live.get(&key).await,
+            // What the others have at hand serves a replay too.
+            Pool::Replay => match self.replay.get(&key).await {
+                Some(block) => Some(block),
+                None => self.live.get(&key).await,
+            },
+        };
+        if let Some(block) = cached {
+            return Ok(block);
+        }
+        // In a task of its own: others may wait for the same block when this caller goes away.
+        let loading = self.clone().load(object, index, range, pool);
+        match self.runtime.spawn("read block", loading).await {
+            Ok(result) => result,
+            Err(error) => Err(LoadError::Store(StoreError::Other(format!("read was aborted: {error}")))),
+        }
+    }
+
+    async fn load(
+        self,
+        object: ObjectRef,
+        index: u64,
+        range: Range<u64>,
+        pool: Pool,
+    ) -> Result<Bytes, LoadError> {
+        let cache = match pool {
+            Pool::Live => &self.live,
+            Pool::Replay => &self.replay,
+        };
+        let result = cache.try_get_with((object, index), self.get(object, range)).await;
+        result.map_err(|error: Arc<LoadError>| (*error).clone())
+    }
+
+    async fn get(&self, object: ObjectRef, range: Range<u64>) -> Result<Bytes, LoadError> {
+        let _permit = self.reads.acquire().await;
+        let path = object.path(self.log.shard().paths());
+        match object {
+            ObjectRef::Entry(_) => {
+                let bytes = self.log.store().get(&path).await?;
+                alluvium_log::format::entry::decode(&bytes)
+                    .map(|entry| entry.data)
+                    .map_err(|error| LoadError::Corrupt(format!("{path}: {error}")))
+            }
+            ObjectRef::Segment(_) => Ok(self.log.store().get_range(&path, range).await?),
+        }
+    }
+}
+
+fn cache(bytes_max: u64) -> Cache<BlockKey, Bytes> {
+    Cache::builder()
+        .max_capacity(bytes_max)
+        .weigher(|_, block: &Bytes| u32::try_from(block.len().max(1)).unwrap_or(u32::MAX))
+        .build()
+}
+
+fn block_of(position: u64) -> u64 {
+    (position - DATA_START) / BLOCK_BYTES as u64
+}
+
+fn block_range(index: u64, segment_end: u64) -> Range<u64> {
+    let start = DATA_START + index * BLOCK_BYTES as u64;
+    start..(start + BLOCK_BYTES as u64).min(segment_end)
+}
+
+fn slice(block: &Bytes, from: usize, length: usize) -> Result<Bytes, LoadError> {
+    match from.checked_add(length) {
+        Some(to) if to <= block.len() => Ok(block.slice(from..to)),
+        _ => Err(LoadError::Corrupt("object is shorter than the manifest says".to_owned())),
+    }
+}
