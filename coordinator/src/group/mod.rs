@@ -19,6 +19,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+mod commit;
 mod describe;
 mod effect;
 mod input;

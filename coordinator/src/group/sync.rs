@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::effect::{GroupError, PersistError, Response, Synced};
 use super::input::SyncInput;
 use super::persist::Completion;
+use super::record::payload_bytes;
 use super::state::{Context, Group, State};
 
 impl Group {
@@ -68,7 +69,7 @@ impl Group {
         for member_id in self.members.keys() {
             assignments.entry(member_id.clone()).or_default();
         }
-        let record_bytes = self.record(Some(&assignments)).payload_bytes();
+        let record_bytes = payload_bytes(&self.record(Some(&assignments)));
         if record_bytes > context.settings.record_bytes_max {
             tracing::warn!(group = %self.id, record_bytes, "assignment is larger than a group's record may be");
             self.fail_assignment(context, GroupError::RecordTooLarge);

@@ -16,6 +16,8 @@ enum Step {
     Commit { client: usize },
     Pass { milliseconds: i64 },
     Write { succeeds: bool },
+    /// Everybody behaves for a while.
+    Settle { clients: usize, syncs: bool },
     Restart,
     Delete,
 }
@@ -31,7 +33,8 @@ fn step() -> impl Strategy<Value = Step> {
         4 => client().prop_map(|client| Step::Heartbeat { client }),
         2 => client().prop_map(|client| Step::Leave { client }),
         2 => client().prop_map(|client| Step::Commit { client }),
-        5 => prop_oneof![0i64..200, 0i64..5_000, 0i64..70_000].prop_map(|milliseconds| Step::Pass { milliseconds }),
+        3 => (1..=CLIENTS, prop::bool::weighted(0.7)).prop_map(|(clients, syncs)| Step::Settle { clients, syncs }),
+        5 => prop_oneof![4 => 0i64..200, 4 => 0i64..5_000, 1 => 0i64..70_000].prop_map(|milliseconds| Step::Pass { milliseconds }),
         10 => prop::bool::weighted(0.8).prop_map(|succeeds| Step::Write { succeeds }),
         1 => Just(Step::Restart),
         1 => Just(Step::Delete),
@@ -109,6 +112,18 @@ impl Walk {
             }
             Step::Pass { milliseconds } => self.h.pass(milliseconds),
             Step::Write { succeeds } => self.write(succeeds),
+            Step::Settle { clients, syncs } => {
+                for _ in 0..2 {
+                    for client in 0..clients {
+                        self.take(Step::Join { client, with_id: true, id_required: true, topics: false });
+                    }
+                }
+                self.take(Step::Pass { milliseconds: 600 });
+                if syncs {
+                    (0..clients).for_each(|client| self.take(Step::Sync { client }));
+                    self.take(Step::Write { succeeds: true });
+                }
+            }
             Step::Restart => {
                 self.lost.extend(self.asked.keys().filter(|ticket| self.h.is_waiting(**ticket)));
                 self.h.restart();
@@ -195,7 +210,7 @@ impl Walk {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn s801_whatever_clients_and_log_do(
