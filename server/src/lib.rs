@@ -1,1 +1,164 @@
-//! Alluvium: server.
+//! The doors: what Kafka clients talk to.
+//!
+//! Flow of a request: [`listener`] -> [`connection`] (frames, bounded memory, order) -> [`dispatch`] (header, version,
+//! body) -> one file of [`kafka`] per API -> ingest, reader, coordinator and log -> [`errors`], the one map to Kafka's codes.
+//!
+//! Invariants:
+//! 1. What is not served is not advertised, and what is advertised is dispatched (one table, exhaustive matches).
+//! 2. No input from the network makes this crate panic or hold memory beyond its limits.
+//! 3. What was accepted before a shutdown is answered before the drain ends, or the drain runs out of time.
+
+mod config;
+mod connection;
+mod context;
+mod dispatch;
+mod errors;
+mod fetch_session;
+mod groups;
+mod kafka;
+mod listener;
+mod settings;
+mod topics;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use alluvium_coordinator::GroupSettings;
+use alluvium_infra::Runtime;
+use alluvium_infra::shutdown::{DrainTimedOut, Shutdown};
+use alluvium_ingest::Ingest;
+use alluvium_log::Log;
+use alluvium_reader::Reader;
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+pub use settings::{InvalidSetting, ListenerSettings, ServerSettings};
+
+use context::Node;
+use fetch_session::FetchSessions;
+use groups::GroupDriver;
+use listener::ListenerParts;
+
+/// What the front door stands on.
+pub struct ServerParts {
+    /// The log of the cluster.
+    pub log: Log,
+    /// Where produced batches go.
+    pub ingest: Ingest,
+    /// Where fetched batches come from.
+    pub reader: Reader,
+    /// Settings of the door.
+    pub settings: ServerSettings,
+    /// Clock, randomness and tasks.
+    pub runtime: Runtime,
+    /// Triggered from outside to stop; the server has a child of its own that it drains.
+    pub shutdown: Shutdown,
+}
+
+/// Why the front door could not be opened.
+#[derive(Debug, Error)]
+pub enum StartServerError {
+    /// A setting cannot be served.
+    #[error(transparent)]
+    Setting(#[from] InvalidSetting),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {bind}: {error}")]
+    Bind {
+        /// The address as given.
+        bind: String,
+        /// What the system said.
+        error: std::io::Error,
+    },
+}
+
+/// A running front door.
+#[derive(Debug)]
+pub struct Server {
+    local_addrs: Vec<SocketAddr>,
+    shutdown: Shutdown,
+    groups: GroupDriver,
+    runtime: Runtime,
+    drain_max: Duration,
+}
+
+impl Server {
+    /// Binds all listeners, restores the consumer groups and serves from then on.
+    pub async fn start(parts: ServerParts) -> Result<Server, StartServerError> {
+        let ServerParts { log, ingest, reader, settings, runtime, shutdown } = parts;
+        settings.validate()?;
+        let mut listeners = Vec::with_capacity(settings.listeners.len());
+        let mut local_addrs = Vec::with_capacity(settings.listeners.len());
+        for listener in &settings.listeners {
+            let refuse = |error| StartServerError::Bind { bind: listener.bind.clone(), error };
+            let bound = TcpListener::bind(&listener.bind).await.map_err(refuse)?;
+            local_addrs.push(bound.local_addr().map_err(refuse)?);
+            listeners.push((bound, listener.advertised.clone()));
+        }
+        let shutdown = shutdown.child();
+        let draining = CancellationToken::new();
+        let groups = GroupDriver::start(
+            log.clone(),
+            group_settings(&settings),
+            Duration::from_millis(settings.offsets_retention_ms),
+            runtime.clone(),
+            draining.clone(),
+        );
+        let parts = ListenerParts {
+            connections: Arc::new(Semaphore::new(settings.connections_max.min(Semaphore::MAX_PERMITS))),
+            request_memory: Arc::new(Semaphore::new(settings.request_memory_bytes_max.min(Semaphore::MAX_PERMITS))),
+            shutdown: shutdown.clone(),
+            draining: draining.clone(),
+            node: Arc::new(Node {
+                log,
+                ingest,
+                reader,
+                groups: groups.clone(),
+                fetch_sessions: FetchSessions::new(settings.fetch_sessions_max, runtime.clone()),
+                topic_defaults: settings.topic_defaults(),
+                settings: settings.clone(),
+                runtime: runtime.clone(),
+            }),
+        };
+        for (listener, advertised) in listeners {
+            shutdown.spawn(&runtime, "listener", listener::accept(listener, advertised, parts.clone()));
+        }
+        let stopping = shutdown.clone();
+        runtime.spawn("server shutdown", async move {
+            stopping.triggered().await;
+            draining.cancel();
+        });
+        let drain_max = Duration::from_millis(settings.drain_ms_max);
+        Ok(Server { local_addrs, shutdown, groups, runtime, drain_max })
+    }
+
+    /// The addresses listened on, in the order of the settings.
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.local_addrs
+    }
+
+    /// The first address listened on.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addrs[0]
+    }
+
+    /// Stops accepting and reading, answers what was accepted, and closes all connections. Ingest and the log must
+    /// still be running; drain and close them afterwards.
+    pub async fn drain(&self) -> Result<(), DrainTimedOut> {
+        self.shutdown.trigger();
+        self.groups.resign();
+        self.shutdown.drain(&self.runtime, self.drain_max).await
+    }
+}
+
+fn group_settings(settings: &ServerSettings) -> GroupSettings {
+    GroupSettings {
+        session_timeout_ms_min: settings.group_session_timeout_ms_min,
+        session_timeout_ms_max: settings.group_session_timeout_ms_max,
+        initial_rebalance_delay_ms: settings.group_initial_rebalance_delay_ms,
+        members_max: settings.group_members_max,
+        ..GroupSettings::default()
+    }
+}

@@ -1,0 +1,127 @@
+//! What a request handler may use: the node it runs on, the client that asked and the request's header.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use alluvium_infra::Runtime;
+use alluvium_infra::runtime::Instant;
+use alluvium_ingest::Ingest;
+use alluvium_log::{Log, Shard, State};
+use alluvium_protocol::errors::ErrorCode;
+use alluvium_protocol::messages::{StrBytes, Uuid};
+use alluvium_reader::Reader;
+use alluvium_record::TopicId;
+
+use crate::fetch_session::FetchSessions;
+use crate::groups::GroupDriver;
+use crate::settings::ServerSettings;
+
+/// The epoch of every partition's leader, constant because the object store decides, not a leader.
+pub(crate) const LEADER_EPOCH: i32 = 0;
+
+/// The shortest time a client's own timeout is taken to mean; less could not be kept by any object store.
+const TIMEOUT_MIN: Duration = Duration::from_secs(1);
+/// The longest time a client's own timeout is taken to mean.
+const TIMEOUT_MAX: Duration = Duration::from_secs(300);
+
+/// What all connections of a node share.
+pub(crate) struct Node {
+    pub(crate) log: Log,
+    pub(crate) ingest: Ingest,
+    pub(crate) reader: Reader,
+    pub(crate) groups: GroupDriver,
+    pub(crate) fetch_sessions: FetchSessions,
+    pub(crate) settings: ServerSettings,
+    pub(crate) topic_defaults: BTreeMap<String, String>,
+    pub(crate) runtime: Runtime,
+}
+
+/// A host and port as clients are told.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Endpoint {
+    pub(crate) host: StrBytes,
+    pub(crate) port: i32,
+}
+
+/// One connected client.
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    /// Where it connects from.
+    pub(crate) peer: SocketAddr,
+    /// The address of this node, as this client should use it.
+    pub(crate) endpoint: Endpoint,
+}
+
+/// One request while it is handled.
+#[derive(Clone)]
+pub(crate) struct RequestContext {
+    pub(crate) node: Arc<Node>,
+    pub(crate) client: Arc<Client>,
+    pub(crate) client_id: Option<StrBytes>,
+    pub(crate) version: i16,
+    pub(crate) correlation_id: i32,
+}
+
+/// A snapshot to answer from, and whether it may be behind because the store could not be asked.
+pub(crate) struct View {
+    pub(crate) state: Arc<State>,
+    stale: bool,
+}
+
+impl View {
+    /// The error for something that is absent: `absent` when this view knows, a retriable one when it cannot know.
+    pub(crate) fn missing(&self, absent: ErrorCode) -> ErrorCode {
+        if self.stale { ErrorCode::LeaderNotAvailable } else { absent }
+    }
+}
+
+impl Node {
+    pub(crate) fn shard(&self) -> &Shard {
+        self.log.shard()
+    }
+
+    /// The newest state this node knows.
+    pub(crate) fn state(&self) -> Arc<State> {
+        self.shard().state()
+    }
+
+    /// The known state when it satisfies `sufficient`, or else the state after one catch-up: a stale node must not say no.
+    pub(crate) async fn view(&self, sufficient: impl Fn(&State) -> bool) -> View {
+        let state = self.state();
+        if sufficient(&state) { View { state, stale: false } } else { self.fresh_view().await }
+    }
+
+    /// The state after a catch-up.
+    pub(crate) async fn fresh_view(&self) -> View {
+        match self.shard().catch_up().await {
+            Ok(state) => View { state, stale: false },
+            Err(error) => {
+                tracing::warn!(%error, "cannot catch up with the log");
+                View { state: self.state(), stale: true }
+            }
+        }
+    }
+
+    /// When a request with this timeout of its own must be answered.
+    pub(crate) fn deadline(&self, timeout_ms: i32) -> Instant {
+        let asked = Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0));
+        self.runtime.monotonic() + asked.clamp(TIMEOUT_MIN, TIMEOUT_MAX)
+    }
+
+    /// The rack of this node as the wire has it.
+    pub(crate) fn rack(&self) -> Option<StrBytes> {
+        self.settings.rack.as_deref().map(StrBytes::from)
+    }
+}
+
+/// A topic id from the wire.
+pub(crate) fn topic_id(id: Uuid) -> TopicId {
+    TopicId::from_bytes(id.to_bytes())
+}
+
+/// A topic id for the wire.
+pub(crate) fn wire_id(id: TopicId) -> Uuid {
+    Uuid::from_bytes(*id.as_bytes())
+}

@@ -1,0 +1,172 @@
+//! From a frame to a started request: header, version, body, handler.
+//!
+//! Invariants:
+//! 1. Every served API has its arm: the match is over the table's names and has no default.
+//! 2. Produce requests are handed to ingest before the next frame is read, so that their order is the order of arrival.
+//!    Everything else runs when all earlier requests of the connection are answered, as in Kafka.
+//! 3. A request that waits for others (Fetch, JoinGroup, SyncGroup) is given up when its client has gone; the rest is
+//!    carried out even if nobody waits for the answer any more.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use alluvium_ingest::{Permit, ProducerPresence};
+use alluvium_protocol::apis::ApiName;
+use alluvium_protocol::frame::FrameLimits;
+use alluvium_protocol::messages as wire;
+use alluvium_protocol::request::{RequestError, decode_body, decode_header};
+use alluvium_protocol::response::{encode_api_versions_unsupported, encode_response, refuse_legacy_produce};
+use alluvium_protocol::{EncodeError, apis};
+use bytes::Bytes;
+use thiserror::Error;
+
+use crate::context::{Client, Node, RequestContext};
+use crate::kafka;
+
+/// The slices of one response, in order; empty when the request has no response.
+pub(crate) type Frames = Vec<Bytes>;
+
+/// A response to come.
+pub(crate) type Reply = Pin<Box<dyn Future<Output = Result<Frames, CloseReason>> + Send>>;
+
+/// Why a connection is closed instead of answered.
+#[derive(Debug, Error)]
+pub(crate) enum CloseReason {
+    #[error("{0}")]
+    Request(#[from] RequestError),
+    #[error("a response cannot be encoded: {0}")]
+    Encode(#[from] EncodeError),
+    #[error("a Produce request with acks=0 failed: {0}")]
+    UnacknowledgedProduce(String),
+}
+
+/// A request whose handling has begun or will begin in its turn.
+pub(crate) struct Started {
+    /// Resolves to the response.
+    pub(crate) reply: Reply,
+    /// Whether the request only waits for something, so that nobody misses it once its client has gone.
+    pub(crate) waits: bool,
+}
+
+impl Started {
+    fn ready(frames: Frames) -> Started {
+        Started::acting(async move { Ok(frames) })
+    }
+
+    fn acting(reply: impl Future<Output = Result<Frames, CloseReason>> + Send + 'static) -> Started {
+        Started { reply: Box::pin(reply), waits: false }
+    }
+
+    fn waiting(reply: impl Future<Output = Result<Frames, CloseReason>> + Send + 'static) -> Started {
+        Started { reply: Box::pin(reply), waits: true }
+    }
+}
+
+/// What a Produce request needs beside its frame.
+pub(crate) struct ProduceAdmission<'a> {
+    /// Room for the bytes of the frame.
+    pub(crate) permit: Permit,
+    /// The connection as ingest sees it.
+    pub(crate) presence: &'a ProducerPresence,
+}
+
+/// Starts the request in `frame`. `admission` is present for the frames that peeked as Produce.
+pub(crate) async fn start(
+    node: &Arc<Node>,
+    client: &Arc<Client>,
+    limits: &FrameLimits,
+    frame: Bytes,
+    admission: Option<ProduceAdmission<'_>>,
+) -> Result<Started, CloseReason> {
+    let (header, body) = match decode_header(frame, limits) {
+        Ok(split) => split,
+        Err(RequestError::VersionNotServed { header, api: ApiName::ApiVersions, .. }) => {
+            return Ok(Started::ready(vec![encode_api_versions_unsupported(header.correlation_id)?]));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let Some(api) = apis::served(header.api_key) else {
+        return Err(RequestError::ApiNotServed { header }.into());
+    };
+    if !api.serves(header.api_version) {
+        let refusal = refuse_legacy_produce(&header, body, limits)?;
+        return Ok(Started::ready(refusal.into_iter().collect()));
+    }
+    let context = RequestContext {
+        node: node.clone(),
+        client: client.clone(),
+        client_id: header.client_id,
+        version: header.api_version,
+        correlation_id: header.correlation_id,
+    };
+    match (api.key, admission) {
+        (ApiName::Produce, Some(admission)) => {
+            let request: wire::ProduceRequest = decode_body(context.version, body, limits)?;
+            let outcome = kafka::produce::start(&context, request, admission).await;
+            Ok(Started::acting(kafka::produce::finish(context, outcome)))
+        }
+        (name, _) => start_in_turn(name, context, body, limits),
+    }
+}
+
+/// Decodes the body now and makes the future that handles it when its turn comes.
+fn start_in_turn(
+    name: ApiName,
+    context: RequestContext,
+    body: Bytes,
+    limits: &FrameLimits,
+) -> Result<Started, CloseReason> {
+    macro_rules! handled_by {
+        ($how:ident, $module:ident, $request:ident) => {{
+            let request: wire::$request = decode_body(context.version, body, limits)?;
+            Ok(Started::$how(async move {
+                let response = kafka::$module::handle(&context, request).await;
+                Ok(vec![encode_response(context.correlation_id, context.version, &response)?])
+            }))
+        }};
+    }
+    match name {
+        // The connection admits every Produce frame, so this arm is for a frame whose header could not be peeked.
+        ApiName::Produce => Err(CloseReason::UnacknowledgedProduce("the request was not admitted".to_owned())),
+        ApiName::Fetch => {
+            let request: wire::FetchRequest = decode_body(context.version, body, limits)?;
+            Ok(Started::waiting(async move {
+                let response = kafka::fetch::handle(&context, request).await;
+                Ok(response.encode(context.correlation_id, context.version)?)
+            }))
+        }
+        ApiName::ListOffsets => handled_by!(acting, list_offsets, ListOffsetsRequest),
+        ApiName::Metadata => handled_by!(acting, metadata, MetadataRequest),
+        ApiName::OffsetCommit => handled_by!(acting, offset_commit, OffsetCommitRequest),
+        ApiName::OffsetFetch => handled_by!(acting, offset_fetch, OffsetFetchRequest),
+        ApiName::FindCoordinator => handled_by!(acting, find_coordinator, FindCoordinatorRequest),
+        ApiName::JoinGroup => handled_by!(waiting, join_group, JoinGroupRequest),
+        ApiName::Heartbeat => handled_by!(acting, heartbeat, HeartbeatRequest),
+        ApiName::LeaveGroup => handled_by!(acting, leave_group, LeaveGroupRequest),
+        ApiName::SyncGroup => handled_by!(waiting, sync_group, SyncGroupRequest),
+        ApiName::DescribeGroups => handled_by!(acting, describe_groups, DescribeGroupsRequest),
+        ApiName::ListGroups => handled_by!(acting, list_groups, ListGroupsRequest),
+        ApiName::ApiVersions => handled_by!(acting, api_versions, ApiVersionsRequest),
+        ApiName::CreateTopics => handled_by!(acting, create_topics, CreateTopicsRequest),
+        ApiName::DeleteTopics => handled_by!(acting, delete_topics, DeleteTopicsRequest),
+        ApiName::DeleteRecords => handled_by!(acting, delete_records, DeleteRecordsRequest),
+        ApiName::InitProducerId => handled_by!(acting, init_producer_id, InitProducerIdRequest),
+        ApiName::OffsetForLeaderEpoch => handled_by!(acting, offset_for_leader_epoch, OffsetForLeaderEpochRequest),
+        ApiName::DescribeConfigs => handled_by!(acting, describe_configs, DescribeConfigsRequest),
+        ApiName::AlterConfigs => handled_by!(acting, alter_configs, AlterConfigsRequest),
+        ApiName::DescribeLogDirs => handled_by!(acting, describe_log_dirs, DescribeLogDirsRequest),
+        ApiName::CreatePartitions => handled_by!(acting, create_partitions, CreatePartitionsRequest),
+        ApiName::DeleteGroups => handled_by!(acting, delete_groups, DeleteGroupsRequest),
+        ApiName::IncrementalAlterConfigs => {
+            handled_by!(acting, incremental_alter_configs, IncrementalAlterConfigsRequest)
+        }
+        ApiName::OffsetDelete => handled_by!(acting, offset_delete, OffsetDeleteRequest),
+        ApiName::DescribeCluster => handled_by!(acting, describe_cluster, DescribeClusterRequest),
+        ApiName::DescribeProducers => handled_by!(acting, describe_producers, DescribeProducersRequest),
+        ApiName::ListConfigResources => handled_by!(acting, list_config_resources, ListConfigResourcesRequest),
+        ApiName::DescribeTopicPartitions => {
+            handled_by!(acting, describe_topic_partitions, DescribeTopicPartitionsRequest)
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! OffsetCommit (key 8), versions 2 to 10; topics by id in version 10.
+//!
+//! Members of a group are checked by the coordinator; consumers without group management commit to groups without
+//! members. Offsets are durable when the answer arrives. Metadata above the limit is refused per partition.
+//!
+//! Missing: a retention time per commit (versions 2 to 4 can carry one; it is ignored, as Kafka 4 does).
+
+use alluvium_coordinator::group::CommitInput;
+use alluvium_log::{CommittedOffset, Operation, State};
+use alluvium_protocol::errors::ErrorCode;
+use alluvium_protocol::message;
+use alluvium_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
+use alluvium_protocol::messages::offset_commit_response::{OffsetCommitResponsePartition, OffsetCommitResponseTopic};
+use alluvium_protocol::messages::{OffsetCommitRequest, OffsetCommitResponse};
+use alluvium_record::{TopicId, TopicPartition};
+
+use crate::context::{RequestContext, View, topic_id};
+use crate::errors::{group_commit_error, group_error};
+
+/// First version that names topics by id.
+const TOPIC_ID_VERSION_MIN: i16 = 10;
+/// How long a commit may take, in milliseconds; the request has no timeout of its own.
+const COMMIT_TIMEOUT_MS: i32 = 20_000;
+
+pub(crate) async fn handle(context: &RequestContext, request: OffsetCommitRequest) -> OffsetCommitResponse {
+    let node = &context.node;
+    let by_id = context.version >= TOPIC_ID_VERSION_MIN;
+    let input = CommitInput {
+        group: request.group_id.as_str().to_owned(),
+        generation: request.generation_id_or_member_epoch,
+        member_id: request.member_id.as_str().to_owned(),
+        instance_id: request.group_instance_id.as_ref().map(|instance_id| instance_id.as_str().to_owned()),
+        transactional: false,
+    };
+    if let Err(error) = node.groups.check_commit(&input) {
+        return answer(&request, |_, _| group_error(error));
+    }
+    let known = |state: &State| {
+        request.topics.iter().all(|topic| {
+            topic.partitions.iter().all(|partition| find(state, by_id, topic, partition.partition_index).is_ok())
+        })
+    };
+    let view = node.view(known).await;
+    let now_ms = node.runtime.now_ms();
+    let mut offsets = Vec::new();
+    for topic in &request.topics {
+        for partition in &topic.partitions {
+            if let Ok(found) = check(context, &view, by_id, topic, partition) {
+                offsets.push((found, committed(partition, now_ms)));
+            }
+        }
+    }
+    let mut outcome = ErrorCode::None;
+    if !offsets.is_empty() {
+        let operation = Operation::CommitOffsets { group: input.group, offsets };
+        if let Err(error) = node.shard().commit(operation, Some(node.deadline(COMMIT_TIMEOUT_MS))).await {
+            tracing::warn!(group = %request.group_id, %error, "offsets were not committed");
+            outcome = group_commit_error(&error);
+        }
+    }
+    answer(&request, |topic, partition| match check(context, &view, by_id, topic, partition) {
+        Ok(_) => outcome,
+        Err(error) => error,
+    })
+}
+
+fn find(
+    state: &State,
+    by_id: bool,
+    wanted: &OffsetCommitRequestTopic,
+    partition_index: i32,
+) -> Result<TopicPartition, ErrorCode> {
+    let id: Option<TopicId> = if by_id {
+        state.topic(topic_id(wanted.topic_id)).map(|topic| topic.id)
+    } else {
+        state.topic_by_name(&wanted.name).map(|topic| topic.id)
+    };
+    let absent = if by_id { ErrorCode::UnknownTopicId } else { ErrorCode::UnknownTopicOrPartition };
+    let found = TopicPartition::new(id.ok_or(absent)?, partition_index);
+    state.partition(found).map(|_| found).ok_or(ErrorCode::UnknownTopicOrPartition)
+}
+
+fn check(
+    context: &RequestContext,
+    view: &View,
+    by_id: bool,
+    topic: &OffsetCommitRequestTopic,
+    partition: &OffsetCommitRequestPartition,
+) -> Result<TopicPartition, ErrorCode> {
+    let found = find(&view.state, by_id, topic, partition.partition_index).map_err(|error| view.missing(error))?;
+    let metadata_bytes = partition.committed_metadata.as_ref().map_or(0, |metadata| metadata.len());
+    if metadata_bytes > context.node.settings.offset_metadata_bytes_max {
+        return Err(ErrorCode::OffsetMetadataTooLarge);
+    }
+    if partition.committed_offset < 0 {
+        return Err(ErrorCode::InvalidCommitOffsetSize);
+    }
+    Ok(found)
+}
+
+fn committed(partition: &OffsetCommitRequestPartition, now_ms: i64) -> CommittedOffset {
+    CommittedOffset {
+        offset: partition.committed_offset,
+        leader_epoch: partition.committed_leader_epoch,
+        metadata: partition.committed_metadata.as_ref().map(|metadata| metadata.as_str().to_owned()).unwrap_or_default(),
+        commit_ms: now_ms,
+    }
+}
+
+fn answer(
+    request: &OffsetCommitRequest,
+    error_of: impl Fn(&OffsetCommitRequestTopic, &OffsetCommitRequestPartition) -> ErrorCode,
+) -> OffsetCommitResponse {
+    let topics = request
+        .topics
+        .iter()
+        .map(|topic| {
+            let partitions = topic
+                .partitions
+                .iter()
+                .map(|partition| {
+                    message!(OffsetCommitResponsePartition {
+                        partition_index: partition.partition_index,
+                        error_code: error_of(topic, partition).code()
+                    })
+                })
+                .collect();
+            message!(OffsetCommitResponseTopic { name: topic.name.clone(), topic_id: topic.topic_id, partitions })
+        })
+        .collect();
+    message!(OffsetCommitResponse { topics })
+}

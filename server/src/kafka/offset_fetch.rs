@@ -1,0 +1,150 @@
+//! OffsetFetch (key 9), versions 1 to 10; all topics (version 2), several groups (version 8), topics by id (version 10).
+//!
+//! The node catches up with the log first: what was acknowledged anywhere is what is answered here. A partition without
+//! a committed offset answers -1.
+//!
+//! Missing: transactions, so every committed offset is stable and `require_stable` has nothing to wait for.
+
+use std::collections::BTreeMap;
+
+use alluvium_log::{GroupState, State};
+use alluvium_protocol::errors::ErrorCode;
+use alluvium_protocol::message;
+use alluvium_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
+use alluvium_protocol::messages::offset_fetch_response::{
+    OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions, OffsetFetchResponseTopic,
+    OffsetFetchResponseTopics,
+};
+use alluvium_protocol::messages::{OffsetFetchRequest, OffsetFetchResponse, StrBytes};
+use alluvium_record::{TopicId, TopicPartition};
+
+use crate::context::{RequestContext, topic_id, wire_id};
+
+/// First version that asks for several groups.
+const BATCH_VERSION_MIN: i16 = 8;
+/// First version that names topics by id.
+const TOPIC_ID_VERSION_MIN: i16 = 10;
+
+pub(crate) async fn handle(context: &RequestContext, request: OffsetFetchRequest) -> OffsetFetchResponse {
+    if context.version >= BATCH_VERSION_MIN {
+        return fetch_groups(context, request.groups).await;
+    }
+    let topics = request.topics.map(|topics| {
+        topics
+            .into_iter()
+            .map(|topic| {
+                message!(OffsetFetchRequestTopics { name: topic.name, partition_indexes: topic.partition_indexes })
+            })
+            .collect()
+    });
+    let group = message!(OffsetFetchRequestGroup { group_id: request.group_id, topics });
+    let fetched = fetch_groups(context, vec![group]).await.groups.into_iter().next().unwrap_or_default();
+    let topics = fetched
+        .topics
+        .into_iter()
+        .map(|topic| {
+            let partitions = topic
+                .partitions
+                .into_iter()
+                .map(|partition| {
+                    message!(OffsetFetchResponsePartition {
+                        partition_index: partition.partition_index,
+                        committed_offset: partition.committed_offset,
+                        committed_leader_epoch: partition.committed_leader_epoch,
+                        metadata: partition.metadata,
+                        error_code: partition.error_code
+                    })
+                })
+                .collect();
+            message!(OffsetFetchResponseTopic { name: topic.name, partitions })
+        })
+        .collect();
+    message!(OffsetFetchResponse { topics, error_code: fetched.error_code })
+}
+
+async fn fetch_groups(context: &RequestContext, groups: Vec<OffsetFetchRequestGroup>) -> OffsetFetchResponse {
+    let state = match context.node.shard().catch_up().await {
+        Ok(state) => state,
+        Err(error) => {
+            tracing::warn!(%error, "committed offsets cannot be read now");
+            let error_code = ErrorCode::CoordinatorNotAvailable.code();
+            let groups = groups
+                .into_iter()
+                .map(|group| message!(OffsetFetchResponseGroup { group_id: group.group_id, error_code }))
+                .collect();
+            return message!(OffsetFetchResponse { groups });
+        }
+    };
+    let by_id = context.version >= TOPIC_ID_VERSION_MIN;
+    let groups = groups
+        .into_iter()
+        .map(|group| {
+            let known = state.group(&group.group_id);
+            let topics = match &group.topics {
+                Some(topics) => topics.iter().map(|topic| named(&state, known, by_id, topic)).collect(),
+                None => all(&state, known),
+            };
+            message!(OffsetFetchResponseGroup { group_id: group.group_id, topics })
+        })
+        .collect();
+    message!(OffsetFetchResponse { groups })
+}
+
+fn named(
+    state: &State,
+    group: Option<&GroupState>,
+    by_id: bool,
+    wanted: &OffsetFetchRequestTopics,
+) -> OffsetFetchResponseTopics {
+    let topic = if by_id { state.topic(topic_id(wanted.topic_id)) } else { state.topic_by_name(&wanted.name) };
+    let partitions = wanted
+        .partition_indexes
+        .iter()
+        .map(|index| match topic {
+            Some(topic) => partition(group, topic.id, *index),
+            None => {
+                let mut answer = absent(*index);
+                answer.error_code = if by_id { ErrorCode::UnknownTopicId.code() } else { 0 };
+                answer
+            }
+        })
+        .collect();
+    message!(OffsetFetchResponseTopics { name: wanted.name.clone(), topic_id: wanted.topic_id, partitions })
+}
+
+fn all(state: &State, group: Option<&GroupState>) -> Vec<OffsetFetchResponseTopics> {
+    let mut indexes: BTreeMap<TopicId, Vec<i32>> = BTreeMap::new();
+    for (topic_partition, _) in group.into_iter().flat_map(GroupState::offsets) {
+        indexes.entry(topic_partition.topic).or_default().push(topic_partition.partition);
+    }
+    indexes
+        .into_iter()
+        .filter_map(|(id, indexes)| {
+            let topic = state.topic(id)?;
+            let partitions = indexes.into_iter().map(|index| partition(group, id, index)).collect();
+            let name = StrBytes::from(topic.name.as_str());
+            Some(message!(OffsetFetchResponseTopics { name, topic_id: wire_id(id), partitions }))
+        })
+        .collect()
+}
+
+fn partition(group: Option<&GroupState>, topic: TopicId, partition_index: i32) -> OffsetFetchResponsePartitions {
+    match group.and_then(|group| group.offset(TopicPartition::new(topic, partition_index))) {
+        Some(committed) => message!(OffsetFetchResponsePartitions {
+            partition_index,
+            committed_offset: committed.offset,
+            committed_leader_epoch: committed.leader_epoch,
+            metadata: Some(StrBytes::from(committed.metadata.as_str()))
+        }),
+        None => absent(partition_index),
+    }
+}
+
+fn absent(partition_index: i32) -> OffsetFetchResponsePartitions {
+    message!(OffsetFetchResponsePartitions {
+        partition_index,
+        committed_offset: -1,
+        committed_leader_epoch: -1,
+        metadata: Some(StrBytes::default())
+    })
+}

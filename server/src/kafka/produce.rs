@@ -1,0 +1,210 @@
+//! Produce (key 0), versions 3 to 13; versions 0 to 2 are advertised for old clients' sake and refused.
+//!
+//! Batches go to ingest in the order in which requests arrive on a connection; the answer follows when they are
+//! durable, for `acks=1` as for `acks=all`. `acks=0` gets no answer, and a failure closes the connection, as in Kafka.
+//! The request's timeout is the deadline of the append: when it passes, REQUEST_TIMED_OUT says that the batch may be
+//! in the log or appear later. Topics are named by id since version 13. Errors carry a sentence since version 8.
+//!
+//! Missing: transactions (a transactional id is refused with UNSUPPORTED_VERSION); message formats 0 and 1
+//! (INVALID_RECORD, as in Kafka 4); throttling (when ingest is full the socket is not read; throttle time stays 0).
+
+use alluvium_ingest::{AppendError, AppendReply, Appended, PartitionAppend};
+use alluvium_log::State;
+use alluvium_protocol::errors::ErrorCode;
+use alluvium_protocol::message;
+use alluvium_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use alluvium_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
+use alluvium_protocol::messages::{ProduceRequest, ProduceResponse, StrBytes, Uuid};
+use alluvium_protocol::response::encode_response;
+use alluvium_record::{BATCH_HEADER_BYTES, TopicId, TopicPartition};
+
+use crate::context::{Node, RequestContext, View, topic_id};
+use crate::dispatch::{CloseReason, Frames, ProduceAdmission};
+use crate::errors::{Refusal, append_error};
+
+/// First version that names topics by id.
+const TOPIC_ID_VERSION_MIN: i16 = 13;
+/// First version that may carry zstd.
+const ZSTD_VERSION_MIN: i16 = 7;
+/// Where the attributes of a record batch are; their low byte holds the codec.
+const ATTRIBUTES_LOW_BYTE: usize = 22;
+const CODEC_MASK: u8 = 0x07;
+const ZSTD: u8 = 4;
+
+/// A Produce request whose batches are with ingest.
+pub(crate) struct Outcome {
+    acks: i16,
+    topics: Vec<TopicOutcome>,
+    reply: Option<AppendReply>,
+}
+
+struct TopicOutcome {
+    name: StrBytes,
+    topic_id: Uuid,
+    partitions: Vec<(i32, Slot)>,
+}
+
+/// What became of one partition of a request.
+enum Slot {
+    Refused(Refusal),
+    /// With ingest, at this position of its reply.
+    Sent(usize),
+}
+
+/// Hands the batches to ingest. Waits only when a topic is unknown and the log has to be asked.
+pub(crate) async fn start(
+    context: &RequestContext,
+    request: ProduceRequest,
+    admission: ProduceAdmission<'_>,
+) -> Outcome {
+    let node = &context.node;
+    let by_id = context.version >= TOPIC_ID_VERSION_MIN;
+    let refused_whole = refuse_whole(&request);
+    let known = |state: &State| {
+        request.topic_data.iter().all(|topic| {
+            topic.partition_data.iter().all(|partition| find(state, by_id, topic, partition.index).is_ok())
+        })
+    };
+    let view = match &refused_whole {
+        Some(_) => None,
+        None => Some(node.view(known).await),
+    };
+    let mut sent = Vec::new();
+    let mut topics = Vec::with_capacity(request.topic_data.len());
+    for mut topic in request.topic_data {
+        let data = std::mem::take(&mut topic.partition_data);
+        let partitions = data
+            .into_iter()
+            .map(|partition| {
+                let index = partition.index;
+                let slot = match (&view, &refused_whole) {
+                    (Some(view), None) => send(context, view, &topic, partition, &mut sent),
+                    (_, refusal) => Slot::Refused(refusal.clone().unwrap_or(Refusal::bare(ErrorCode::InvalidRequest))),
+                };
+                (index, slot)
+            })
+            .collect();
+        topics.push(TopicOutcome { name: topic.name, topic_id: topic.topic_id, partitions });
+    }
+    let reply = (!sent.is_empty()).then(|| append(node, request.timeout_ms, sent, admission));
+    Outcome { acks: request.acks, topics, reply }
+}
+
+fn append(node: &Node, timeout_ms: i32, sent: Vec<PartitionAppend>, admission: ProduceAdmission<'_>) -> AppendReply {
+    let ProduceAdmission { permit, presence } = admission;
+    node.ingest.append(permit, sent, node.deadline(timeout_ms), presence)
+}
+
+/// What is wrong with the request as a whole.
+fn refuse_whole(request: &ProduceRequest) -> Option<Refusal> {
+    if !(-1..=1).contains(&request.acks) {
+        return Some(Refusal::bare(ErrorCode::InvalidRequiredAcks));
+    }
+    if request.transactional_id.is_some() {
+        return Some(Refusal::new(ErrorCode::UnsupportedVersion, "transactions are not served yet"));
+    }
+    None
+}
+
+fn find(state: &State, by_id: bool, wanted: &TopicProduceData, index: i32) -> Result<TopicPartition, ErrorCode> {
+    let id: Option<TopicId> = if by_id {
+        state.topic(topic_id(wanted.topic_id)).map(|topic| topic.id)
+    } else {
+        state.topic_by_name(&wanted.name).map(|topic| topic.id)
+    };
+    let absent = if by_id { ErrorCode::UnknownTopicId } else { ErrorCode::UnknownTopicOrPartition };
+    let found = TopicPartition::new(id.ok_or(absent)?, index);
+    state.partition(found).map(|_| found).ok_or(ErrorCode::UnknownTopicOrPartition)
+}
+
+fn send(
+    context: &RequestContext,
+    view: &View,
+    topic: &TopicProduceData,
+    partition: PartitionProduceData,
+    sent: &mut Vec<PartitionAppend>,
+) -> Slot {
+    let by_id = context.version >= TOPIC_ID_VERSION_MIN;
+    let topic_partition = match find(&view.state, by_id, topic, partition.index) {
+        Ok(found) => found,
+        Err(error) => return Slot::Refused(Refusal::bare(view.missing(error))),
+    };
+    let Some(records) = partition.records.filter(|records| !records.is_empty()) else {
+        let version = context.version;
+        let why = format!("Produce requests with version {version} must have exactly one record batch");
+        return Slot::Refused(Refusal::new(ErrorCode::InvalidRecord, why));
+    };
+    let is_zstd = records.len() >= BATCH_HEADER_BYTES && records[ATTRIBUTES_LOW_BYTE] & CODEC_MASK == ZSTD;
+    if is_zstd && context.version < ZSTD_VERSION_MIN {
+        let why = format!("Produce requests with version {} must not use zstd", context.version);
+        return Slot::Refused(Refusal::new(ErrorCode::UnsupportedCompressionType, why));
+    }
+    sent.push(PartitionAppend { topic_partition, records });
+    Slot::Sent(sent.len() - 1)
+}
+
+/// Waits until the batches are durable and makes the response.
+pub(crate) async fn finish(context: RequestContext, outcome: Outcome) -> Result<Frames, CloseReason> {
+    let results = match outcome.reply {
+        Some(reply) => reply.await,
+        None => Vec::new(),
+    };
+    let mut failure: Option<Refusal> = None;
+    let mut responses = Vec::with_capacity(outcome.topics.len());
+    for topic in outcome.topics {
+        let partition_responses = topic
+            .partitions
+            .into_iter()
+            .map(|(index, slot)| match settle(slot, &results) {
+                Ok(appended) => message!(PartitionProduceResponse {
+                    index,
+                    base_offset: appended.base_offset,
+                    log_append_time_ms: appended.log_append_time_ms.unwrap_or(-1),
+                    log_start_offset: appended.log_start_offset
+                }),
+                Err(refusal) => {
+                    log_refusal(&topic.name, topic.topic_id, index, &refusal);
+                    failure = Some(refusal.clone());
+                    message!(PartitionProduceResponse {
+                        index,
+                        error_code: refusal.code(),
+                        base_offset: -1,
+                        log_append_time_ms: -1,
+                        log_start_offset: -1,
+                        error_message: refusal.wire_message()
+                    })
+                }
+            })
+            .collect();
+        responses.push(message!(TopicProduceResponse {
+            name: topic.name,
+            topic_id: topic.topic_id,
+            partition_responses
+        }));
+    }
+    match (outcome.acks, failure) {
+        (0, Some(refusal)) => Err(CloseReason::UnacknowledgedProduce(refusal.to_string())),
+        (0, None) => Ok(Frames::new()),
+        (_, _) => {
+            let response = message!(ProduceResponse { responses });
+            Ok(vec![encode_response(context.correlation_id, context.version, &response)?])
+        }
+    }
+}
+
+fn settle(slot: Slot, results: &[Result<Appended, AppendError>]) -> Result<Appended, Refusal> {
+    match slot {
+        Slot::Refused(refusal) => Err(refusal),
+        Slot::Sent(position) => match results.get(position) {
+            Some(Ok(appended)) => Ok(*appended),
+            Some(Err(error)) => Err(append_error(error)),
+            // A reply has a result for each partition; without one nothing is known of the batch.
+            None => Err(append_error(&AppendError::TimedOutUnknown)),
+        },
+    }
+}
+
+fn log_refusal(name: &str, topic_id: Uuid, partition: i32, refusal: &Refusal) {
+    let topic = if topic_id.is_zero() { name.to_owned() } else { crate::context::topic_id(topic_id).to_string() };
+    tracing::debug!(topic, partition, %refusal, "a batch was not appended");
+}
