@@ -74,8 +74,10 @@ class Server:
 
     def _wait(self, alive):
         if not wire.wait_until_serves(self.bootstrap, START_DEADLINE_S, alive):
-            reason = "it does not answer" if alive() else "it ended while starting"
-            raise ServerError(f"{reason}: {self.last_lines()}")
+            if alive():
+                raise ServerError(f"it does not answer: {self.last_lines()}")
+            os.remove(os.path.join(self.folder, "pid"))
+            raise ServerError(f"it ended while starting: {self.last_lines()}")
 
     def stop(self):
         """SIGTERM, then waits until the process is gone."""
