@@ -1,0 +1,111 @@
+//! What the door does with those who do not speak Kafka, or speak it wrongly.
+
+use alluvium_protocol::errors::ErrorCode;
+use alluvium_protocol::message;
+use alluvium_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse, MetadataRequest, StrBytes};
+use bytes::{BufMut, BytesMut};
+use tokio::io::AsyncWriteExt;
+
+use crate::harness::Node;
+
+fn header(api_key: i16, version: i16) -> BytesMut {
+    let mut frame = BytesMut::new();
+    frame.put_i32(10);
+    frame.put_i16(api_key);
+    frame.put_i16(version);
+    frame.put_i32(1);
+    frame.put_i16(-1);
+    frame
+}
+
+async fn is_closed_after(node: &Node, bytes: &[u8]) -> bool {
+    let mut client = node.client().await;
+    client.stream.write_all(bytes).await.unwrap();
+    client.is_closed().await
+}
+
+#[tokio::test]
+async fn garbage_closes_the_connection_and_the_node_lives_on() {
+    let node = Node::start().await;
+    assert!(is_closed_after(&node, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await);
+    assert!(is_closed_after(&node, &[0x16, 0x03, 0x01, 0x02, 0, 1, 0, 1, 0xfc, 3, 3]).await);
+    assert!(is_closed_after(&node, &[0xff; 64]).await);
+    assert!(is_closed_after(&node, &i32::MAX.to_be_bytes()).await);
+    assert!(is_closed_after(&node, &[0, 0, 0, 4, 0, 3, 0, 0]).await);
+    let mut client = node.client().await;
+    assert_eq!(client.ask(13, &MetadataRequest::default()).await.error_code, 0);
+}
+
+#[tokio::test]
+async fn a_frame_above_the_limit_is_refused_before_it_is_read() {
+    let node = Node::start_with(|settings| settings.request_bytes_max = 4096).await;
+    let mut frame = BytesMut::new();
+    frame.put_i32(4097);
+    frame.put_slice(&[0; 16]);
+    assert!(is_closed_after(&node, &frame).await);
+}
+
+#[tokio::test]
+async fn unknown_apis_and_versions_close_the_connection() {
+    let node = Node::start().await;
+    assert!(is_closed_after(&node, &header(999, 0)).await, "no such API");
+    assert!(is_closed_after(&node, &header(4, 0)).await, "an API between brokers");
+    assert!(is_closed_after(&node, &header(1, 99)).await, "no such version");
+    assert!(is_closed_after(&node, &header(1, 3)).await, "a version that Kafka 4 dropped");
+}
+
+#[tokio::test]
+async fn a_broken_body_closes_the_connection() {
+    let node = Node::start().await;
+    let mut frame = BytesMut::new();
+    // CreateTopics version 2 with an array that claims two thousand million topics.
+    frame.put_i32(14);
+    frame.put_slice(&header(19, 2)[4..]);
+    frame.put_i32(2_000_000_000);
+    assert!(is_closed_after(&node, &frame).await);
+}
+
+#[tokio::test]
+async fn an_unknown_version_of_api_versions_is_answered_in_version_0() {
+    let node = Node::start().await;
+    let mut client = node.client().await;
+    client.stream.write_all(&header(18, 99)).await.unwrap();
+    let (_, response) = client.receive::<ApiVersionsRequest>(0).await.unwrap();
+    assert_eq!(response.error_code, ErrorCode::UnsupportedVersion.code());
+    assert!(response.api_keys.iter().any(|api| api.api_key == 18 && api.max_version == 4));
+    // The connection goes on.
+    let request = message!(ApiVersionsRequest {
+        client_software_name: StrBytes::from("test"),
+        client_software_version: StrBytes::from("1.0")
+    });
+    let response: ApiVersionsResponse = client.ask(4, &request).await;
+    assert_eq!(response.error_code, 0);
+    assert!(response.api_keys.iter().any(|api| api.api_key == 0 && (api.min_version, api.max_version) == (0, 13)));
+}
+
+#[tokio::test]
+async fn a_client_without_a_proper_name_is_told_so() {
+    let node = Node::start().await;
+    let mut client = node.client().await;
+    let request = message!(ApiVersionsRequest {
+        client_software_name: StrBytes::from("bad name!"),
+        client_software_version: StrBytes::from("1")
+    });
+    assert_eq!(client.ask(3, &request).await.error_code, ErrorCode::InvalidRequest.code());
+}
+
+#[tokio::test]
+async fn connections_above_the_limit_are_closed() {
+    let node = Node::start_with(|settings| settings.connections_max = 1).await;
+    let mut first = node.client().await;
+    assert_eq!(first.ask(13, &MetadataRequest::default()).await.error_code, 0);
+    let mut second = node.client().await;
+    assert!(second.is_closed().await);
+    assert_eq!(first.ask(13, &MetadataRequest::default()).await.error_code, 0);
+}
+
+#[tokio::test]
+async fn a_silent_connection_is_closed() {
+    let node = Node::start_with(|settings| settings.idle_ms_max = 50).await;
+    assert!(node.client().await.is_closed().await);
+}

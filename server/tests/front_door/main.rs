@@ -1,0 +1,10 @@
+//! The front door over a memory store, spoken to by a client that can also misbehave.
+
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests drive real sockets with the real clock")]
+
+mod bad_input;
+mod configs;
+mod groups;
+mod harness;
+mod records;
+mod topics;
