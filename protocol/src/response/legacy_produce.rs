@@ -5,7 +5,7 @@
 //! (partition `int32`, error `int16`, base offset `int64`, from version 2 log append time `int64`)), from version 1 throttle time.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use kafka_wire_core::{DecodeError, Decoder, Encoder};
+use kafka_wire_core::{DecodeError, Decoder};
 
 use crate::apis::ApiName;
 use crate::errors::ErrorCode;
@@ -30,41 +30,80 @@ pub fn refuse_legacy_produce(
     }
     let decode_limits = limits.decode_limits(body.len());
     let mut decoder = Decoder::new(body, decode_limits).map_err(RequestError::MalformedBody)?;
-    refuse(header, &mut decoder).map_err(RequestError::MalformedBody)
+    let mut refusal = Refusal {
+        api_version: header.api_version,
+        frame: BytesMut::new(),
+        frame_bytes_max: limits.structure_bytes_max / GROWTH_FACTOR,
+    };
+    refusal.frame.put_i32(0); // the length, known at the end
+    refusal.frame.put_i32(header.correlation_id);
+    let acks = refusal
+        .answer(&mut decoder)
+        .map_err(RequestError::MalformedBody)?;
+    if refusal.is_full() {
+        return Err(RequestError::StructureTooLarge {
+            limit: limits.structure_bytes_max,
+        });
+    }
+    Ok((acks != 0).then(|| refusal.into_frame()))
 }
 
-fn refuse(header: &RequestHeader, decoder: &mut Decoder) -> Result<Option<Bytes>, DecodeError> {
-    let acks = decoder.read_i16()?;
-    let _timeout_ms = decoder.read_i32()?;
-    // The refusal repeats what it reads, so it is at most about 2.5 times as long as the request's structure.
-    let mut frame = BytesMut::new();
-    frame.put_i32(0);
-    frame.put_i32(header.correlation_id);
-    let topic_count = decoder.read_array_len()?.get();
-    frame.put_u32(topic_count as u32);
-    for _ in 0..topic_count {
-        let topic = decoder.read_string()?;
-        // A string that was read with a 16-bit length is written with one.
-        let _ = Encoder::new(&mut frame).write_string(&topic);
-        let partition_count = decoder.read_array_len()?.get();
-        frame.put_u32(partition_count as u32);
-        for _ in 0..partition_count {
-            frame.put_i32(decoder.read_i32()?);
-            decoder.read_nullable_bytes()?;
-            frame.put_i16(ErrorCode::UnsupportedVersion.code());
-            frame.put_i64(-1);
-            if header.api_version >= 2 {
-                frame.put_i64(-1);
+/// A buffer that grows lies beside its predecessor for a moment.
+const GROWTH_FACTOR: usize = 3;
+
+struct Refusal {
+    api_version: i16,
+    frame: BytesMut,
+    frame_bytes_max: usize,
+}
+
+impl Refusal {
+    /// Repeats topics and partitions of the request, each with the error. Stops early when full. Returns `acks`.
+    fn answer(&mut self, decoder: &mut Decoder) -> Result<i16, DecodeError> {
+        let acks = decoder.read_i16()?;
+        let _timeout_ms = decoder.read_i32()?;
+        let topic_count = decoder.read_array_len()?.get();
+        self.frame.put_u32(topic_count as u32);
+        for _ in 0..topic_count {
+            let topic = decoder.read_string()?;
+            self.frame.put_u16(topic.len() as u16);
+            self.frame.put_slice(topic.as_bytes());
+            let partition_count = decoder.read_array_len()?.get();
+            self.frame.put_u32(partition_count as u32);
+            for _ in 0..partition_count {
+                let partition_index = decoder.read_i32()?;
+                decoder.read_nullable_bytes()?;
+                self.put_partition(partition_index);
+                if self.is_full() {
+                    return Ok(acks);
+                }
+            }
+            if self.is_full() {
+                return Ok(acks);
             }
         }
+        if self.api_version >= 1 {
+            self.frame.put_i32(0);
+        }
+        Ok(acks)
     }
-    if header.api_version >= 1 {
-        frame.put_i32(0);
+
+    fn put_partition(&mut self, partition_index: i32) {
+        self.frame.put_i32(partition_index);
+        self.frame.put_i16(ErrorCode::UnsupportedVersion.code());
+        self.frame.put_i64(-1);
+        if self.api_version >= 2 {
+            self.frame.put_i64(-1);
+        }
     }
-    if acks == 0 {
-        return Ok(None);
+
+    fn is_full(&self) -> bool {
+        self.frame.len() > self.frame_bytes_max
     }
-    let length = (frame.len() - FRAME_LENGTH_BYTES) as u32;
-    frame[..FRAME_LENGTH_BYTES].copy_from_slice(&length.to_be_bytes());
-    Ok(Some(frame.freeze()))
+
+    fn into_frame(mut self) -> Bytes {
+        let length = (self.frame.len() - FRAME_LENGTH_BYTES) as u32;
+        self.frame[..FRAME_LENGTH_BYTES].copy_from_slice(&length.to_be_bytes());
+        self.frame.freeze()
+    }
 }

@@ -211,6 +211,28 @@ fn old_produce_versions_are_refused_in_their_own_format() {
 }
 
 #[test]
+fn a_refusal_that_would_grow_too_large_is_an_error() {
+    let limits = FrameLimits {
+        structure_bytes_max: 3000,
+        ..FrameLimits::default()
+    };
+    let mut body = vec![0, 1, 0, 0, 0, 9, 0, 0, 0, 1, 0, 1, b't'];
+    body.extend(1000_i32.to_be_bytes());
+    body.extend(std::iter::repeat_n([0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff], 1000).flatten());
+    let result = refuse_legacy_produce(&legacy_header(2), Bytes::from(body.clone()), &limits);
+    assert_eq!(
+        result,
+        Err(crate::request::RequestError::StructureTooLarge { limit: 3000 })
+    );
+    let result = refuse_legacy_produce(
+        &legacy_header(2),
+        Bytes::from(body),
+        &FrameLimits::default(),
+    );
+    assert!(result.is_ok_and(|frame| frame.is_some()));
+}
+
+#[test]
 fn advertised_apis_are_the_table() {
     let advertised = advertised_apis();
     assert_eq!(advertised.len(), SERVED.len());
