@@ -92,14 +92,14 @@ fn memory_stays_within_the_limits_whatever_is_claimed() {
     let _turn = turn();
     let limits = FrameLimits {
         frame_bytes_max: 64 * 1024,
-        structure_bytes_max: 320 * 1024,
+        structure_bytes_max: 512 * 1024,
         ..FrameLimits::default()
     };
     let mut heaviest = 0;
     for api in SERVED {
         for version in telling_versions(api) {
             for prefix in 0..12 {
-                for body in claims(api.is_flexible(version), prefix, 20 * 1024) {
+                for body in claims(api.is_flexible(version), prefix, 30 * 1024) {
                     let allowed = limits.structure_bytes_max + allowance(&body);
                     let peak = peak_bytes(|| {
                         entry::receive_body(&header(api, version), body, &limits);
