@@ -16,7 +16,7 @@ use super::convert::{
     uuid_field, uuid_of,
 };
 use super::entry::EntryHash;
-use super::messages::{
+use super::stored_messages::{
     CheckpointMessage, GroupStateMessage, PartitionMessage, ProducerMessage, ProducerStateBatchMessage, RunMessage,
 };
 use super::{FormatError, Kind, decode_kind, encode_envelope};

@@ -25,6 +25,7 @@ pub(crate) mod convert;
 pub mod entry;
 pub mod messages;
 pub mod segment;
+pub mod stored_messages;
 
 use alluvium_infra::store::Payload;
 use bytes::{BufMut, Bytes, BytesMut};

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use prost::Message;
 use uuid::Uuid;
 
-use super::messages::{SegmentMessage, SegmentPartMessage};
+use super::stored_messages::{SegmentMessage, SegmentPartMessage};
 use super::{ENVELOPE_HEADER_BYTES, FormatError, Kind, decode_kind, encode_envelope};
 use crate::operation::BatchToAppend;
 
