@@ -4,6 +4,12 @@
 //! tests/support), with a bucket `ALLUVIUM_TEST_S3_BUCKET` (default `conformance`). Without them a line says what was skipped;
 //! with `ALLUVIUM_TEST_NO_SKIP=1` that is a failure.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test may fail by panicking and says what it ran or skipped"
+)]
+
 use std::sync::Arc;
 
 use alluvium_infra::Runtime;

@@ -262,3 +262,6 @@ impl Store for CloudStore {
         self.description.clone()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -482,3 +482,6 @@ impl Store for FolderStore {
         format!("the folder {}{durability}", self.folder.root.display())
     }
 }
+
+#[cfg(test)]
+mod tests;

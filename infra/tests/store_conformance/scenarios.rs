@@ -266,7 +266,7 @@ async fn lists_are_in_byte_order_and_paged(corner: &Corner<'_>) {
     );
     assert_eq!(corner.keys("b/", Some("c"), 100).await, (vec![], false));
     assert_eq!(corner.keys("b/", Some("a"), 1).await, (of(&["b/1"]), true));
-    assert_eq!(corner.keys("", None, 10).await.1, false);
+    assert!(!corner.keys("", None, 10).await.1);
     let (mut seen, mut after) = (Vec::new(), None);
     loop {
         let (page, truncated) = corner.keys("", after.as_deref(), 3).await;

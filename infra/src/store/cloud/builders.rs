@@ -37,13 +37,14 @@ pub(crate) fn s3(
     options: &StoreOptions,
     clock: &Arc<StoreClock>,
 ) -> Result<Clients, OpenStoreError> {
+    let connector = ObservingConnector::new(clock);
     let endpoint = endpoint_of(url, options);
     let plain = is_plain(endpoint.as_deref());
     let mut builder = AmazonS3Builder::from_env()
         .with_bucket_name(url.bucket)
         .with_conditional_put(S3ConditionalPut::ETagMatch)
         .with_client_options(client_options(options, plain))
-        .with_http_connector(ObservingConnector(Arc::clone(clock)));
+        .with_http_connector(connector.clone());
     // Over TLS the transport guards the body; hashing it again would cost more than sending it.
     builder = builder.with_unsigned_payload(!plain);
     match &endpoint {
@@ -74,12 +75,18 @@ pub(crate) fn s3(
     } else {
         check_s3_credentials(url, &builder, endpoint.is_some())?;
     }
+    if plain && given(&builder, AmazonS3ConfigKey::AccessKeyId) {
+        // Nothing will be sent over TLS, so the system's certificates need not be loaded.
+        let plain_options = client_options(options, plain).with_no_system_certificates(true);
+        builder = builder.with_client_options(plain_options);
+    }
     let retrying = builder
         .clone()
         .with_retry(retrying(options))
         .build()
         .map_err(|error| refused(url, &error))?;
     let once = builder
+        .with_http_connector(connector.sharing())
         .with_credentials(Arc::clone(retrying.credentials()))
         .with_retry(once())
         .build()
@@ -90,17 +97,18 @@ pub(crate) fn s3(
     })
 }
 
+fn given(builder: &AmazonS3Builder, key: AmazonS3ConfigKey) -> bool {
+    builder
+        .get_config_value(&key)
+        .is_some_and(|value| !value.is_empty())
+}
+
 /// With an endpoint of one's own there is no instance role to ask, and asking would only take time.
 fn check_s3_credentials(
     url: &StoreUrl<'_>,
     builder: &AmazonS3Builder,
     has_endpoint: bool,
 ) -> Result<(), OpenStoreError> {
-    let given = |key: AmazonS3ConfigKey| {
-        builder
-            .get_config_value(&key)
-            .is_some_and(|value| !value.is_empty())
-    };
     let missing = |reason: &str| {
         Err(OpenStoreError::Credentials {
             url: url.text.to_owned(),
@@ -108,8 +116,8 @@ fn check_s3_credentials(
         })
     };
     match (
-        given(AmazonS3ConfigKey::AccessKeyId),
-        given(AmazonS3ConfigKey::SecretAccessKey),
+        given(builder, AmazonS3ConfigKey::AccessKeyId),
+        given(builder, AmazonS3ConfigKey::SecretAccessKey),
     ) {
         (true, true) => return Ok(()),
         (true, false) => {
@@ -143,11 +151,12 @@ pub(crate) fn google(
     options: &StoreOptions,
     clock: &Arc<StoreClock>,
 ) -> Result<Clients, OpenStoreError> {
+    let connector = ObservingConnector::new(clock);
     let endpoint = endpoint_of(url, options);
     let mut builder = GoogleCloudStorageBuilder::from_env()
         .with_bucket_name(url.bucket)
         .with_client_options(client_options(options, is_plain(endpoint.as_deref())))
-        .with_http_connector(ObservingConnector(Arc::clone(clock)));
+        .with_http_connector(connector.clone());
     if let Some(endpoint) = &endpoint {
         check_endpoint(url, endpoint)?;
         builder = builder
@@ -160,6 +169,7 @@ pub(crate) fn google(
         .build()
         .map_err(|error| refused(url, &error))?;
     let once = builder
+        .with_http_connector(connector.sharing())
         .with_credentials(Arc::clone(retrying.credentials()))
         .with_retry(once())
         .build()
@@ -176,12 +186,13 @@ pub(crate) fn azure(
     options: &StoreOptions,
     clock: &Arc<StoreClock>,
 ) -> Result<Clients, OpenStoreError> {
+    let connector = ObservingConnector::new(clock);
     let endpoint = endpoint_of(url, options);
     let plain = is_plain(endpoint.as_deref());
     let mut builder = MicrosoftAzureBuilder::from_env()
         .with_container_name(url.bucket)
         .with_client_options(client_options(options, plain))
-        .with_http_connector(ObservingConnector(Arc::clone(clock)));
+        .with_http_connector(connector.clone());
     if let Some(endpoint) = &endpoint {
         check_endpoint(url, endpoint)?;
         builder = builder
@@ -204,6 +215,7 @@ pub(crate) fn azure(
         .build()
         .map_err(|error| refused(url, &error))?;
     let once = builder
+        .with_http_connector(connector.sharing())
         .with_credentials(Arc::clone(retrying.credentials()))
         .with_retry(once())
         .build()

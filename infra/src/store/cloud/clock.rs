@@ -10,6 +10,7 @@ use object_store::ClientOptions;
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService, ReqwestConnector,
 };
+use parking_lot::Mutex;
 
 tokio::task_local! {
     static LAST_STATUS: Cell<Option<u16>>;
@@ -54,17 +55,47 @@ pub(crate) async fn observed<T>(
         .await
 }
 
-/// Makes HTTP clients whose replies are observed.
-#[derive(Debug)]
-pub(crate) struct ObservingConnector(pub(crate) Arc<StoreClock>);
+/// Makes HTTP clients whose replies are observed, and keeps the newest so that two stores can share its connections.
+#[derive(Clone, Debug)]
+pub(crate) struct ObservingConnector {
+    clock: Arc<StoreClock>,
+    newest: Arc<Mutex<Option<HttpClient>>>,
+}
+
+impl ObservingConnector {
+    pub(crate) fn new(clock: &Arc<StoreClock>) -> ObservingConnector {
+        ObservingConnector {
+            clock: Arc::clone(clock),
+            newest: Arc::default(),
+        }
+    }
+
+    /// A connector that hands out the client that was made last, when there is one.
+    pub(crate) fn sharing(&self) -> SharingConnector {
+        SharingConnector(self.clone())
+    }
+}
 
 impl HttpConnector for ObservingConnector {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
         let client = ReqwestConnector::default().connect(options)?;
-        Ok(HttpClient::new(ObservedService {
+        let observed = HttpClient::new(ObservedService {
             client,
-            clock: Arc::clone(&self.0),
-        }))
+            clock: Arc::clone(&self.clock),
+        });
+        *self.newest.lock() = Some(observed.clone());
+        Ok(observed)
+    }
+}
+
+/// See [`ObservingConnector::sharing`].
+#[derive(Debug)]
+pub(crate) struct SharingConnector(ObservingConnector);
+
+impl HttpConnector for SharingConnector {
+    fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
+        let newest = self.0.newest.lock().clone();
+        newest.map_or_else(|| self.0.connect(options), Ok)
     }
 }
 

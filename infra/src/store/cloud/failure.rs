@@ -47,7 +47,13 @@ impl Failures {
             (Some(412), _) | (_, object_store::Error::Precondition { .. }) => {
                 StoreError::AlreadyExists
             }
+            // Azure says so with a 409, S3 means a competing request by it.
+            (Some(409), _) if words.contains("BlobAlreadyExists") => StoreError::AlreadyExists,
             (Some(409), _) => StoreError::Conflict,
+            _ if is_wrong_region(&words) => StoreError::Other(format!(
+                "{}: the bucket is in another region; set AWS_REGION (or the region setting) to its region",
+                self.place
+            )),
             (_, object_store::Error::AlreadyExists { .. }) => StoreError::AlreadyExists,
             (Some(429), _) => StoreError::Throttled,
             (Some(503), _) if words.contains("SlowDown") || words.contains("ServerBusy") => {
@@ -124,6 +130,16 @@ impl Failures {
         let words = words[..end].replace(['\n', '\r'], " ");
         format!("{}: {words}", self.place)
     }
+}
+
+fn is_wrong_region(words: &str) -> bool {
+    [
+        "AuthorizationHeaderMalformed",
+        "PermanentRedirect",
+        "incorrectly configured region",
+    ]
+    .iter()
+    .any(|sign| words.contains(sign))
 }
 
 fn transport_kind(error: &object_store::Error) -> Option<HttpErrorKind> {
