@@ -17,7 +17,11 @@ pub async fn run(suite: &mut Suite) {
     let long = Duration::from_secs(120);
     suite.scenario_within("rdkafka/group-rebalance", Duration::from_secs(90), rebalance("range")).await;
     suite
-        .scenario_within("rdkafka/group-rebalance-cooperative", Duration::from_secs(90), rebalance("cooperative-sticky"))
+        .scenario_within(
+            "rdkafka/group-rebalance-cooperative",
+            Duration::from_secs(90),
+            rebalance("cooperative-sticky"),
+        )
         .await;
     suite.scenario("rdkafka/group-commit", commit()).await;
     suite.scenario_within("rdkafka/committed-offsets-after-restart", long, restart()).await;

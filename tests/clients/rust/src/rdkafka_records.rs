@@ -119,7 +119,8 @@ pub(crate) async fn filled(name: &str, per_partition: usize) -> Result<String> {
 
 /// A consumer that is given its partitions, from these offsets.
 fn assigned(topic: &str, from: &[(i32, Offset)]) -> Result<StreamConsumer> {
-    let settings = [("group.id", "assigned-by-hand"), ("enable.auto.commit", "false"), ("auto.offset.reset", "earliest")];
+    let settings =
+        [("group.id", "assigned-by-hand"), ("enable.auto.commit", "false"), ("auto.offset.reset", "earliest")];
     let consumer: StreamConsumer = config(&settings).create()?;
     let mut partitions = TopicPartitionList::new();
     for (partition, offset) in from {
@@ -153,10 +154,8 @@ pub(crate) fn value(message: &OwnedMessage) -> String {
 /// As the crate's examples are written: topic made on first use, a group from the earliest offset.
 async fn tutorial() -> Result<()> {
     let topic = unique("rdkafka-tutorial");
-    let producer: FutureProducer = ClientConfig::new()
-        .set("bootstrap.servers", bootstrap())
-        .set("message.timeout.ms", "5000")
-        .create()?;
+    let producer: FutureProducer =
+        ClientConfig::new().set("bootstrap.servers", bootstrap()).set("message.timeout.ms", "5000").create()?;
     let sends = (0..5).map(|number| {
         let (topic, producer) = (topic.clone(), producer.clone());
         async move {
@@ -324,7 +323,8 @@ async fn from_timestamp() -> Result<()> {
     let topic = topic("rdkafka-from-timestamp").await?;
     let producer = producer(&[])?;
     for number in 0..10i64 {
-        let record = FutureRecord::<str, str>::to(&topic).partition(0).payload("v").timestamp(1_700_000_000_000 + number * 1000);
+        let record =
+            FutureRecord::<str, str>::to(&topic).partition(0).payload("v").timestamp(1_700_000_000_000 + number * 1000);
         producer.send(record, SHORT).await.map_err(|(error, _)| error)?;
     }
     let consumer: BaseConsumer = config(&[("group.id", "timestamps")]).create()?;

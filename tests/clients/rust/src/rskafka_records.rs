@@ -137,7 +137,8 @@ async fn headers() -> Result<()> {
 
 async fn with_codec(codec: Compression) -> Result<()> {
     let all = partitions(&format!("rskafka-codec-{codec:?}")).await?;
-    let sent: Vec<Record> = (0..500).map(|n| record(None, &format!("value-{n}-{}", "abcdefgh".repeat(n % 50)))).collect();
+    let sent: Vec<Record> =
+        (0..500).map(|n| record(None, &format!("value-{n}-{}", "abcdefgh".repeat(n % 50)))).collect();
     all[1].produce(sent.clone(), codec).await?;
     let found: Vec<Record> = read(&all[1], 0, 500).await?.into_iter().map(|one| one.record).collect();
     same("records", sent, found)
@@ -187,8 +188,7 @@ async fn delete_records() -> Result<()> {
 
 async fn stream_wakes() -> Result<()> {
     let all = partitions("rskafka-stream").await?;
-    let mut stream =
-        StreamConsumerBuilder::new(all[0].clone(), StartOffset::Latest).with_max_wait_ms(10_000).build();
+    let mut stream = StreamConsumerBuilder::new(all[0].clone(), StartOffset::Latest).with_max_wait_ms(10_000).build();
     // The first poll finds the latest offset; it must be on its way before the record is sent.
     let pending = tokio::time::timeout(Duration::from_millis(700), stream.next()).await;
     ensure!(pending.is_err(), "a record from an empty partition");
