@@ -1,0 +1,27 @@
+# Two commands matter: `cargo run --release -- dev` starts Alluvium, `make test` tests all of it.
+.DEFAULT_GOAL := help
+.PHONY: help test lint unit crash clients docs fmt bench
+
+help: ## shows this list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1|/' | column -t -s '|'
+
+test: ## the whole test suite; installs and starts what it needs
+	@tests/run
+
+lint: ## formatting, rooms, clippy, generated pages
+	@tests/run lint
+
+unit: ## cargo test, with MinIO and moto
+	@tests/run cargo
+
+crash: ## kills the server at random under load and compares
+	@tests/run crash
+
+clients: ## other people's Kafka clients
+	@tests/run clients
+
+docs: ## writes the generated reference pages
+	cargo xtask docs
+
+fmt: ## formats the code
+	cargo fmt --all
