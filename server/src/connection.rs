@@ -212,7 +212,7 @@ impl ConnectionReader {
         }
         let arrived = tokio::select! {
             filled = self.node.runtime.timeout(self.node.settings.idle_max(), self.half.fill_buf()) => match filled {
-                Ok(Ok(bytes)) if bytes.is_empty() => Err(End::Closed),
+                Ok(Ok([])) => Err(End::Closed),
                 Ok(Ok(_)) => Ok(()),
                 Ok(Err(error)) => Err(End::Broken(error)),
                 Err(_elapsed) => Err(End::Idle),

@@ -119,10 +119,10 @@ impl ServerSettings {
             return refuse("listeners", "give at least one address, such as 127.0.0.1:9092");
         }
         for listener in &self.listeners {
-            if let Some(advertised) = &listener.advertised {
-                if split_host_port(advertised).is_none() {
-                    return refuse("listeners.advertised", &format!("'{advertised}' is not host:port"));
-                }
+            if let Some(advertised) = &listener.advertised
+                && split_host_port(advertised).is_none()
+            {
+                return refuse("listeners.advertised", &format!("'{advertised}' is not host:port"));
             }
         }
         if self.node_id < 0 {

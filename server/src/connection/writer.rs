@@ -55,11 +55,11 @@ pub(super) async fn write_replies(mut writer: Writer) {
             }
         };
         let gathered = writer.gather_ready(&mut frames);
-        if !writer.gone.is_cancelled() {
-            if let Err(error) = writer.write(frames).await {
-                tracing::debug!(%error, "cannot write a response");
-                writer.gone.cancel();
-            }
+        if !writer.gone.is_cancelled()
+            && let Err(error) = writer.write(frames).await
+        {
+            tracing::debug!(%error, "cannot write a response");
+            writer.gone.cancel();
         }
         match gathered {
             Gathered::Drained => {}
