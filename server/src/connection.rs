@@ -14,6 +14,7 @@
 mod writer;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use alluvium_ingest::ProducerPresence;
 use alluvium_protocol::apis::ApiName;
@@ -34,6 +35,8 @@ use crate::dispatch::{self, CloseReason, ProduceAdmission, Started};
 const READ_BUFFER_BYTES: usize = 8 * 1024;
 /// The part of a frame that tells whether it is a Produce request: key, version and correlation id.
 const PEEKED_BYTES: usize = 8;
+/// A frame that holds memory while it trickles in more slowly than this, in bytes per millisecond, is given up.
+const TRANSFER_BYTES_PER_MS_MIN: usize = 16;
 /// Frames up to this size are read without asking for request memory.
 const SMALL_FRAME_BYTES: usize = 16 * 1024;
 
@@ -248,7 +251,8 @@ impl ConnectionReader {
     async fn read_frame(&mut self, length: usize, peeked: &[u8]) -> Result<Bytes, End> {
         let mut frame = BytesMut::with_capacity(length);
         frame.extend_from_slice(peeked);
-        let stall_max = self.node.settings.transfer_stall_max();
+        let slowest = Duration::from_millis((length / TRANSFER_BYTES_PER_MS_MIN) as u64);
+        let deadline = self.node.runtime.monotonic() + self.node.settings.transfer_stall_max() + slowest;
         while frame.len() < length {
             let rest = (length - frame.len()) as u64;
             let mut limited = (&mut self.half).take(rest);
@@ -256,7 +260,7 @@ impl ConnectionReader {
                 Some(read) => read?,
                 None => {
                     let reading = limited.read_buf(&mut frame);
-                    self.node.runtime.timeout(stall_max, reading).await.map_err(|_elapsed| End::Stalled)??
+                    self.node.runtime.timeout_at(deadline, reading).await.map_err(|_elapsed| End::Stalled)??
                 }
             };
             if read == 0 {

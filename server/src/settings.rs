@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use alluvium_infra::limits;
 use serde::{Deserialize, Serialize};
 
 /// One address that Kafka clients connect to.
@@ -81,22 +82,22 @@ impl Default for ServerSettings {
             auto_create_topics: true,
             default_partition_count: 1,
             default_replication_factor: 1,
-            partitions_per_topic_max: 10_000,
-            request_bytes_max: 100 * 1024 * 1024,
+            partitions_per_topic_max: limits::PARTITIONS_PER_TOPIC_MAX as i32,
+            request_bytes_max: limits::FRAME_BYTES_MAX,
             request_memory_bytes_max: 64 * 1024 * 1024,
-            fetch_bytes_max: 55 * 1024 * 1024,
-            connections_max: 10_000,
-            requests_in_flight_max: 64,
-            idle_ms_max: 600_000,
+            fetch_bytes_max: limits::FETCH_BYTES_MAX as i32,
+            connections_max: limits::CONNECTIONS_MAX,
+            requests_in_flight_max: limits::REQUESTS_IN_FLIGHT_PER_CONNECTION_MAX,
+            idle_ms_max: limits::CONNECTION_IDLE_MS_MAX,
             transfer_stall_ms_max: 60_000,
             drain_ms_max: 10_000,
-            offset_metadata_bytes_max: 4096,
-            group_session_timeout_ms_min: 6_000,
-            group_session_timeout_ms_max: 1_800_000,
+            offset_metadata_bytes_max: limits::OFFSET_METADATA_BYTES_MAX,
+            group_session_timeout_ms_min: limits::GROUP_SESSION_TIMEOUT_MS_MIN,
+            group_session_timeout_ms_max: limits::GROUP_SESSION_TIMEOUT_MS_MAX,
             group_initial_rebalance_delay_ms: 100,
             group_members_max: 2_000,
-            offsets_retention_ms: 7 * 24 * 60 * 60 * 1000,
-            fetch_sessions_max: 1_000,
+            offsets_retention_ms: limits::OFFSETS_RETENTION_MS as u64,
+            fetch_sessions_max: limits::FETCH_SESSIONS_MAX,
         }
     }
 }

@@ -92,9 +92,6 @@ fn check(
     if metadata_bytes > context.node.settings.offset_metadata_bytes_max {
         return Err(ErrorCode::OffsetMetadataTooLarge);
     }
-    if partition.committed_offset < 0 {
-        return Err(ErrorCode::InvalidCommitOffsetSize);
-    }
     Ok(found)
 }
 
