@@ -124,6 +124,7 @@ class Member(ThreadedMember):
 
     def __init__(self, bootstrap, group, topic):
         self._bootstrap = bootstrap
+        self._consumer = None
         super().__init__(group, topic)
 
     def _open(self):
@@ -138,10 +139,20 @@ class Member(ThreadedMember):
         )
 
     def _poll(self):
-        return incoming(self._consumer.poll(timeout_ms=100))
+        # Long enough for a join and its sync: a poll that ends between the two loses the assignment (findings.md).
+        return incoming(self._consumer.poll(timeout_ms=2000))
+
+    def assignment(self):
+        super().assignment()
+        return frozenset(self._assigned())
 
     def _assigned(self):
-        return {place.partition for place in self._consumer.assignment()}
+        if self._consumer is None:
+            return set()
+        try:
+            return {place.partition for place in self._consumer.assignment()}
+        except RuntimeError:  # it changes while another thread looks
+            return set()
 
     def _commit(self):
         places = self._consumer.assignment()
