@@ -14,6 +14,7 @@ use alluvium_protocol::messages::{StrBytes, Uuid};
 use alluvium_reader::Reader;
 use alluvium_record::TopicId;
 
+use crate::fetch_memory::FetchMemory;
 use crate::fetch_session::FetchSessions;
 use crate::groups::GroupDriver;
 use crate::settings::ServerSettings;
@@ -33,6 +34,7 @@ pub(crate) struct Node {
     pub(crate) reader: Reader,
     pub(crate) groups: GroupDriver,
     pub(crate) fetch_sessions: FetchSessions,
+    pub(crate) fetch_memory: FetchMemory,
     pub(crate) settings: ServerSettings,
     pub(crate) topic_defaults: BTreeMap<String, String>,
     pub(crate) runtime: Runtime,

@@ -22,10 +22,34 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use crate::context::{Client, Node, RequestContext};
+use crate::fetch_memory::HeldBytes;
 use crate::kafka;
 
-/// The slices of one response, in order; empty when the request has no response.
-pub(crate) type Frames = Vec<Bytes>;
+/// The slices of one or more responses, in order; empty when the request has no response.
+#[derive(Debug, Default)]
+pub(crate) struct Frames {
+    pub(crate) slices: Vec<Bytes>,
+    /// Kept until the slices are written.
+    pub(crate) held: Vec<HeldBytes>,
+}
+
+impl Frames {
+    /// One response in one slice.
+    pub(crate) fn one(frame: Bytes) -> Frames {
+        Frames { slices: vec![frame], held: Vec::new() }
+    }
+
+    /// The bytes of all slices.
+    pub(crate) fn bytes(&self) -> usize {
+        self.slices.iter().map(Bytes::len).sum()
+    }
+
+    /// Adds responses that follow.
+    pub(crate) fn append(&mut self, mut more: Frames) {
+        self.slices.append(&mut more.slices);
+        self.held.append(&mut more.held);
+    }
+}
 
 /// A response to come.
 pub(crate) type Reply = Pin<Box<dyn Future<Output = Result<Frames, CloseReason>> + Send>>;
@@ -82,7 +106,7 @@ pub(crate) async fn start(
     let (header, body) = match decode_header(frame, limits) {
         Ok(split) => split,
         Err(RequestError::VersionNotServed { header, api: ApiName::ApiVersions, .. }) => {
-            return Ok(Started::ready(vec![encode_api_versions_unsupported(header.correlation_id)?]));
+            return Ok(Started::ready(Frames::one(encode_api_versions_unsupported(header.correlation_id)?)));
         }
         Err(error) => return Err(error.into()),
     };
@@ -91,7 +115,7 @@ pub(crate) async fn start(
     };
     if !api.serves(header.api_version) {
         let refusal = refuse_legacy_produce(&header, body, limits)?;
-        return Ok(Started::ready(refusal.into_iter().collect()));
+        return Ok(Started::ready(refusal.map(Frames::one).unwrap_or_default()));
     }
     let context = RequestContext {
         node: node.clone(),
@@ -122,7 +146,7 @@ fn start_in_turn(
             let request: wire::$request = decode_body(context.version, body, limits)?;
             Ok(Started::$how(async move {
                 let response = kafka::$module::handle(&context, request).await;
-                Ok(vec![encode_response(context.correlation_id, context.version, &response)?])
+                Ok(Frames::one(encode_response(context.correlation_id, context.version, &response)?))
             }))
         }};
     }
@@ -133,7 +157,8 @@ fn start_in_turn(
             let request: wire::FetchRequest = decode_body(context.version, body, limits)?;
             Ok(Started::waiting(async move {
                 let response = kafka::fetch::handle(&context, request).await;
-                Ok(response.encode(context.correlation_id, context.version)?)
+                let slices = response.encode(context.correlation_id, context.version)?;
+                Ok(context.node.fetch_memory.hold(slices))
             }))
         }
         ApiName::ListOffsets => handled_by!(acting, list_offsets, ListOffsetsRequest),

@@ -13,6 +13,7 @@ mod connection;
 mod context;
 mod dispatch;
 mod errors;
+mod fetch_memory;
 mod fetch_session;
 mod groups;
 mod kafka;
@@ -38,6 +39,7 @@ use tokio_util::sync::CancellationToken;
 pub use settings::{InvalidSetting, ListenerSettings, ServerSettings};
 
 use context::Node;
+use fetch_memory::FetchMemory;
 use fetch_session::FetchSessions;
 use groups::GroupDriver;
 use listener::ListenerParts;
@@ -117,6 +119,7 @@ impl Server {
                 reader,
                 groups: groups.clone(),
                 fetch_sessions: FetchSessions::new(settings.fetch_sessions_max, runtime.clone()),
+                fetch_memory: FetchMemory::default(),
                 topic_defaults: settings.topic_defaults(),
                 settings: settings.clone(),
                 runtime: runtime.clone(),

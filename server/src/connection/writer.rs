@@ -103,14 +103,10 @@ impl Writer {
 
     /// Adds the frames of following requests that are ready already.
     fn gather_ready(&mut self, frames: &mut Frames) -> Gathered {
-        let mut bytes: usize = frames.iter().map(Bytes::len).sum();
-        while bytes < GATHERED_BYTES_MAX {
+        while frames.bytes() < GATHERED_BYTES_MAX && frames.slices.len() < SLICES_PER_WRITE_MAX {
             let Ok(mut queued) = self.queued.try_recv() else { return Gathered::Drained };
             match (&mut queued.started.reply).now_or_never() {
-                Some(Ok(more)) => {
-                    bytes += more.iter().map(Bytes::len).sum::<usize>();
-                    frames.extend(more);
-                }
+                Some(Ok(more)) => frames.append(more),
                 Some(Err(reason)) => return Gathered::Failed(reason),
                 None => return Gathered::Waiting(Box::new(queued)),
             }
@@ -124,7 +120,8 @@ impl Writer {
     }
 
     async fn write(&mut self, frames: Frames) -> std::io::Result<()> {
-        let mut rest: VecDeque<Bytes> = frames.into();
+        let Frames { slices, held: _until_written } = frames;
+        let mut rest: VecDeque<Bytes> = slices.into();
         while !rest.is_empty() {
             let slices: Vec<IoSlice<'_>> =
                 rest.iter().take(SLICES_PER_WRITE_MAX).map(|bytes| IoSlice::new(bytes)).collect();

@@ -64,7 +64,8 @@ struct Limits {
 
 impl Limits {
     fn of(node: &Node, request: &FetchRequest) -> Limits {
-        let bytes_max = request.max_bytes.clamp(0, node.settings.fetch_bytes_max);
+        let granted = i32::try_from(node.fetch_memory.grant()).unwrap_or(i32::MAX);
+        let bytes_max = request.max_bytes.clamp(0, node.settings.fetch_bytes_max.min(granted));
         Limits {
             bytes_max,
             bytes_min: request.min_bytes.clamp(0, bytes_max),

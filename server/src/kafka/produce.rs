@@ -184,10 +184,10 @@ pub(crate) async fn finish(context: RequestContext, outcome: Outcome) -> Result<
     }
     match (outcome.acks, failure) {
         (0, Some(refusal)) => Err(CloseReason::UnacknowledgedProduce(refusal.to_string())),
-        (0, None) => Ok(Frames::new()),
+        (0, None) => Ok(Frames::default()),
         (_, _) => {
             let response = message!(ProduceResponse { responses });
-            Ok(vec![encode_response(context.correlation_id, context.version, &response)?])
+            Ok(Frames::one(encode_response(context.correlation_id, context.version, &response)?))
         }
     }
 }
