@@ -1,6 +1,5 @@
 //! What a request handler may use: the node it runs on, the client that asked and the request's header.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +21,8 @@ use crate::settings::ServerSettings;
 /// The epoch of every partition's leader, constant because the object store decides, not a leader.
 pub(crate) const LEADER_EPOCH: i32 = 0;
 
+/// How long an answer waits for the store before it becomes a retriable error; less than clients wait by default.
+pub(crate) const STORE_WAIT_MAX: Duration = Duration::from_secs(10);
 /// The shortest time a client's own timeout is taken to mean; less could not be kept by any object store.
 const TIMEOUT_MIN: Duration = Duration::from_secs(1);
 /// The longest time a client's own timeout is taken to mean.
@@ -36,7 +37,6 @@ pub(crate) struct Node {
     pub(crate) fetch_sessions: FetchSessions,
     pub(crate) fetch_memory: FetchMemory,
     pub(crate) settings: ServerSettings,
-    pub(crate) topic_defaults: BTreeMap<String, String>,
     pub(crate) runtime: Runtime,
 }
 
@@ -95,13 +95,25 @@ impl Node {
         if sufficient(&state) { View { state, stale: false } } else { self.fresh_view().await }
     }
 
-    /// The state after a catch-up.
-    pub(crate) async fn fresh_view(&self) -> View {
-        match self.shard().catch_up().await {
-            Ok(state) => View { state, stale: false },
-            Err(error) => {
+    /// The state after a catch-up, or the known one marked as stale.
+    async fn fresh_view(&self) -> View {
+        match self.caught_up().await {
+            Some(state) => View { state, stale: false },
+            None => View { state: self.state(), stale: true },
+        }
+    }
+
+    /// The state after a catch-up; `None` when the store does not answer in time.
+    pub(crate) async fn caught_up(&self) -> Option<Arc<State>> {
+        match self.runtime.timeout(STORE_WAIT_MAX, self.shard().catch_up()).await {
+            Ok(Ok(state)) => Some(state),
+            Ok(Err(error)) => {
                 tracing::warn!(%error, "cannot catch up with the log");
-                View { state: self.state(), stale: true }
+                None
+            }
+            Err(_elapsed) => {
+                tracing::warn!(waited = ?STORE_WAIT_MAX, "cannot catch up with the log: the store does not answer");
+                None
             }
         }
     }

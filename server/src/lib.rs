@@ -120,7 +120,6 @@ impl Server {
                 groups: groups.clone(),
                 fetch_sessions: FetchSessions::new(settings.fetch_sessions_max, runtime.clone()),
                 fetch_memory: FetchMemory::default(),
-                topic_defaults: settings.topic_defaults(),
                 settings: settings.clone(),
                 runtime: runtime.clone(),
             }),

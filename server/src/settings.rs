@@ -1,6 +1,5 @@
 //! The settings of the Kafka front door: plain data with units in the names, checked once at start.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use alluvium_infra::limits;
@@ -158,11 +157,6 @@ impl ServerSettings {
     /// How long one frame may take on the wire without progress.
     pub(crate) fn transfer_stall_max(&self) -> Duration {
         Duration::from_millis(self.transfer_stall_ms_max)
-    }
-
-    /// Broker-wide defaults of topic configurations, by their broker name.
-    pub(crate) fn topic_defaults(&self) -> BTreeMap<String, String> {
-        BTreeMap::new()
     }
 }
 

@@ -11,8 +11,8 @@ pub(crate) fn describe(settings: &ServerSettings, listeners: &str, store: &str) 
     let mut configs = own_settings(settings, listeners, store);
     for config in topic::TOPIC_CONFIGS {
         let Some(name) = config.broker_name else { continue };
-        let (value, source) = topic::default_value(config, &settings.topic_defaults());
-        configs.push(describe_one(name, config.kind, value, source, config.documentation));
+        let value = config.default.to_owned();
+        configs.push(describe_one(name, config.kind, value, ConfigSource::Default, config.documentation));
     }
     configs.sort_by(|left, right| left.name.cmp(right.name));
     configs

@@ -203,45 +203,26 @@ pub(crate) fn check_together(configs: &BTreeMap<String, String>) -> Result<(), S
     Ok(())
 }
 
-/// The default of a name on this node: what the broker-wide setting says, or Kafka's default.
-pub(crate) fn default_value(config: &TopicConfig, broker_defaults: &BTreeMap<String, String>) -> (String, ConfigSource) {
-    match config.broker_name.and_then(|name| broker_defaults.get(name)) {
-        Some(value) if value != config.default => (value.clone(), ConfigSource::StaticBroker),
-        _ => (config.default.to_owned(), ConfigSource::Default),
-    }
-}
-
 /// Every configuration of a topic with what is set on it.
-pub(crate) fn describe(
-    set: &BTreeMap<String, String>,
-    broker_defaults: &BTreeMap<String, String>,
-) -> Vec<DescribedConfig> {
-    TOPIC_CONFIGS.iter().map(|config| describe_one(config, set.get(config.name), broker_defaults)).collect()
+pub(crate) fn describe(set: &BTreeMap<String, String>) -> Vec<DescribedConfig> {
+    TOPIC_CONFIGS.iter().map(|config| describe_one(config, set.get(config.name))).collect()
 }
 
-fn describe_one(
-    config: &TopicConfig,
-    set: Option<&String>,
-    broker_defaults: &BTreeMap<String, String>,
-) -> DescribedConfig {
-    let (default, default_source) = default_value(config, broker_defaults);
+fn describe_one(config: &TopicConfig, set: Option<&String>) -> DescribedConfig {
     let mut synonyms = Vec::new();
     if let Some(value) = set {
         synonyms.push(Synonym { name: config.name, value: Some(value.clone()), source: ConfigSource::Topic });
     }
     if let Some(name) = config.broker_name {
-        if default_source == ConfigSource::StaticBroker {
-            synonyms.push(Synonym { name, value: Some(default.clone()), source: ConfigSource::StaticBroker });
-        }
         synonyms.push(Synonym { name, value: Some(config.default.to_owned()), source: ConfigSource::Default });
     }
     let (value, source) = match set {
-        Some(value) => (value.clone(), ConfigSource::Topic),
-        None => (default, default_source),
+        Some(value) => (value.as_str(), ConfigSource::Topic),
+        None => (config.default, ConfigSource::Default),
     };
     DescribedConfig {
         name: config.name,
-        value: Some(value),
+        value: Some(value.to_owned()),
         source,
         read_only: false,
         sensitive: false,
@@ -283,7 +264,7 @@ mod tests {
     #[test]
     fn a_set_value_wins_and_its_synonyms_are_listed() {
         let set = BTreeMap::from([("retention.ms".to_owned(), "5".to_owned())]);
-        let all = describe(&set, &BTreeMap::new());
+        let all = describe(&set);
         let config = all.iter().find(|config| config.name == "retention.ms").expect("in the table");
         assert_eq!(config.value.as_deref(), Some("5"));
         assert_eq!(config.source, ConfigSource::Topic);

@@ -176,7 +176,7 @@ async fn create(
         node.shard().commit(operation, Some(deadline)).await.map_err(|error| admin_error(&error))?;
         tracing::info!(topic = plan.name, partitions = plan.partition_count, "topic created");
     }
-    let configs = config::topic::describe(&plan.configs, &node.topic_defaults)
+    let configs = config::topic::describe(&plan.configs)
         .into_iter()
         .map(|config| {
             message!(CreatableTopicConfigs {

@@ -1,10 +1,10 @@
 //! DeleteRecords (key 21), versions 0 to 2.
 //!
 //! Moves the log start offset of a partition up to the given offset; -1 stands for the high watermark. An offset that
-//! readers have passed already changes nothing and answers the log start offset.
+//! readers have passed already changes nothing and answers the log start offset. Topics that are only compacted are
+//! refused with POLICY_VIOLATION, as in Kafka.
 //!
-//! Missing: topics with `cleanup.policy=compact` alone are not protected (Kafka answers POLICY_VIOLATION for them, and
-//! so does this).
+//! Missing: nothing.
 
 use alluvium_infra::runtime::Instant;
 use alluvium_log::{CommitError, Operation, Rejection, State};

@@ -54,7 +54,7 @@ async fn describe(context: &RequestContext, wanted: &DescribeConfigsResource) ->
                 .state
                 .topic_by_name(name)
                 .ok_or_else(|| Refusal::bare(view.missing(ErrorCode::UnknownTopicOrPartition)))?;
-            Ok(config::topic::describe(&topic.configs, &node.topic_defaults))
+            Ok(config::topic::describe(&topic.configs))
         }
         resource::BROKER => {
             config::broker::check_name(&wanted.resource_name, node.settings.node_id)?;

@@ -17,7 +17,7 @@ use alluvium_protocol::response::{AbortedTransaction, FetchResponseFrame, Fetche
 use alluvium_reader::{self as reader, FetchedData, Isolation, PartitionFetch, ReadError};
 use alluvium_record::{TopicId, TopicPartition};
 
-use crate::context::{Node, RequestContext, View};
+use crate::context::{Node, RequestContext, STORE_WAIT_MAX, View};
 use crate::errors::read_error;
 use crate::fetch_session::{
     FetchPlan, NO_SESSION, PartitionKey, SessionRequest, Told, TopicKey, WantedPartition,
@@ -162,13 +162,25 @@ async fn fetch(node: &Node, limits: &Limits, wanted: Vec<(PartitionKey, WantedPa
         wait_max: if all_found && !answers.is_empty() { limits.wait_max } else { Duration::ZERO },
         isolation: limits.isolation,
     };
-    for fetched in node.reader.fetch(request).await {
-        let Some(position) = positions.get(&fetched.topic_partition) else { continue };
-        let answer = &mut answers[*position].1;
-        *answer = match fetched.result {
-            Ok(data) => filled(answer.partition_index, data, limits.isolation),
-            Err(error) => failed(answer.partition_index, &error, &view, fetched.topic_partition),
-        };
+    let wait_max = request.wait_max + STORE_WAIT_MAX;
+    match node.runtime.timeout(wait_max, node.reader.fetch(request)).await {
+        Ok(all_fetched) => {
+            for fetched in all_fetched {
+                let Some(position) = positions.get(&fetched.topic_partition) else { continue };
+                let answer = &mut answers[*position].1;
+                *answer = match fetched.result {
+                    Ok(data) => filled(answer.partition_index, data, limits.isolation),
+                    Err(error) => failed(answer.partition_index, &error, &view, fetched.topic_partition),
+                };
+            }
+        }
+        Err(_elapsed) => {
+            tracing::warn!("cannot read: the store does not answer");
+            for position in positions.values() {
+                let answer = &mut answers[*position].1;
+                *answer = refused(answer.partition_index, ErrorCode::KafkaStorageError);
+            }
+        }
     }
     answers
 }

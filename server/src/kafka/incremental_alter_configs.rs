@@ -15,7 +15,7 @@ use alluvium_protocol::messages::incremental_alter_configs_response::AlterConfig
 use alluvium_protocol::messages::{IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse};
 
 use crate::config::{self, ConfigType, change};
-use crate::context::{Node, RequestContext};
+use crate::context::RequestContext;
 use crate::errors::Refusal;
 
 const SET: i8 = 0;
@@ -34,7 +34,7 @@ pub(crate) async fn handle(
     for resource in &request.resources {
         let key = (resource.resource_type, resource.resource_name.as_str());
         let outcome = match change::check_named_once(&names, key) {
-            Ok(()) => change::alter(node, key, request.validate_only, |topic| changed(node, topic, resource)).await,
+            Ok(()) => change::alter(node, key, request.validate_only, |topic| changed(topic, resource)).await,
             Err(refusal) => Err(refusal),
         };
         let (error_code, error_message) = match outcome {
@@ -52,19 +52,19 @@ pub(crate) async fn handle(
 }
 
 /// What is set afterwards.
-fn changed(node: &Node, topic: &Topic, resource: &AlterConfigsResource) -> Result<BTreeMap<String, String>, Refusal> {
+fn changed(topic: &Topic, resource: &AlterConfigsResource) -> Result<BTreeMap<String, String>, Refusal> {
     let mut set = topic.configs.clone();
     let mut seen = BTreeSet::new();
     for given in &resource.configs {
         if !seen.insert(given.name.as_str()) {
             return Err(Refusal::new(ErrorCode::InvalidRequest, "Error due to duplicate config keys"));
         }
-        change_one(node, &mut set, given)?;
+        change_one(&mut set, given)?;
     }
     Ok(set)
 }
 
-fn change_one(node: &Node, set: &mut BTreeMap<String, String>, given: &AlterableConfig) -> Result<(), Refusal> {
+fn change_one(set: &mut BTreeMap<String, String>, given: &AlterableConfig) -> Result<(), Refusal> {
     let refuse = |why: String| Refusal::new(ErrorCode::InvalidConfig, why);
     let name = given.name.as_str();
     let row = config::topic::find(name).ok_or_else(|| refuse(format!("Unknown topic config name: {name}")))?;
@@ -84,7 +84,7 @@ fn change_one(node: &Node, set: &mut BTreeMap<String, String>, given: &Alterable
             }
             let current = match set.get(name) {
                 Some(current) => current.clone(),
-                None => config::topic::default_value(row, &node.topic_defaults).0,
+                None => row.default.to_owned(),
             };
             combined(&current, value, given.config_operation == APPEND)
         }

@@ -9,7 +9,7 @@ use alluvium_protocol::errors::ErrorCode;
 use alluvium_protocol::message;
 use alluvium_protocol::messages::{InitProducerIdRequest, InitProducerIdResponse};
 
-use crate::context::RequestContext;
+use crate::context::{RequestContext, STORE_WAIT_MAX};
 use crate::errors::group_commit_error;
 
 pub(crate) async fn handle(context: &RequestContext, request: InitProducerIdRequest) -> InitProducerIdResponse {
@@ -26,11 +26,16 @@ pub(crate) async fn handle(context: &RequestContext, request: InitProducerIdRequ
     if (request.producer_id == -1) != (request.producer_epoch == -1) {
         return refused(ErrorCode::InvalidRequest);
     }
-    match context.node.log.allocate_producer_id().await {
-        Ok(producer_id) => message!(InitProducerIdResponse { producer_id, producer_epoch: 0 }),
-        Err(error) => {
+    let node = &context.node;
+    match node.runtime.timeout(STORE_WAIT_MAX, node.log.allocate_producer_id()).await {
+        Ok(Ok(producer_id)) => message!(InitProducerIdResponse { producer_id, producer_epoch: 0 }),
+        Ok(Err(error)) => {
             tracing::warn!(%error, "cannot allocate a producer id");
             refused(group_commit_error(&error))
+        }
+        Err(_elapsed) => {
+            tracing::warn!("cannot allocate a producer id: the store does not answer");
+            refused(ErrorCode::CoordinatorNotAvailable)
         }
     }
 }

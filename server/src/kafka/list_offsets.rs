@@ -17,7 +17,7 @@ use alluvium_reader::{Isolation, OffsetQuery};
 use alluvium_record::TopicPartition;
 use futures_util::future::join_all;
 
-use crate::context::{RequestContext, View};
+use crate::context::{RequestContext, STORE_WAIT_MAX, View};
 use crate::errors::read_error;
 use crate::topics;
 
@@ -112,9 +112,17 @@ async fn look_up(
         timestamp if timestamp < 0 => return Err(ErrorCode::UnsupportedVersion),
         timestamp => OffsetQuery::Timestamp(timestamp),
     };
-    let found = context.node.reader.offset_for(topic_partition, query, isolation).await.map_err(|error| {
-        tracing::warn!(%topic_partition, %error, "cannot look up an offset");
-        read_error(&error)
-    })?;
+    let node = &context.node;
+    let looking = node.reader.offset_for(topic_partition, query, isolation);
+    let found = match node.runtime.timeout(STORE_WAIT_MAX, looking).await {
+        Ok(found) => found.map_err(|error| {
+            tracing::warn!(%topic_partition, %error, "cannot look up an offset");
+            read_error(&error)
+        })?,
+        Err(_elapsed) => {
+            tracing::warn!(%topic_partition, "cannot look up an offset: the store does not answer");
+            return Err(ErrorCode::KafkaStorageError);
+        }
+    };
     Ok(Found { offset: found.offset, timestamp: found.timestamp, leader_epoch: found.leader_epoch })
 }

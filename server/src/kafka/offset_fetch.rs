@@ -63,17 +63,13 @@ pub(crate) async fn handle(context: &RequestContext, request: OffsetFetchRequest
 }
 
 async fn fetch_groups(context: &RequestContext, groups: Vec<OffsetFetchRequestGroup>) -> OffsetFetchResponse {
-    let state = match context.node.shard().catch_up().await {
-        Ok(state) => state,
-        Err(error) => {
-            tracing::warn!(%error, "committed offsets cannot be read now");
-            let error_code = ErrorCode::CoordinatorNotAvailable.code();
-            let groups = groups
-                .into_iter()
-                .map(|group| message!(OffsetFetchResponseGroup { group_id: group.group_id, error_code }))
-                .collect();
-            return message!(OffsetFetchResponse { groups });
-        }
+    let Some(state) = context.node.caught_up().await else {
+        let error_code = ErrorCode::CoordinatorNotAvailable.code();
+        let groups = groups
+            .into_iter()
+            .map(|group| message!(OffsetFetchResponseGroup { group_id: group.group_id, error_code }))
+            .collect();
+        return message!(OffsetFetchResponse { groups });
     };
     let by_id = context.version >= TOPIC_ID_VERSION_MIN;
     let groups = groups

@@ -1,10 +1,11 @@
 //! A server with all its parts, and a client made of a socket and the protocol's codec.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use alluvium_infra::Runtime;
 use alluvium_infra::shutdown::Shutdown;
-use alluvium_infra::store::{StoreOptions, open};
+use alluvium_infra::store::{Faulty, StoreOptions, open};
 use alluvium_ingest::{Ingest, IngestSettings};
 use alluvium_log::{Log, LogOptions};
 use alluvium_protocol::client::{decode_response, encode_request};
@@ -67,6 +68,15 @@ impl Node {
 
     pub(crate) async fn client(&self) -> Client {
         Client { stream: TcpStream::connect(self.address()).await.unwrap(), correlation_id: 0 }
+    }
+
+    /// A node whose store fails on demand.
+    pub(crate) async fn start_on_faulty_store() -> (Node, Arc<Faulty>) {
+        let runtime = Runtime::system();
+        let store = open("memory://", &StoreOptions::default(), &runtime).unwrap();
+        let faulty = Faulty::new(store, runtime.clone());
+        let log = Log::open(faulty.clone(), LogOptions::default(), runtime).await.unwrap();
+        (Node::on(log, |_| {}).await, faulty)
     }
 
     /// Stops this node and starts another one on the same store.

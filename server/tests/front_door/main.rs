@@ -6,5 +6,6 @@ mod bad_input;
 mod configs;
 mod groups;
 mod harness;
+mod outage;
 mod records;
 mod topics;

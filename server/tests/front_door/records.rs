@@ -19,7 +19,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::harness::{Client, Node, batch};
 
-fn produce(topic: &str, partition: i32, records: Bytes, acks: i16) -> ProduceRequest {
+pub(crate) fn produce(topic: &str, partition: i32, records: Bytes, acks: i16) -> ProduceRequest {
     message!(ProduceRequest {
         acks,
         timeout_ms: 10_000,
@@ -30,7 +30,7 @@ fn produce(topic: &str, partition: i32, records: Bytes, acks: i16) -> ProduceReq
     })
 }
 
-fn fetch(topic: &str, partition: i32, offset: i64) -> FetchRequest {
+pub(crate) fn fetch(topic: &str, partition: i32, offset: i64) -> FetchRequest {
     message!(FetchRequest {
         max_wait_ms: 2_000,
         min_bytes: 1,
@@ -47,7 +47,7 @@ fn fetch(topic: &str, partition: i32, offset: i64) -> FetchRequest {
     })
 }
 
-fn texts(response: &FetchResponse) -> Vec<(i64, String)> {
+pub(crate) fn texts(response: &FetchResponse) -> Vec<(i64, String)> {
     let mut found = Vec::new();
     for partition in response.responses.iter().flat_map(|topic| &topic.partitions) {
         for batch in split_batches(partition.records.clone().unwrap_or_default()).unwrap() {
