@@ -1,0 +1,51 @@
+//! A node from its first to its last moment.
+
+use alluvium_infra::settings::Loaded;
+use alluvium_infra::{telemetry, tls};
+
+use super::announce;
+use super::node::Node;
+use super::settings::NodeSettings;
+use super::signals::Signals;
+use crate::commands::Context;
+use crate::failure::Failure;
+
+/// Runs a node until a signal ends it.
+pub(crate) fn serve(loaded: &Loaded<NodeSettings>, context: &Context) -> Result<(), Failure> {
+    telemetry::start(&loaded.settings.telemetry_options()).map_err(Failure::usage)?;
+    tls::install();
+    let tasks = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(loaded.settings.worker_threads_chosen())
+        .thread_name("alluvium")
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed(format!("the threads cannot be started: {error}")))?;
+    let ended = tasks.block_on(run(loaded, context));
+    // What still runs is past its time limit.
+    tasks.shutdown_background();
+    ended
+}
+
+async fn run(loaded: &Loaded<NodeSettings>, context: &Context) -> Result<(), Failure> {
+    let (settings, runtime) = (&loaded.settings, &context.runtime);
+    let mut signals = Signals::catch()?;
+    let node = tokio::select! {
+        node = Node::start(settings, runtime) => node?,
+        signal = signals.next() => {
+            tracing::info!(signal, "stopped before serving");
+            return Ok(());
+        }
+    };
+    let ready_ms = (runtime.monotonic() - context.started).as_millis();
+    announce::log_settings(loaded);
+    announce::serving(&node, settings, ready_ms)?;
+    let signal = signals.next().await;
+    tracing::info!(signal, "stopping: open requests are answered, then the log is closed");
+    let stopping = runtime.monotonic();
+    tokio::select! {
+        stopped = node.stop() => stopped?,
+        _signal = signals.next() => return Err(Failure::Cut),
+    }
+    tracing::info!(took_ms = (runtime.monotonic() - stopping).as_millis() as u64, "stopped");
+    Ok(())
+}

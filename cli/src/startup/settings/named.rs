@@ -1,0 +1,90 @@
+//! What each setting means, for `--print-settings` and the reference page.
+
+/// A setting and what it means.
+pub(crate) struct NamedSetting {
+    pub(crate) name: &'static str,
+    pub(crate) meaning: &'static str,
+}
+
+const fn row(name: &'static str, meaning: &'static str) -> NamedSetting {
+    NamedSetting { name, meaning }
+}
+
+/// Every setting, in the order of the reference page.
+pub(crate) const NAMED: &[NamedSetting] = &[
+    row("listen", "Addresses for Kafka clients, host:port. Port 0 takes any free port."),
+    row(
+        "advertise",
+        "Addresses told to clients, host:port, one for each of listen. Without one: the address the client came by.",
+    ),
+    row("node_id", "The id of this node in Kafka's metadata."),
+    row("rack", "The zone of this node, told to clients as its rack."),
+    row("worker_threads", "Threads that run tasks; auto is one for each processor."),
+    row(
+        "store",
+        "Where everything is kept: s3://bucket/prefix, gs://bucket/prefix, az://container/prefix, file:///folder, memory://. With model+ in front the store is as slow as S3.",
+    ),
+    row("endpoint", "Where an S3-compatible store listens, such as http://127.0.0.1:9000."),
+    row("region", "Region of the bucket. Without it: AWS_REGION, AWS_DEFAULT_REGION, us-east-1."),
+    row("allow_http", "Allows plain HTTP to the store. An http:// endpoint allows it by itself."),
+    row(
+        "access_key_id",
+        "Credentials for S3 in place of those of the environment (AWS_ACCESS_KEY_ID, web identity, ECS, EC2).",
+    ),
+    row("secret_access_key", "The secret that goes with access_key_id. Never shown."),
+    row("session_token", "For temporary credentials. Never shown."),
+    row("store_connect_timeout", "The longest wait for a connection to the store."),
+    row("store_request_timeout", "The longest wait for one attempt of a request to the store, transfer included."),
+    row(
+        "store_retries",
+        "How often reads and plain writes are tried again. The write that commits is never blindly repeated.",
+    ),
+    row("store_sync", "Local folder only: every write is flushed to the disk before it is acknowledged."),
+    row("store_probe", "Checks at start that the store honours put-if-absent. Without that, records would be lost."),
+    row(
+        "flush_interval",
+        "While producers keep sending, one flush in this time; auto is 5 ms on a local store and 50 ms elsewhere.",
+    ),
+    row("linger", "How long the first batch after an idle spell waits for company."),
+    row("flush_bytes", "A flush goes at once when so much has come in."),
+    row("inline_bytes", "A flush up to this size is one object; a larger one writes its data first."),
+    row("bytes_in_flight", "Produce requests that may be in memory, over all clients; more wait."),
+    row("segment_uploads", "Large flushes that are written at the same time."),
+    row("hedge_after", "After this long without an answer the commit is sent a second time, byte for byte the same."),
+    row("tail_cache_bytes", "Newest records kept in memory."),
+    row("block_cache_bytes", "Cache for consumers near the end."),
+    row("replay_cache_bytes", "Cache for consumers far behind, apart, so that they evict nobody else's blocks."),
+    row("replay_distance", "A consumer is far behind when more bytes than this follow its position."),
+    row("read_ahead_blocks", "Blocks of 512 KiB read ahead of a consumer far behind."),
+    row("reads_in_flight", "Reads from the store that run at the same time."),
+    row("auto_create_topics", "Whether a topic is made when a client first asks for it."),
+    row("default_partitions", "Partitions of a topic made without a count."),
+    row(
+        "default_replication_factor",
+        "Replication factor of a topic made without one. Reported as asked; the store replicates.",
+    ),
+    row("partitions_per_topic", "The most partitions of one topic."),
+    row("request_bytes", "The largest request."),
+    row("request_memory_bytes", "Requests other than Produce that may be in memory at once."),
+    row("fetch_bytes", "The largest Fetch answer."),
+    row("connections", "Connections served at once."),
+    row("requests_in_flight", "Requests of one connection that may wait for their answer before more are read."),
+    row("fetch_sessions", "Fetch sessions kept at once."),
+    row("idle_timeout", "A connection silent for this long is closed."),
+    row(
+        "stall_timeout",
+        "A request that stops arriving, or an answer that is not taken, for this long ends its connection.",
+    ),
+    row("drain_timeout", "At the end, open requests are waited for this long, at most 30 s."),
+    row("group_session_timeout_min", "The shortest session timeout that a group member may ask for."),
+    row("group_session_timeout_max", "The longest session timeout that a group member may ask for."),
+    row("group_initial_rebalance_delay", "How long a new group waits for more members."),
+    row("group_members", "The most members of one group."),
+    row("offsets_retention", "How long committed offsets of a group without members are kept."),
+    row("offset_metadata_bytes", "The longest text that may come with a committed offset."),
+    row("log_format", "Log lines: text or json."),
+    row(
+        "log_filter",
+        "What is logged, such as info or warn,alluvium_log=debug. ALLUVIUM_LOG and RUST_LOG go before it.",
+    ),
+];
