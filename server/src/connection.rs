@@ -54,7 +54,8 @@ pub(crate) struct ConnectionParts {
 /// One started request and the memory of its frame.
 struct Queued {
     started: Started,
-    _memory: Option<OwnedSemaphorePermit>,
+    /// Room for its frame, if that is large.
+    memory: Option<OwnedSemaphorePermit>,
 }
 
 /// Why a connection ends.
@@ -175,14 +176,14 @@ impl ConnectionReader {
         let presence = self.presence.get_or_insert_with(|| self.node.ingest.connect());
         let admission = ProduceAdmission { permit, presence };
         let started = dispatch::start(&self.node, &self.client, &self.limits, frame, Some(admission)).await?;
-        self.enqueue(Queued { started, _memory: None }).await
+        self.enqueue(Queued { started, memory: None }).await
     }
 
     async fn take_other(&mut self, length: usize, peeked: &[u8]) -> Result<(), End> {
         let memory = self.reserve_memory(length).await?;
         let frame = self.read_frame(length, peeked).await?;
         let started = dispatch::start(&self.node, &self.client, &self.limits, frame, None).await?;
-        self.enqueue(Queued { started, _memory: memory }).await
+        self.enqueue(Queued { started, memory }).await
     }
 
     async fn enqueue(&mut self, queued: Queued) -> Result<(), End> {

@@ -207,7 +207,8 @@ impl FetchSessions {
         if sessions.len() < self.sessions_max {
             return true;
         }
-        let oldest = sessions.iter().min_by_key(|(_, session)| session.last_used).map(|(id, session)| (*id, session.last_used));
+        let oldest =
+            sessions.iter().min_by_key(|(_, session)| session.last_used).map(|(id, session)| (*id, session.last_used));
         match oldest {
             Some((id, last_used)) if now.saturating_duration_since(last_used) >= EVICTION_AGE => {
                 sessions.remove(&id);

@@ -16,8 +16,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alluvium_coordinator::group::{
-    CommitInput, GroupDescription, GroupFilter, GroupListing, HeartbeatInput, JoinInput, JoinRefused, Joined, LeaveInput,
-    SyncInput, Synced,
+    CommitInput, GroupDescription, GroupFilter, GroupListing, HeartbeatInput, JoinInput, JoinRefused, Joined,
+    LeaveInput, SyncInput, Synced,
 };
 use alluvium_coordinator::{Effect, GroupError, GroupSettings, Groups, Response, Ticket};
 use alluvium_infra::Runtime;
@@ -221,9 +221,8 @@ impl GroupDriver {
 async fn run_timers(driver: GroupDriver, stopped: CancellationToken) {
     loop {
         let next_ms = driver.shared.table.lock().groups.next_deadline_ms();
-        let pause = next_ms.map(|next_ms| {
-            Duration::from_millis(u64::try_from(next_ms.saturating_sub(driver.now_ms())).unwrap_or(0))
-        });
+        let pause = next_ms
+            .map(|next_ms| Duration::from_millis(u64::try_from(next_ms.saturating_sub(driver.now_ms())).unwrap_or(0)));
         let rescheduled = driver.shared.rescheduled.notified();
         let due = async {
             match pause {

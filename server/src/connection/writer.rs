@@ -84,15 +84,19 @@ enum Gathered {
 impl Writer {
     /// Awaits one reply; `None` when it was given up.
     async fn resolve(&mut self, queued: Queued) -> Option<Result<Frames, CloseReason>> {
-        let Queued { started, _memory } = queued;
+        let Queued { started, memory } = queued;
         let reply = if started.waits {
+            // Those it waits for may need this memory to get in.
+            drop(memory);
             tokio::select! {
                 reply = started.reply => Some(reply),
                 () = self.gone.cancelled() => None,
                 () = self.draining.cancelled() => None,
             }
         } else {
-            Some(started.reply.await)
+            let reply = started.reply.await;
+            drop(memory);
+            Some(reply)
         };
         if reply.is_none() && self.draining.is_cancelled() {
             // Later responses must not overtake the one that is missing.

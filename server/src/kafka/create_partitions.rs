@@ -64,9 +64,7 @@ fn check(view: &View, wanted: &CreatePartitionsTopic, count_max: i32) -> Result<
         return Err(Refusal::new(ErrorCode::InvalidPartitions, format!("Topic already has {current} partition(s).")));
     }
     if asked < current {
-        let why = format!(
-            "The topic {name} currently has {current} partition(s); {asked} would not be an increase."
-        );
+        let why = format!("The topic {name} currently has {current} partition(s); {asked} would not be an increase.");
         return Err(Refusal::new(ErrorCode::InvalidPartitions, why));
     }
     if asked > count_max {

@@ -63,7 +63,11 @@ pub(crate) async fn handle(context: &RequestContext, request: CreateTopicsReques
 
 fn repeated_names(topics: &[CreatableTopic]) -> BTreeSet<String> {
     let mut seen = BTreeSet::new();
-    topics.iter().filter(|topic| !seen.insert(topic.name.as_str())).map(|topic| topic.name.as_str().to_owned()).collect()
+    topics
+        .iter()
+        .filter(|topic| !seen.insert(topic.name.as_str()))
+        .map(|topic| topic.name.as_str().to_owned())
+        .collect()
 }
 
 fn plan(

@@ -85,7 +85,9 @@ async fn delete(
     }
     let operation = Operation::DeleteRecords { topic_partition, before_offset };
     match node.shard().commit(operation, Some(deadline)).await {
-        Ok(_) => Ok(node.state().partition(topic_partition).map_or(before_offset, |partition| partition.log_start_offset())),
+        Ok(_) => {
+            Ok(node.state().partition(topic_partition).map_or(before_offset, |partition| partition.log_start_offset()))
+        }
         // Somebody else has moved it further meanwhile.
         Err(CommitError::Rejected(Rejection::OffsetOutOfRange { log_start_offset, .. }))
             if log_start_offset >= before_offset =>

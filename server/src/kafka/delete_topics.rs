@@ -72,10 +72,13 @@ fn find<'a>(state: &'a State, wanted: &DeleteTopicState) -> Option<&'a Topic> {
 
 fn check<'a>(view: &'a View, wanted: &DeleteTopicState) -> Result<&'a Topic, Refusal> {
     match (&wanted.name, wanted.topic_id.is_zero()) {
-        (Some(_), false) => Err(Refusal::new(ErrorCode::InvalidRequest, "You may not specify both topic name and topic id.")),
+        (Some(_), false) => {
+            Err(Refusal::new(ErrorCode::InvalidRequest, "You may not specify both topic name and topic id."))
+        }
         (None, true) => Err(Refusal::new(ErrorCode::InvalidRequest, "Neither topic name nor id were specified.")),
-        (Some(_), true) => find(&view.state, wanted)
-            .ok_or_else(|| Refusal::bare(view.missing(ErrorCode::UnknownTopicOrPartition))),
+        (Some(_), true) => {
+            find(&view.state, wanted).ok_or_else(|| Refusal::bare(view.missing(ErrorCode::UnknownTopicOrPartition)))
+        }
         (None, false) => {
             find(&view.state, wanted).ok_or_else(|| Refusal::bare(view.missing(ErrorCode::UnknownTopicId)))
         }

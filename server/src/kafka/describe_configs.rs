@@ -24,13 +24,10 @@ pub(crate) async fn handle(context: &RequestContext, request: DescribeConfigsReq
     let mut results = Vec::with_capacity(request.resources.len());
     for wanted in &request.resources {
         let result = match describe(context, wanted).await {
-            Ok(configs) => message!(DescribeConfigsResult {
-                configs: selected(configs, wanted, &request)
-            }),
-            Err(refusal) => message!(DescribeConfigsResult {
-                error_code: refusal.code(),
-                error_message: refusal.wire_message()
-            }),
+            Ok(configs) => message!(DescribeConfigsResult { configs: selected(configs, wanted, &request) }),
+            Err(refusal) => {
+                message!(DescribeConfigsResult { error_code: refusal.code(), error_message: refusal.wire_message() })
+            }
         };
         results.push(identified(result, wanted));
     }

@@ -26,7 +26,8 @@ pub(crate) async fn handle(context: &RequestContext, request: DescribeProducersR
         .topics
         .iter()
         .map(|wanted| {
-            let partitions = wanted.partition_indexes.iter().map(|index| describe(&view, &wanted.name, *index)).collect();
+            let partitions =
+                wanted.partition_indexes.iter().map(|index| describe(&view, &wanted.name, *index)).collect();
             message!(TopicResponse { name: wanted.name.clone(), partitions })
         })
         .collect();

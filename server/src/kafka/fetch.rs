@@ -19,9 +19,7 @@ use alluvium_record::{TopicId, TopicPartition};
 
 use crate::context::{Node, RequestContext, STORE_WAIT_MAX, View};
 use crate::errors::read_error;
-use crate::fetch_session::{
-    FetchPlan, NO_SESSION, PartitionKey, SessionRequest, Told, TopicKey, WantedPartition,
-};
+use crate::fetch_session::{FetchPlan, NO_SESSION, PartitionKey, SessionRequest, Told, TopicKey, WantedPartition};
 
 /// First version that names topics by id.
 const TOPIC_ID_VERSION_MIN: i16 = 13;

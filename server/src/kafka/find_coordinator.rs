@@ -19,8 +19,7 @@ const TRANSACTION: i8 = 1;
 
 pub(crate) async fn handle(context: &RequestContext, request: FindCoordinatorRequest) -> FindCoordinatorResponse {
     if context.version >= BATCH_VERSION_MIN {
-        let coordinators =
-            request.coordinator_keys.iter().map(|key| find(context, request.key_type, key)).collect();
+        let coordinators = request.coordinator_keys.iter().map(|key| find(context, request.key_type, key)).collect();
         return message!(FindCoordinatorResponse { coordinators });
     }
     let found = find(context, request.key_type, &request.key);

@@ -46,7 +46,10 @@ pub(crate) async fn handle(context: &RequestContext, request: ListOffsetsRequest
     let sufficient = |state: &State| {
         request.topics.iter().all(|wanted| {
             state.topic_by_name(&wanted.name).is_some_and(|topic| {
-                wanted.partitions.iter().all(|partition| (0..topic.partition_count).contains(&partition.partition_index))
+                wanted
+                    .partitions
+                    .iter()
+                    .all(|partition| (0..topic.partition_count).contains(&partition.partition_index))
             })
         })
     };

@@ -99,7 +99,11 @@ fn committed(partition: &OffsetCommitRequestPartition, now_ms: i64) -> Committed
     CommittedOffset {
         offset: partition.committed_offset,
         leader_epoch: partition.committed_leader_epoch,
-        metadata: partition.committed_metadata.as_ref().map(|metadata| metadata.as_str().to_owned()).unwrap_or_default(),
+        metadata: partition
+            .committed_metadata
+            .as_ref()
+            .map(|metadata| metadata.as_str().to_owned())
+            .unwrap_or_default(),
         commit_ms: now_ms,
     }
 }

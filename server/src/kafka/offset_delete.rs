@@ -22,9 +22,7 @@ pub(crate) async fn handle(context: &RequestContext, request: OffsetDeleteReques
     if let Err(error) = node.groups.check_offset_delete(&request.group_id) {
         return message!(OffsetDeleteResponse { error_code: group_error(error).code() });
     }
-    let view = node
-        .view(|state| request.topics.iter().all(|topic| state.topic_by_name(&topic.name).is_some()))
-        .await;
+    let view = node.view(|state| request.topics.iter().all(|topic| state.topic_by_name(&topic.name).is_some())).await;
     let check = |name: &str, index: i32| -> Result<TopicPartition, ErrorCode> {
         let absent = view.missing(ErrorCode::UnknownTopicOrPartition);
         let topic = view.state.topic_by_name(name).ok_or(absent)?;

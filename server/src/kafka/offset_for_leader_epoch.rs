@@ -32,7 +32,8 @@ pub(crate) async fn handle(
         .topics
         .iter()
         .map(|wanted| {
-            let partitions = wanted.partitions.iter().map(|partition| end_of(&view, &wanted.topic, partition)).collect();
+            let partitions =
+                wanted.partitions.iter().map(|partition| end_of(&view, &wanted.topic, partition)).collect();
             message!(OffsetForLeaderTopicResult { topic: wanted.topic.clone(), partitions })
         })
         .collect();
@@ -44,10 +45,8 @@ fn end_of(view: &View, name: &str, wanted: &OffsetForLeaderPartition) -> EpochEn
     let refused = |error: ErrorCode| {
         message!(EpochEndOffset { error_code: error.code(), partition, leader_epoch: -1, end_offset: -1 })
     };
-    let found = view
-        .state
-        .topic_by_name(name)
-        .and_then(|topic| view.state.partition(TopicPartition::new(topic.id, partition)));
+    let found =
+        view.state.topic_by_name(name).and_then(|topic| view.state.partition(TopicPartition::new(topic.id, partition)));
     let Some(found) = found else { return refused(view.missing(ErrorCode::UnknownTopicOrPartition)) };
     if let Some(error) = topics::epoch_error(wanted.current_leader_epoch) {
         return refused(error);

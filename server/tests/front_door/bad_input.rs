@@ -1,5 +1,7 @@
 //! What the door does with those who do not speak Kafka, or speak it wrongly.
 
+use alluvium_infra::Runtime;
+use alluvium_protocol::apis::SERVED;
 use alluvium_protocol::errors::ErrorCode;
 use alluvium_protocol::message;
 use alluvium_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse, MetadataRequest, StrBytes};
@@ -108,4 +110,40 @@ async fn connections_above_the_limit_are_closed() {
 async fn a_silent_connection_is_closed() {
     let node = Node::start_with(|settings| settings.idle_ms_max = 50).await;
     assert!(node.client().await.is_closed().await);
+}
+
+/// Random bodies for every version of every API: each is answered or closes its connection, and nothing panics.
+#[tokio::test]
+async fn random_bodies_never_panic() {
+    static PANICS: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+    let default_hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if panic.location().is_some_and(|location| !location.file().contains("tests/front_door")) {
+            PANICS.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        }
+        default_hook(panic);
+    }));
+    let node = Node::start().await;
+    let random = Runtime::seeded(7);
+    for api in SERVED {
+        for version in api.advertised_min..=api.version_max {
+            for _ in 0..4 {
+                let mut frame = header(api.code, version);
+                for _ in 0..random.random_below(80) {
+                    // Small numbers are likelier to pass for lengths and counts.
+                    let byte = random.random_below(if random.random_below(2) == 0 { 3 } else { 256 });
+                    frame.put_u8(byte as u8);
+                }
+                let length = u32::try_from(frame.len() - 4).unwrap();
+                frame[..4].copy_from_slice(&length.to_be_bytes());
+                let mut client = node.client().await;
+                client.stream.write_all(&frame).await.unwrap();
+                let answered = tokio::time::timeout(std::time::Duration::from_millis(100), client.receive_frame());
+                let _closed_answered_or_waiting = answered.await;
+            }
+        }
+    }
+    let mut client = node.client().await;
+    assert_eq!(client.ask(13, &MetadataRequest::default()).await.error_code, 0);
+    assert_eq!(PANICS.load(std::sync::atomic::Ordering::SeqCst), 0);
 }

@@ -39,11 +39,7 @@ async fn change(client: &mut Client, kind: i8, name: &str, changes: &[(&str, i8,
             })
         })
         .collect();
-    let resource = message!(AlterConfigsResource {
-        resource_type: kind,
-        resource_name: StrBytes::from(name),
-        configs
-    });
+    let resource = message!(AlterConfigsResource { resource_type: kind, resource_name: StrBytes::from(name), configs });
     let request = message!(IncrementalAlterConfigsRequest { resources: vec![resource] });
     client.ask(1, &request).await.responses[0].error_code
 }

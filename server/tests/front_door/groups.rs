@@ -79,10 +79,7 @@ fn commit(generation: i32, member_id: &str, offset: i64, metadata: &str) -> Offs
 async fn committed(client: &mut Client, version: i16) -> i64 {
     let request = message!(OffsetFetchRequest {
         group_id: StrBytes::from("g"),
-        topics: Some(vec![message!(OffsetFetchRequestTopic {
-            name: StrBytes::from("t"),
-            partition_indexes: vec![0]
-        })])
+        topics: Some(vec![message!(OffsetFetchRequestTopic { name: StrBytes::from("t"), partition_indexes: vec![0] })])
     });
     client.ask(version, &request).await.topics[0].partitions[0].committed_offset
 }

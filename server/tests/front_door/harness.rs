@@ -12,7 +12,9 @@ use alluvium_protocol::client::{decode_response, encode_request};
 use alluvium_protocol::frame::FrameLimits;
 use alluvium_protocol::message;
 use alluvium_protocol::messages::create_topics_request::CreatableTopic;
-use alluvium_protocol::messages::{CreateTopicsRequest, KafkaRequest, KafkaResponse, RequestResponsePair, StrBytes, Uuid};
+use alluvium_protocol::messages::{
+    CreateTopicsRequest, KafkaRequest, KafkaResponse, RequestResponsePair, StrBytes, Uuid,
+};
 use alluvium_reader::{Reader, ReaderSettings};
 use alluvium_record::{BatchBuilder, Compression, RecordBatch};
 use alluvium_server::{ListenerSettings, Server, ServerParts, ServerSettings};
@@ -145,11 +147,8 @@ impl Client {
 
     /// Creates a topic and gives its id.
     pub(crate) async fn create_topic(&mut self, name: &str, partitions: i32) -> Uuid {
-        let topic = message!(CreatableTopic {
-            name: StrBytes::from(name),
-            num_partitions: partitions,
-            replication_factor: 1
-        });
+        let topic =
+            message!(CreatableTopic { name: StrBytes::from(name), num_partitions: partitions, replication_factor: 1 });
         let request = message!(CreateTopicsRequest { topics: vec![topic], timeout_ms: 10_000 });
         let response = self.ask(7, &request).await;
         assert_eq!(response.topics[0].error_code, 0, "{:?}", response.topics[0].error_message);

@@ -257,8 +257,7 @@ async fn a_fetch_session_sends_only_news() {
     assert_eq!(answer.responses[0].partitions.len(), 1);
     assert_eq!(client.ask(12, &next).await.error_code, ErrorCode::InvalidFetchSessionEpoch.code());
     next.session_epoch = 3;
-    next.forgotten_topics_data =
-        vec![message!(ForgottenTopic { topic: StrBytes::from("t"), partitions: vec![0, 1] })];
+    next.forgotten_topics_data = vec![message!(ForgottenTopic { topic: StrBytes::from("t"), partitions: vec![0, 1] })];
     assert_eq!(client.ask(12, &next).await.error_code, 0);
     next.session_epoch = 4;
     assert_eq!(client.ask(12, &next).await.error_code, ErrorCode::FetchSessionIdNotFound.code());
