@@ -19,105 +19,64 @@ pub(crate) fn describe(settings: &ServerSettings, listeners: &str, store: &str) 
 }
 
 fn own_settings(settings: &ServerSettings, listeners: &str, store: &str) -> Vec<DescribedConfig> {
-    use ConfigType::{Boolean, Int, List, Short, String as Text};
+    let id = settings.node_id.to_string();
+    let mut rows = vec![
+        given("advertised.listeners", ConfigType::List, listeners, "Addresses told to clients."),
+        given("broker.id", ConfigType::Int, &id, "The id of this node."),
+        given("listeners", ConfigType::List, listeners, "Addresses this node listens on."),
+        given("log.dirs", ConfigType::String, store, "The object store that holds all data."),
+        given("node.id", ConfigType::Int, &id, "The id of this node."),
+        given("process.roles", ConfigType::List, "broker,controller", "What this node does."),
+    ];
     let defaults = ServerSettings::default();
-    let compared = |same: bool| if same { ConfigSource::Default } else { ConfigSource::StaticBroker };
-    let given = ConfigSource::StaticBroker;
-    let rows: Vec<(&'static str, ConfigType, String, ConfigSource, &'static str)> = vec![
-        ("advertised.listeners", List, listeners.to_owned(), given, "Addresses told to clients."),
+    for ((name, kind, value, documentation), (_, _, default, _)) in
+        tunable(settings).into_iter().zip(tunable(&defaults))
+    {
+        let source = if value == default { ConfigSource::Default } else { ConfigSource::StaticBroker };
+        rows.push(describe_one(name, kind, value, source, documentation));
+    }
+    rows
+}
+
+fn given(name: &'static str, kind: ConfigType, value: &str, documentation: &'static str) -> DescribedConfig {
+    describe_one(name, kind, value.to_owned(), ConfigSource::StaticBroker, documentation)
+}
+
+type Tunable = (&'static str, ConfigType, String, &'static str);
+
+/// The settings that have a default, with their values.
+fn tunable(settings: &ServerSettings) -> Vec<Tunable> {
+    use ConfigType::{Boolean, Int, Long, Short, String as Text};
+    let auto_create = settings.auto_create_topics.to_string();
+    let rack = settings.rack.clone().unwrap_or_default();
+    let idle = settings.idle_ms_max.to_string();
+    let factor = settings.default_replication_factor.to_string();
+    let delay = settings.group_initial_rebalance_delay_ms.to_string();
+    let session_max = settings.group_session_timeout_ms_max.to_string();
+    let session_min = settings.group_session_timeout_ms_min.to_string();
+    let partitions = settings.default_partition_count.to_string();
+    let metadata = settings.offset_metadata_bytes_max.to_string();
+    let group_size = settings.group_members_max.to_string();
+    vec![
         (
             "auto.create.topics.enable",
             Boolean,
-            settings.auto_create_topics.to_string(),
-            compared(settings.auto_create_topics == defaults.auto_create_topics),
-            "Whether a topic is created when a client asks for its metadata.",
+            auto_create,
+            "Whether a topic is created when its metadata is asked for.",
         ),
-        ("broker.id", Int, settings.node_id.to_string(), given, "The id of this node."),
-        (
-            "broker.rack",
-            Text,
-            settings.rack.clone().unwrap_or_default(),
-            compared(settings.rack.is_none()),
-            "The zone of this node.",
-        ),
-        (
-            "connections.max.idle.ms",
-            ConfigType::Long,
-            settings.idle_ms_max.to_string(),
-            compared(settings.idle_ms_max == defaults.idle_ms_max),
-            "How long a connection may be silent.",
-        ),
-        (
-            "default.replication.factor",
-            Short,
-            settings.default_replication_factor.to_string(),
-            compared(settings.default_replication_factor == defaults.default_replication_factor),
-            "Replication factor of topics created without one. The object store replicates.",
-        ),
-        (
-            "fetch.max.bytes",
-            Int,
-            settings.fetch_bytes_max.to_string(),
-            compared(settings.fetch_bytes_max == defaults.fetch_bytes_max),
-            "The largest Fetch answer.",
-        ),
-        (
-            "group.initial.rebalance.delay.ms",
-            Int,
-            settings.group_initial_rebalance_delay_ms.to_string(),
-            compared(settings.group_initial_rebalance_delay_ms == defaults.group_initial_rebalance_delay_ms),
-            "How long a new group waits for more members.",
-        ),
-        (
-            "group.max.session.timeout.ms",
-            Int,
-            settings.group_session_timeout_ms_max.to_string(),
-            compared(settings.group_session_timeout_ms_max == defaults.group_session_timeout_ms_max),
-            "The longest session timeout of a group member.",
-        ),
-        (
-            "group.min.session.timeout.ms",
-            Int,
-            settings.group_session_timeout_ms_min.to_string(),
-            compared(settings.group_session_timeout_ms_min == defaults.group_session_timeout_ms_min),
-            "The shortest session timeout of a group member.",
-        ),
-        ("listeners", List, listeners.to_owned(), given, "Addresses this node listens on."),
-        ("log.dirs", Text, store.to_owned(), given, "The object store that holds all data."),
-        (
-            "max.connections",
-            Int,
-            settings.connections_max.to_string(),
-            compared(settings.connections_max == defaults.connections_max),
-            "Connections served at once.",
-        ),
-        ("node.id", Int, settings.node_id.to_string(), given, "The id of this node."),
-        (
-            "num.partitions",
-            Int,
-            settings.default_partition_count.to_string(),
-            compared(settings.default_partition_count == defaults.default_partition_count),
-            "Partitions of topics created without a count.",
-        ),
-        (
-            "offset.metadata.max.bytes",
-            Int,
-            settings.offset_metadata_bytes_max.to_string(),
-            compared(settings.offset_metadata_bytes_max == defaults.offset_metadata_bytes_max),
-            "The largest metadata text of a committed offset.",
-        ),
-        ("process.roles", List, "broker,controller".to_owned(), given, "What this node does."),
-        (
-            "socket.request.max.bytes",
-            Int,
-            settings.request_bytes_max.to_string(),
-            compared(settings.request_bytes_max == defaults.request_bytes_max),
-            "The largest request.",
-        ),
-    ];
-    rows.into_iter()
-        .map(|(name, kind, value, source, documentation)| describe_one(name, kind, value, source, documentation))
-        .collect()
+        ("broker.rack", Text, rack, "The zone of this node."),
+        ("connections.max.idle.ms", Long, idle, "How long a connection may be silent."),
+        ("default.replication.factor", Short, factor, "Replication factor of topics created without one."),
+        ("fetch.max.bytes", Int, settings.fetch_bytes_max.to_string(), "The largest Fetch answer."),
+        ("group.initial.rebalance.delay.ms", Int, delay, "How long a new group waits for more members."),
+        ("group.max.session.timeout.ms", Int, session_max, "The longest session timeout of a group member."),
+        ("group.max.size", Int, group_size, "The largest number of members of a group."),
+        ("group.min.session.timeout.ms", Int, session_min, "The shortest session timeout of a group member."),
+        ("max.connections", Int, settings.connections_max.to_string(), "Connections served at once."),
+        ("num.partitions", Int, partitions, "Partitions of topics created without a count."),
+        ("offset.metadata.max.bytes", Int, metadata, "The largest metadata text of a committed offset."),
+        ("socket.request.max.bytes", Int, settings.request_bytes_max.to_string(), "The largest request."),
+    ]
 }
 
 fn describe_one(
