@@ -20,6 +20,7 @@ pub mod probe;
 mod producer_id;
 pub mod recover;
 pub mod replay;
+mod reread;
 pub mod state;
 mod tail;
 mod validate;

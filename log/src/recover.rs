@@ -10,6 +10,7 @@ use crate::format::checkpoint;
 use crate::format::cluster::HeadHint;
 use crate::paths::ShardPaths;
 use crate::replay::{CatchUpError, replay};
+use crate::reread::{RereadError, decode_patiently};
 use crate::state::State;
 
 /// How many objects one LIST call returns at most.
@@ -21,7 +22,7 @@ pub enum RecoverError {
     /// The store did not answer or the log holds what cannot be applied.
     #[error(transparent)]
     CatchUp(#[from] CatchUpError),
-    /// A checkpoint cannot be read and no older one helps.
+    /// A checkpoint cannot be read, and neither an older one nor the entries lead to where it was.
     #[error("checkpoint {number}: {error}")]
     Checkpoint {
         /// Its entry number.
@@ -65,15 +66,22 @@ pub struct Recovered {
 pub async fn recover(store: &dyn Store, paths: &ShardPaths) -> Result<Recovered, RecoverError> {
     let hint = read_hint(store, paths).await?;
     let mut base = None;
+    let mut damaged = None;
     if let Some(number) = hint.map(|hint| hint.checkpoint).filter(|number| *number > 0) {
         base = load(store, paths, number).await.unwrap_or_default();
     }
     if base.is_none() {
-        base = newest_checkpoint(store, paths).await?;
+        (base, damaged) = newest_checkpoint(store, paths).await?;
     }
     let (mut state, checkpoint_bytes) = base.unwrap_or_else(|| (genesis(paths.shard()), 0));
     let checkpoint = state.entry_number();
     let replayed = replay(store, paths, &mut state, |_| {}).await?;
+    if let Some((number, error)) = damaged
+        && state.entry_number() < number
+    {
+        // The entries that are left do not lead to where the damaged checkpoint was.
+        return Err(RecoverError::Checkpoint { number, error });
+    }
     ensure_nothing_behind(store, paths, &state, hint).await?;
     Ok(Recovered { state, checkpoint, checkpoint_bytes, replayed_bytes: replayed.bytes })
 }
@@ -96,18 +104,30 @@ async fn load(
         Err(StoreError::NotFound) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    let state = checkpoint::decode(&bytes).map_err(|error| RecoverError::Checkpoint { number, error })?;
+    let length = bytes.len() as u64;
+    let state = match decode_patiently(store, &paths.checkpoint(number), bytes, checkpoint::decode).await {
+        Ok(state) => state,
+        Err(RereadError::Store(error)) => return Err(error.into()),
+        Err(RereadError::Format(error)) => return Err(RecoverError::Checkpoint { number, error }),
+    };
     if state.entry_number() != number || state.shard() != paths.shard() {
         let error = FormatError::malformed("checkpoint", "it is for another entry or shard");
         return Err(RecoverError::Checkpoint { number, error });
     }
-    Ok(Some((state, bytes.len() as u64)))
+    Ok(Some((state, length)))
 }
 
+/// A state and the length of its checkpoint in bytes.
+type Loaded = (State, u64);
+/// The number of a checkpoint that cannot be read, and why.
+type Damaged = (u64, FormatError);
+
+/// The newest checkpoint that can be read, and the newest one if it is another and cannot. Without a readable one the entries
+/// may still all be there.
 async fn newest_checkpoint(
     store: &dyn Store,
     paths: &ShardPaths,
-) -> Result<Option<(State, u64)>, RecoverError> {
+) -> Result<(Option<Loaded>, Option<Damaged>), RecoverError> {
     let mut numbers = Vec::new();
     let prefix = paths.checkpoint_prefix();
     let mut after: Option<String> = None;
@@ -120,22 +140,19 @@ async fn newest_checkpoint(
         }
     }
     numbers.sort_unstable();
-    let mut first_error = None;
+    let mut damaged = None;
     for number in numbers.into_iter().rev() {
         match load(store, paths, number).await {
-            Ok(Some(found)) => return Ok(Some(found)),
+            Ok(Some(found)) => return Ok((Some(found), damaged)),
             Ok(None) => {}
-            Err(error @ RecoverError::Checkpoint { .. }) => {
-                tracing::warn!(number, %error, "checkpoint cannot be read: trying an older one");
-                first_error.get_or_insert(error);
+            Err(RecoverError::Checkpoint { number, error }) => {
+                tracing::warn!(number, %error, "checkpoint cannot be read: trying an older one, or all entries");
+                damaged.get_or_insert((number, error));
             }
             Err(error) => return Err(error),
         }
     }
-    match first_error {
-        Some(error) => Err(error),
-        None => Ok(None),
-    }
+    Ok((None, damaged))
 }
 
 /// A log that seems to end must not go on behind a hole.

@@ -9,6 +9,7 @@ use futures_util::future::join_all;
 use crate::apply::{ApplyError, apply};
 use crate::format::entry::{self, Entry};
 use crate::paths::ShardPaths;
+use crate::reread::{RereadError, decode_patiently};
 use crate::state::State;
 
 /// How many entries are read at the same time when many are waiting.
@@ -53,13 +54,18 @@ pub async fn replay(
         let first = state.entry_number() + 1;
         let slots = (first..first + width as u64).map(|number| paths.entry(number)).collect::<Vec<_>>();
         let reads = slots.iter().map(|path| store.get(path));
-        for object in join_all(reads).await {
+        for (path, object) in slots.iter().zip(join_all(reads).await) {
             let bytes = match object {
                 Ok(bytes) => bytes,
                 Err(StoreError::NotFound) => return Ok(replayed),
                 Err(error) => return Err(error.into()),
             };
-            let entry = entry::decode(&bytes).map_err(ApplyError::from)?;
+            let length = bytes.len() as u64;
+            let entry = match decode_patiently(store, path, bytes, entry::decode).await {
+                Ok(entry) => entry,
+                Err(RereadError::Store(error)) => return Err(error.into()),
+                Err(RereadError::Format(error)) => return Err(ApplyError::from(error).into()),
+            };
             let next = apply(state, &entry)?;
             #[cfg(debug_assertions)]
             if let Err(broken) = crate::invariants::check_step(state, &next) {
@@ -68,7 +74,7 @@ pub async fn replay(
             *state = next;
             each(&entry);
             replayed.entries += 1;
-            replayed.bytes += bytes.len() as u64;
+            replayed.bytes += length;
         }
         width = (width * 2).min(READ_AHEAD_MAX);
     }

@@ -3,8 +3,9 @@
 //! Owns two caches with byte budgets: one for consumers near the end, one with read-ahead for those far behind, so that a
 //! replay does not evict what the others read.
 //!
-//! Invariants: a block is read once however many ask (single flight); a read survives whoever asked for it first; reads in
-//! flight are bounded; blocks are weighed by their allocation.
+//! Invariants: what comes from the store is verified before it is served, and read once more when it arrived damaged; a
+//! block is read once however many ask (single flight); a read survives whoever asked for it first; reads in flight are
+//! bounded; blocks are weighed by their allocation.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -19,9 +20,12 @@ use futures_util::future::try_join_all;
 use moka::future::Cache;
 use tokio::sync::Semaphore;
 
+use crate::assemble::Batches;
 use crate::{ReadError, ReaderSettings};
 
 const DATA_START: u64 = ENVELOPE_HEADER_BYTES as u64;
+/// How often an entry is read before it is called damaged.
+const ENTRY_READS_MAX: u32 = 3;
 
 /// Which consumers a read is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +95,27 @@ impl Source {
                 let from = (run.position - DATA_START) as usize;
                 slice(&data, from, run.length as usize).map(|slice| vec![slice])
             }
-            ObjectRef::Segment(_) => self.read_segment(run, pool).await,
+            ObjectRef::Segment(_) => match self.read_segment(run, pool).await.and_then(|slices| verified(slices, run)) {
+                Err(LoadError::Corrupt(reason)) => {
+                    tracing::warn!(object = ?run.object, offset = run.base_offset, reason, "run arrived damaged: reading it again");
+                    self.forget(run).await;
+                    let again = self.read_segment(run, pool).await.and_then(|slices| verified(slices, run));
+                    if again.is_err() {
+                        self.forget(run).await;
+                    }
+                    again
+                }
+                result => result,
+            },
+        }
+    }
+
+    /// Drops the blocks of a run, so that damage is not kept.
+    async fn forget(&self, run: &Run) {
+        let end = run.position + u64::from(run.length);
+        for index in block_of(run.position)..=block_of(end - 1) {
+            self.live.invalidate(&(run.object, index)).await;
+            self.replay.invalidate(&(run.object, index)).await;
         }
     }
 
@@ -170,6 +194,8 @@ impl Source {
             Pool::Replay => &self.replay,
         };
         let result = cache.try_get_with((object, index), self.get(object, range)).await;
+        // The cache keeps to its budget only when it tidies up; beside a read from the store that costs nothing.
+        cache.run_pending_tasks().await;
         result.map_err(|error: Arc<LoadError>| (*error).clone())
     }
 
@@ -178,14 +204,37 @@ impl Source {
         let path = object.path(self.log.shard().paths());
         match object {
             ObjectRef::Entry(_) => {
-                let bytes = self.log.store().get(&path).await?;
-                alluvium_log::format::entry::decode(&bytes)
-                    .map(|entry| entry.data)
-                    .map_err(|error| LoadError::Corrupt(format!("{path}: {error}")))
+                let mut reads = 1;
+                loop {
+                    let bytes = self.log.store().get(&path).await?;
+                    match alluvium_log::format::entry::decode(&bytes) {
+                        Ok(entry) => return Ok(entry.data),
+                        Err(error) if reads < ENTRY_READS_MAX && error.is_damage() => {
+                            tracing::warn!(%path, %error, "entry arrived damaged: reading it again");
+                        }
+                        Err(error) => return Err(LoadError::Corrupt(format!("{path}: {error}"))),
+                    }
+                    reads += 1;
+                }
             }
             ObjectRef::Segment(_) => Ok(self.log.store().get_range(&path, range).await?),
         }
     }
+}
+
+/// A part of a segment carries no checksum of its own, but its batches do; and they cover exactly the run's offsets.
+fn verified(slices: Vec<Bytes>, run: &Run) -> Result<Vec<Bytes>, LoadError> {
+    let corrupt = |error: &dyn std::fmt::Display| LoadError::Corrupt(error.to_string());
+    let mut next = run.base_offset;
+    for batch in Batches::new(slices.clone(), run.base_offset) {
+        let batch = batch.map_err(|error| corrupt(&error))?.contiguous();
+        batch.verify_crc().map_err(|error| corrupt(&error))?;
+        next = batch.header.next_offset();
+    }
+    if next != run.last_offset + 1 {
+        return Err(corrupt(&"batches do not end where their run ends"));
+    }
+    Ok(slices)
 }
 
 fn cache(bytes_max: u64) -> Cache<BlockKey, Bytes> {

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use alluvium_infra::Runtime;
 use alluvium_infra::store::{Payload, Store, StoreError, StorePath};
-use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::format::entry::{self, Entry};
 use crate::format::FormatError;
+use crate::reread::{RereadError, decode_patiently};
 
 /// How a slot is written.
 #[derive(Debug, Clone, Copy)]
@@ -56,7 +56,14 @@ pub async fn write_slot(
             }
         }
         match store.get(path).await {
-            Ok(bytes) => return judge(&bytes, id),
+            Ok(bytes) => match decode_patiently(store, path, bytes, entry::decode).await {
+                Ok(entry) if entry.message.id.as_ref() == id.as_bytes() => return SlotOutcome::Won,
+                Ok(entry) => return SlotOutcome::Lost(Box::new(entry)),
+                Err(RereadError::Format(error)) => return SlotOutcome::Unreadable(error),
+                Err(RereadError::Store(error)) => {
+                    tracing::debug!(%path, %error, "entry arrived damaged and could not be read again");
+                }
+            },
             // Nobody's yet: the same bytes go to the same slot again.
             Err(StoreError::NotFound) => {}
             Err(error) => {
@@ -70,14 +77,6 @@ pub async fn write_slot(
         let jitter = Duration::from_millis(runtime.random_below(backoff.as_millis() as u64 / 2 + 1));
         runtime.sleep(backoff + jitter).await;
         backoff = (backoff * 2).min(rules.backoff_max);
-    }
-}
-
-fn judge(bytes: &Bytes, id: Uuid) -> SlotOutcome {
-    match entry::decode(bytes) {
-        Ok(entry) if entry.message.id.as_ref() == id.as_bytes() => SlotOutcome::Won,
-        Ok(entry) => SlotOutcome::Lost(Box::new(entry)),
-        Err(error) => SlotOutcome::Unreadable(error),
     }
 }
 

@@ -111,6 +111,16 @@ pub enum FormatError {
 }
 
 impl FormatError {
+    /// Whether the bytes are not what was written, or another object's; reading again may help when they were damaged on
+    /// their way.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Truncated { .. } | Self::Magic | Self::Checksum { .. } | Self::Malformed { .. } => true,
+            Self::NewerVersion { .. } | Self::Kind { .. } => false,
+        }
+    }
+
     pub(crate) fn malformed(what: &'static str, reason: impl Into<String>) -> Self {
         Self::Malformed { what, reason: reason.into() }
     }
