@@ -1,0 +1,12 @@
+//! The binary itself, run as people run it: what it prints, what it exits with, what it keeps.
+
+mod groups;
+mod harness;
+mod inspect;
+mod pages;
+mod records;
+mod refusals;
+mod serving;
+mod settings;
+mod stores;
+mod topics;

@@ -1,0 +1,74 @@
+//! A node from start to end, and what is there after another start.
+
+use crate::harness::{Server, alluvium};
+
+#[test]
+fn data_outlives_the_process_however_it_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::dev(folder.path());
+    assert!(server.line.contains("alluvium serves Kafka on 127.0.0.1:"), "{}", server.line);
+    assert!(server.line.contains("cluster ") && server.line.contains(" ms)"), "{}", server.line);
+    server.run(&["topic", "create", "kept", "-p", "2"]).expect_done();
+    server.feed(&["produce", "kept", "-K", ":"], b"a:1\nb:2\nc:3\n").expect_done();
+    let before = server.run(&["consume", "kept", "-v"]).expect_done();
+    assert_eq!(before.lines().count(), 3, "{before}");
+    let (code, logged) = server.stop();
+    assert_eq!(code, 0, "{logged}");
+    assert!(logged.contains("stopped"), "{logged}");
+
+    let server = Server::dev(folder.path());
+    assert_eq!(server.run(&["consume", "kept", "-v"]).expect_done(), before);
+    server.run(&["produce", "kept", "again", "-p", "0"]).expect_done();
+    server.kill();
+
+    let server = Server::dev(folder.path());
+    let after = server.run(&["consume", "kept", "-v"]).expect_done();
+    assert_eq!(after.lines().count(), 4, "{after}");
+    assert!(after.contains("again"), "{after}");
+}
+
+#[test]
+fn topics_are_made_on_first_use_unless_forbidden() {
+    let server = Server::in_memory();
+    server.run(&["produce", "new", "value"]).expect_done();
+    assert_eq!(server.run(&["consume", "new"]).expect_done(), "value\n");
+
+    let server =
+        Server::start(alluvium(&["serve", "--store=memory://", "--listen=127.0.0.1:0", "--auto-create-topics=false"]));
+    let complaint = server.run(&["produce", "new", "value"]).expect_refused(1);
+    assert!(complaint.contains("alluvium topic create new"), "{complaint}");
+}
+
+#[test]
+fn an_interrupt_ends_a_server_as_well() {
+    let server = Server::in_memory();
+    let (code, logged) = server.end_by("-INT");
+    assert_eq!(code, 0, "{logged}");
+    assert!(logged.contains("SIGINT"), "{logged}");
+}
+
+#[test]
+fn programs_get_the_serving_line_as_json() {
+    let server =
+        Server::start(alluvium(&["serve", "--store", "memory://", "--listen", "127.0.0.1:0", "--log-format", "json"]));
+    let line = crate::harness::json(&server.line);
+    assert_eq!(line["serving"][0], server.address.as_str());
+    assert_eq!(line["store"], "memory://");
+    assert!(line["ready_ms"].is_u64() && line["cluster_id"].is_string(), "{line}");
+}
+
+#[test]
+fn clients_are_told_the_advertised_address() {
+    let server = Server::start(alluvium(&[
+        "serve",
+        "--store",
+        "memory://",
+        "--listen",
+        "127.0.0.1:0",
+        "--advertise",
+        "127.0.0.1:1",
+    ]));
+    // The first connection works, the one to the advertised address does not.
+    let complaint = server.run(&["produce", "t", "v", "--timeout", "500ms"]).expect_refused(1);
+    assert!(complaint.contains("cannot connect to 127.0.0.1:1"), "{complaint}");
+}
