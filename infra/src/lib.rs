@@ -3,6 +3,8 @@
 //! Everything that is not a pure function of its arguments comes from here, so that a simulation can replace it:
 //! - [`store`]: the object store port (bytes and preconditions, never Kafka), its implementations and its wrappers;
 //! - [`Runtime`]: clock, randomness, sleeping and spawning;
+//! - [`published`]: the newest value of something, and who waits for it;
+//! - [`planted`]: bugs for simulation to find;
 //! - [`limits`]: every limit with its unit, and the relations between them checked at compile time;
 //! - [`settings`]: typed settings from defaults, file, environment and flags;
 //! - [`shutdown`]: one signal, many tasks, a bounded drain;
@@ -13,6 +15,8 @@
 //! 2. No other crate calls the functions that `clippy.toml` bans; each `allow` here names its reason.
 
 pub mod limits;
+pub mod planted;
+pub mod published;
 pub mod runtime;
 pub mod settings;
 pub mod shutdown;

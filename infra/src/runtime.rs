@@ -6,6 +6,7 @@
 //! 2. [`Runtime::seeded`] gives the same numbers for the same seed in the same order of calls, and its wall clock
 //!    moves only with tokio's clock (and with [`Runtime::shift_wall_clock`]), so that a paused tokio clock decides all time.
 //! 3. Sleeping and timeouts always go through tokio's clock.
+//! 4. The tasks of one seeded runtime can be frozen and ended together (`simulation`): it is one simulated node.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -41,6 +42,8 @@ struct Seeded {
     random: Mutex<SplitMix>,
     start: OnceLock<Instant>,
     shift_ms: AtomicI64,
+    #[cfg(any(test, feature = "simulation"))]
+    tasks: simulated::Tasks,
 }
 
 impl Runtime {
@@ -58,6 +61,8 @@ impl Runtime {
                 random: Mutex::new(SplitMix { state: seed }),
                 start: OnceLock::new(),
                 shift_ms: AtomicI64::new(0),
+                #[cfg(any(test, feature = "simulation"))]
+                tasks: simulated::Tasks::default(),
             })),
         }
     }
@@ -227,6 +232,12 @@ impl Runtime {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
+        #[cfg(any(test, feature = "simulation"))]
+        if let Source::Seeded(seeded) = &*self.source {
+            let handle = tokio::spawn(seeded.tasks.gate(future));
+            seeded.tasks.register(handle.abort_handle());
+            return handle;
+        }
         tokio::spawn(future.instrument(tracing::debug_span!("task", name)))
     }
 
@@ -241,6 +252,30 @@ impl Runtime {
         T: Send + 'static,
     {
         tokio::task::spawn_blocking(work)
+    }
+
+    /// Stops polling all tasks of this seeded runtime while time goes on, as a function is frozen or a machine suspended.
+    #[cfg(any(test, feature = "simulation"))]
+    pub fn freeze(&self) {
+        if let Source::Seeded(seeded) = &*self.source {
+            seeded.tasks.freeze();
+        }
+    }
+
+    /// Ends [`Runtime::freeze`]: tasks that were due go on.
+    #[cfg(any(test, feature = "simulation"))]
+    pub fn thaw(&self) {
+        if let Source::Seeded(seeded) = &*self.source {
+            seeded.tasks.thaw();
+        }
+    }
+
+    /// Ends all tasks of this seeded runtime wherever they are, for good: whatever they would have done next is not done.
+    #[cfg(any(test, feature = "simulation"))]
+    pub fn crash(&self) {
+        if let Source::Seeded(seeded) = &*self.source {
+            seeded.tasks.crash();
+        }
     }
 
     /// Runs a whole test or simulation in one thread with a paused clock: time passes only when every task waits.
@@ -283,5 +318,7 @@ impl SplitMix {
     }
 }
 
+#[cfg(any(test, feature = "simulation"))]
+mod simulated;
 #[cfg(test)]
 mod tests;

@@ -71,3 +71,32 @@ fn random_below_stays_below() {
     assert_eq!(runtime.random_below(0), 0);
     assert!((0..1000).all(|_| (0.0..1.0).contains(&runtime.random_fraction())));
 }
+
+#[test]
+fn a_frozen_runtime_stands_still_and_a_crashed_one_never_goes_on() {
+    Runtime::simulate(1, |runtime| async move {
+        let node = runtime.fork();
+        let count = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        node.spawn("counter", {
+            let (node, count) = (node.clone(), count.clone());
+            async move {
+                loop {
+                    node.sleep(Duration::from_secs(1)).await;
+                    count.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        });
+        runtime.sleep(Duration::from_millis(2500)).await;
+        assert_eq!(count.load(Ordering::Relaxed), 2);
+        node.freeze();
+        runtime.sleep(Duration::from_secs(3600)).await;
+        assert_eq!(count.load(Ordering::Relaxed), 2);
+        node.thaw();
+        runtime.sleep(Duration::from_millis(1500)).await;
+        assert_eq!(count.load(Ordering::Relaxed), 4);
+        node.crash();
+        runtime.sleep(Duration::from_secs(3600)).await;
+        assert_eq!(count.load(Ordering::Relaxed), 4);
+        assert_eq!(std::sync::Arc::strong_count(&count), 1, "the task was dropped");
+    });
+}

@@ -1,0 +1,86 @@
+//! Bugs that can be planted, so that simulation proves that it would find them.
+//!
+//! Without the feature `planted-bugs` [`is`] is a constant `false` and the compiler removes what it guards.
+
+/// A bug that somebody could make here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bug {
+    /// Producers are answered when their entry is handed to the store, not when it holds the slot (invariants 1 and 6).
+    AcknowledgeBeforeDurable,
+    /// "Exists already" is taken for another writer's entry without reading the slot (invariants 1 and 6).
+    ExistsMeansLost,
+    /// "Exists already" is taken for our own entry without reading the slot (invariant 6).
+    ExistsMeansWon,
+    /// A repeated batch of an idempotent producer is written again (invariant 4).
+    SkipDuplicateCheck,
+    /// Operations are refused without reading the log to its end (invariants 1 and 10).
+    RejectFromStaleHead,
+    /// Readers see an entry before it holds its slot (invariant 3).
+    PublishBeforeWin,
+    /// A deadline that passes while the slot is in doubt is answered as "not written" (invariant 6).
+    UnknownIsNotWritten,
+    /// A win after a pause longer than the retention is acknowledged (invariant 7).
+    SkipClockRule,
+    /// "Read the log to its end" answers from memory (invariant 10).
+    StaleCatchUp,
+    /// Replaying an entry leaves out what planning it did (invariant 5).
+    ReplayForgets,
+    /// A commit does not wake those who wait for it (invariant 12).
+    NoWake,
+    /// Room for bytes is given back before the request is answered (invariant 12).
+    PermitDroppedEarly,
+    /// A new log start reaches into records that were not asked to go (invariants 1 and 2).
+    LogStartTooFar,
+}
+
+impl Bug {
+    /// All of them.
+    pub const ALL: &[Bug] = &[
+        Bug::AcknowledgeBeforeDurable,
+        Bug::ExistsMeansLost,
+        Bug::ExistsMeansWon,
+        Bug::SkipDuplicateCheck,
+        Bug::RejectFromStaleHead,
+        Bug::PublishBeforeWin,
+        Bug::UnknownIsNotWritten,
+        Bug::SkipClockRule,
+        Bug::StaleCatchUp,
+        Bug::ReplayForgets,
+        Bug::NoWake,
+        Bug::PermitDroppedEarly,
+        Bug::LogStartTooFar,
+    ];
+}
+
+#[cfg(feature = "planted-bugs")]
+mod planting {
+    use std::cell::Cell;
+
+    use super::Bug;
+
+    thread_local! {
+        static PLANTED: Cell<Option<Bug>> = const { Cell::new(None) };
+    }
+
+    /// Whether this bug is planted in this thread.
+    #[must_use]
+    pub fn is(bug: Bug) -> bool {
+        PLANTED.get() == Some(bug)
+    }
+
+    /// Plants one bug in this thread, or none.
+    pub fn plant(bug: Option<Bug>) {
+        PLANTED.set(bug);
+    }
+}
+
+#[cfg(feature = "planted-bugs")]
+pub use planting::{is, plant};
+
+/// Whether this bug is planted: never, in this build.
+#[cfg(not(feature = "planted-bugs"))]
+#[must_use]
+#[inline(always)]
+pub const fn is(_bug: Bug) -> bool {
+    false
+}
