@@ -10,6 +10,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use crate::planted::{self, Bug};
+
 /// The owner's side. Waiting readers are told when it is dropped.
 #[derive(Debug)]
 pub struct Publisher<T> {
@@ -61,7 +63,9 @@ impl<T: Clone> Publisher<T> {
             newest.value = value;
             newest.version += 1;
         }
-        self.shared.changed.notify_waiters();
+        if !planted::is(Bug::NoWake) {
+            self.shared.changed.notify_waiters();
+        }
     }
 }
 

@@ -108,7 +108,7 @@ impl Batcher {
             batches: Vec::with_capacity(count),
             deadline,
             reply,
-            _permit: permit,
+            _permit: permit.unless_dropped_early(),
             _unanswered: unanswered,
         };
         let mut bytes = 0;

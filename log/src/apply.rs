@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use alluvium_infra::planted::{self, Bug};
 use alluvium_record::{ShardId, TopicPartition};
 use uuid::Uuid;
 
@@ -80,6 +81,9 @@ pub fn apply(state: &State, entry: &Entry) -> Result<State, ApplyError> {
     let applier = Applier::new(message)?;
     for operation in &message.operations {
         let kind = operation.kind.as_ref().ok_or(ApplyError::UnknownOperation(message.number))?;
+        if planted::is(Bug::ReplayForgets) && matches!(kind, OperationKind::CommitOffsets(_)) {
+            continue;
+        }
         applier.apply(&mut next, kind)?;
     }
     finish(&mut next, message, entry.hash);
@@ -125,7 +129,8 @@ impl Applier {
             OperationKind::DeleteRecords(change) => {
                 let topic_partition = partition_of(&change.topic, change.partition)?;
                 let partition = self.partition_mut(state, topic_partition)?;
-                partition.move_log_start(change.before_offset);
+                let too_far = i64::from(planted::is(Bug::LogStartTooFar));
+                partition.move_log_start((change.before_offset + too_far).min(partition.high_watermark));
                 Ok(())
             }
             OperationKind::CommitOffsets(commit) => self.commit_offsets(state, commit),

@@ -6,6 +6,7 @@
 //! Invariants: 2, offsets are dense; 4, duplicates are answered and never written; a run holds whole batches and no more
 //! than `run_bytes_max` unless one batch is larger.
 
+use alluvium_infra::planted::{self, Bug};
 use alluvium_record::TopicPartition;
 use alluvium_record::batch::BatchHeader;
 use bytes::Bytes;
@@ -196,6 +197,7 @@ fn check_sequence(
 ) -> Option<AppendOutcome> {
     match ProducerState::check(known, header) {
         SequenceCheck::Next => None,
+        SequenceCheck::Duplicate(_) if planted::is(Bug::SkipDuplicateCheck) => None,
         SequenceCheck::Duplicate(base_offset) => {
             Some(AppendOutcome::Duplicate { base_offset, log_start_offset })
         }

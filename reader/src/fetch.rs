@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use alluvium_infra::published::Subscription;
 use alluvium_infra::runtime::Instant;
 use alluvium_log::State;
 use alluvium_record::TopicPartition;
@@ -97,7 +98,7 @@ impl Reader {
         let mut states = inner.log.shard().subscribe();
         let mut caught_up = false;
         loop {
-            let state = states.borrow_and_update().clone();
+            let state = states.newest_seen();
             let plans = plan(&state, &request, inner.replay_distance_bytes);
             if !caught_up && plans.iter().any(|plan| is_denial(plan.as_ref().err())) {
                 // A node that may be stale must not say no.
@@ -194,14 +195,14 @@ fn is_denial(error: Option<&ReadError>) -> bool {
 /// Waits until one of the partitions has grown or gone, or the deadline has passed.
 async fn wait_for_progress(
     reader: &Reader,
-    states: &mut tokio::sync::watch::Receiver<Arc<State>>,
+    states: &mut Subscription<Arc<State>>,
     seen: &State,
     request: &FetchRequest,
     deadline: Instant,
 ) {
     let progress = async {
         while states.changed().await.is_ok() {
-            let state = states.borrow_and_update().clone();
+            let state = states.newest_seen();
             let grown = request.partitions.iter().any(|wanted| {
                 let end = |state: &State| {
                     state.partition(wanted.topic_partition).map(|partition| {

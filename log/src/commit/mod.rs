@@ -18,8 +18,9 @@ mod task;
 use std::sync::Arc;
 use std::time::Duration;
 
+use alluvium_infra::published::Subscription;
 use alluvium_infra::runtime::Instant;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::operation::{Append, AppendOutcome, CommitError, Operation};
 use crate::paths::ShardPaths;
@@ -84,7 +85,7 @@ pub(crate) enum Request {
 #[derive(Debug, Clone)]
 pub struct Shard {
     pub(crate) requests: mpsc::Sender<Request>,
-    pub(crate) state: watch::Receiver<Arc<State>>,
+    pub(crate) state: Subscription<Arc<State>>,
     pub(crate) tail: Arc<Tail>,
     pub(crate) paths: ShardPaths,
     pub(crate) runtime: alluvium_infra::Runtime,
@@ -112,12 +113,12 @@ impl Shard {
     /// The newest state that this node knows.
     #[must_use]
     pub fn state(&self) -> Arc<State> {
-        self.state.borrow().clone()
+        self.state.newest()
     }
 
     /// Tells when there is a newer state.
     #[must_use]
-    pub fn subscribe(&self) -> watch::Receiver<Arc<State>> {
+    pub fn subscribe(&self) -> Subscription<Arc<State>> {
         self.state.clone()
     }
 

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use alluvium_infra::Runtime;
+use alluvium_infra::planted::{self, Bug};
 use alluvium_infra::store::{Payload, Store, StoreError, StorePath};
 use uuid::Uuid;
 
@@ -49,14 +50,18 @@ pub async fn write_slot(
     let mut backoff = rules.backoff_min;
     let mut failures = 0_u32;
     loop {
+        let exists;
         match put_hedged(store, runtime, path, payload, rules.hedge_after).await {
             Ok(()) => return SlotOutcome::Won,
+            Err(StoreError::AlreadyExists) if planted::is(Bug::ExistsMeansWon) => return SlotOutcome::Won,
             Err(error) => {
+                exists = error == StoreError::AlreadyExists;
                 tracing::debug!(%path, %error, "put of entry was not confirmed: reading the slot");
             }
         }
         match store.get(path).await {
             Ok(bytes) => match decode_patiently(store, path, bytes, entry::decode).await {
+                Ok(entry) if exists && planted::is(Bug::ExistsMeansLost) => return SlotOutcome::Lost(Box::new(entry)),
                 Ok(entry) if entry.message.id.as_ref() == id.as_bytes() => return SlotOutcome::Won,
                 Ok(entry) => return SlotOutcome::Lost(Box::new(entry)),
                 Err(RereadError::Format(error)) => return SlotOutcome::Unreadable(error),

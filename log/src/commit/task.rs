@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alluvium_infra::Runtime;
+use alluvium_infra::planted::{self, Bug};
+use alluvium_infra::published::{Publisher, Subscription, published};
 use alluvium_infra::runtime::Instant;
 use alluvium_infra::store::Store;
 use bytes::Bytes;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::checkpointer::Checkpointer;
@@ -36,7 +38,7 @@ pub(crate) struct ShardTask {
     node: String,
     tail: Arc<Tail>,
     state: State,
-    published: watch::Sender<Arc<State>>,
+    published: Publisher<Arc<State>>,
     checkpointer: Checkpointer,
     /// When the end of the log was last seen, by our clock and by the store's.
     looked_at: Instant,
@@ -62,10 +64,10 @@ impl ShardTask {
         tail: Arc<Tail>,
         recovered: Recovered,
         looked_at: Instant,
-    ) -> (Self, watch::Receiver<Arc<State>>) {
+    ) -> (Self, Subscription<Arc<State>>) {
         let checkpointer =
             Checkpointer::new(store.clone(), paths.clone(), runtime.clone(), &rules, &recovered);
-        let (published, receiver) = watch::channel(Arc::new(recovered.state.clone()));
+        let (published, receiver) = published(Arc::new(recovered.state.clone()));
         let looked_at_store_ms = store.clock_ms();
         let task = Self {
             store,
@@ -92,7 +94,7 @@ impl ShardTask {
                 self.commit(riders).await;
             }
             if self.serve(others).await {
-                let snapshot = self.published.borrow().clone();
+                let snapshot = self.published.newest();
                 self.checkpointer.close(&snapshot).await;
                 return;
             }
@@ -137,8 +139,11 @@ impl ShardTask {
                 Request::Append { reply, .. } => drop(reply.send(Err(CommitError::Closed))),
             }
         }
+        if !waiting.is_empty() && planted::is(Bug::StaleCatchUp) {
+            waiting.drain(..).for_each(|reply| drop(reply.send(Ok(self.published.newest()))));
+        }
         if !waiting.is_empty() {
-            let result = self.catch_up().await.map(|()| self.published.borrow().clone());
+            let result = self.catch_up().await.map(|()| self.published.newest());
             for reply in waiting {
                 drop(reply.send(result.clone()));
             }
@@ -171,7 +176,7 @@ impl ShardTask {
         }
         match result {
             Ok(replayed) => {
-                self.checkpointer.applied(replayed.entries, replayed.bytes, &self.published.borrow().clone());
+                self.checkpointer.applied(replayed.entries, replayed.bytes, &self.published.newest());
                 self.looked(started);
                 Ok(())
             }
@@ -225,6 +230,9 @@ impl ShardTask {
 
     /// Whether so much time passed since we looked that slots behind our state may have been collected (invariant 7).
     fn is_past_retention(&self) -> bool {
+        if planted::is(Bug::SkipClockRule) {
+            return false;
+        }
         let half = self.rules.log_retention / 2;
         let by_store = match (self.looked_at_store_ms, self.store.clock_ms()) {
             (Some(then), Some(now)) => Duration::from_millis(u64::try_from(now - then).unwrap_or(0)) > half,
@@ -234,7 +242,7 @@ impl ShardTask {
     }
 
     fn publish(&mut self) {
-        self.published.send_replace(Arc::new(self.state.clone()));
+        self.published.publish(Arc::new(self.state.clone()));
     }
 
     /// Commits `riders`, in as many attempts as other writers make necessary, and answers each of them.
@@ -293,7 +301,8 @@ impl ShardTask {
         for rider in riders.iter() {
             answers.push(rider.plan(&mut plan)?);
         }
-        if !*looked && answers.iter().any(Answer::is_rejection) {
+        let refused = answers.iter().any(Answer::is_rejection);
+        if !*looked && refused && !planted::is(Bug::RejectFromStaleHead) {
             *looked = true;
             self.look(riders).await;
             return Ok(Step::Again);
@@ -305,7 +314,8 @@ impl ShardTask {
         let data = std::mem::take(&mut plan.data);
         let encoded = entry::encode(&plan.message, data.clone());
         let started = self.runtime.monotonic();
-        let waiting = std::mem::take(riders).into_iter().zip(answers).collect();
+        let mut waiting: Vec<_> = std::mem::take(riders).into_iter().zip(answers).collect();
+        self.misbehave(&plan, &encoded, &data, &mut waiting);
         let (outcome, waiting) = self.hold_slot(plan.message.number, &encoded, id, waiting).await;
         match outcome {
             SlotOutcome::Won => {
@@ -358,9 +368,25 @@ impl ShardTask {
                     let (stay, gone): (Vec<_>, Vec<_>) =
                         waiting.into_iter().partition(|(rider, _)| rider.deadline() > now);
                     waiting = stay;
-                    gone.into_iter().for_each(|(rider, _)| rider.fail(CommitError::Unknown));
+                    gone.into_iter().for_each(|(rider, _)| rider.fail(doubt()));
                 }
             }
+        }
+    }
+
+    /// Does what must never be done before the slot is won, when such a bug is planted.
+    fn misbehave(&self, plan: &Plan, encoded: &EncodedEntry, data: &[Bytes], waiting: &mut Vec<(Rider, Answer)>) {
+        if planted::is(Bug::AcknowledgeBeforeDurable) {
+            let (riders, answers): (Vec<_>, Vec<_>) = std::mem::take(waiting).into_iter().unzip();
+            self.answer(riders, answers);
+        }
+        if planted::is(Bug::PublishBeforeWin) {
+            let mut early = plan.working.clone();
+            finish(&mut early, &plan.message, encoded.hash);
+            if !data.is_empty() {
+                self.tail.insert(ObjectRef::Entry(plan.message.number), data.to_vec());
+            }
+            self.published.publish(Arc::new(early));
         }
     }
 
@@ -397,7 +423,7 @@ impl ShardTask {
         self.looked(started);
         let (riders, answers): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
         self.answer(riders, answers);
-        self.checkpointer.applied(1, encoded.payload.len() as u64, &self.published.borrow().clone());
+        self.checkpointer.applied(1, encoded.payload.len() as u64, &self.published.newest());
         Ok(())
     }
 
@@ -408,4 +434,12 @@ impl ShardTask {
             rider.succeed(answer, committed);
         }
     }
+}
+
+/// The answer to a request whose deadline passes while its entry may be in the log.
+fn doubt() -> CommitError {
+    if planted::is(Bug::UnknownIsNotWritten) {
+        return CommitError::Unavailable("the deadline passed".to_owned());
+    }
+    CommitError::Unknown
 }
