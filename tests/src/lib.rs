@@ -1,0 +1,7 @@
+//! What the suites across rooms share: a node made of log, ingest and reader, records that tell where they came from, stores
+//! to run on, and stores that break the rules.
+
+pub mod node;
+pub mod places;
+pub mod records;
+pub mod rogues;
