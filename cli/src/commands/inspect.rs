@@ -65,9 +65,8 @@ pub(crate) fn run(arguments: Arguments, context: &Context) -> Result<(), Failure
 }
 
 async fn look(arguments: &Arguments, url: &str, store: &Arc<dyn Store>) -> Result<(), Failure> {
-    let failed = |error: StoreError| {
-        Failure::failed(format!("the store {url} cannot be read: {error}: {}", advice(&error, url)))
-    };
+    let failed =
+        |error: StoreError| Failure::failed(format!("the store {url} cannot be read: {error}{}", advice(&error, url)));
     let object = arguments.object.as_deref().unwrap_or_default().trim_start_matches('/');
     if let Ok(path) = StorePath::parse(object) {
         match store.get(&path).await {

@@ -15,8 +15,10 @@ use super::settings::NodeSettings;
 use super::store::{log_not_opened, not_opened};
 use crate::failure::Failure;
 
+/// The longest wait for batches whose clients have gone.
+const FLUSH_WAIT_MAX: Duration = Duration::from_secs(5);
 /// The longest wait for the last commit and the checkpoint.
-const CLOSE_WAIT_MAX: Duration = Duration::from_secs(10);
+const CLOSE_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// A node that serves.
 #[derive(Debug)]
@@ -26,7 +28,6 @@ pub(crate) struct Node {
     server: Server,
     shutdown: Shutdown,
     runtime: Runtime,
-    flush_wait_max: Duration,
 }
 
 impl Node {
@@ -50,14 +51,7 @@ impl Node {
             shutdown: shutdown.clone(),
         };
         match Server::start(parts).await {
-            Ok(server) => Ok(Node {
-                log,
-                ingest,
-                server,
-                shutdown,
-                runtime: runtime.clone(),
-                flush_wait_max: settings.drain_timeout.get(),
-            }),
+            Ok(server) => Ok(Node { log, ingest, server, shutdown, runtime: runtime.clone() }),
             Err(error) => {
                 shutdown.trigger();
                 let _cut = runtime.timeout(CLOSE_WAIT_MAX, log.close()).await;
@@ -83,7 +77,7 @@ impl Node {
         if let Err(error) = self.server.drain().await {
             cut.push(format!("connections: {error}"));
         }
-        if self.runtime.timeout(self.flush_wait_max, self.ingest.drain()).await.is_err() {
+        if self.runtime.timeout(FLUSH_WAIT_MAX, self.ingest.drain()).await.is_err() {
             cut.push("produce requests were still waiting for the store".to_owned());
         }
         if self.runtime.timeout(CLOSE_WAIT_MAX, self.log.close()).await.is_err() {

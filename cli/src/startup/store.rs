@@ -29,34 +29,34 @@ pub(crate) fn log_not_opened(error: &OpenLogError, store: &str) -> Failure {
     };
     match store_error {
         Some(store_error) => {
-            Failure::failed(format!("the store {store} cannot be used: {store_error}: {}", advice(store_error, store)))
+            Failure::failed(format!("the store {store} cannot be used: {store_error}{}", advice(store_error, store)))
         }
         None => Failure::failed(error),
     }
 }
 
-/// What to do about an error of the store.
+/// What to do about an error of the store, to be set behind the error; nothing where the error says it by itself.
 pub(crate) fn advice(error: &StoreError, store: &str) -> &'static str {
     let local = store.starts_with("file:");
     match error {
-        StoreError::BucketMissing(_) => "create the bucket, or correct the name",
-        StoreError::PermissionDenied(_) if local => "make the folder writable for this user, or choose another",
+        StoreError::BucketMissing(_) => "",
+        StoreError::PermissionDenied(_) if local => ": make the folder writable for this user, or choose another",
         StoreError::PermissionDenied(_) => {
-            "check the credentials (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) and that they may read, write, list and \
+            ": check the credentials (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) and that they may read, write, list and \
              delete in this bucket"
         }
         StoreError::Unavailable(_) | StoreError::Timeout => {
-            "check that the store runs and that the endpoint and the network lead to it"
+            ": check that the store runs and that the endpoint and the network lead to it"
         }
-        StoreError::Throttled => "try again in a while",
+        StoreError::Throttled => ": try again in a while",
         StoreError::Unsupported(_) => {
-            "use a store with conditional writes: Amazon S3, MinIO, Google Cloud Storage, Azure, a local folder"
+            ": use a store with conditional writes: Amazon S3, MinIO, Google Cloud Storage, Azure, a local folder"
         }
-        StoreError::Other(_) if local => "check that the disk has room and the folder is whole",
+        StoreError::Other(_) if local => ": check that the disk has room and the folder is whole",
         StoreError::NotFound
         | StoreError::AlreadyExists
         | StoreError::Conflict
         | StoreError::Truncated { .. }
-        | StoreError::Other(_) => "check the URL, the endpoint and the store's own log",
+        | StoreError::Other(_) => ": check the URL, the endpoint and the store's own log",
     }
 }

@@ -117,7 +117,7 @@ impl Server {
     }
 
     /// Sends a signal to the process that was started here.
-    fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap();
         assert!(sent.success());
     }
@@ -133,6 +133,18 @@ impl Server {
         let mut logged = String::new();
         self.child.stderr.take().unwrap().read_to_string(&mut logged).unwrap();
         (self.child.wait().unwrap().code().unwrap_or(-1), logged)
+    }
+
+    /// Reads the log until a line has this in it.
+    pub(crate) fn logs(&mut self, part: &str) {
+        let mut reader = BufReader::new(self.child.stderr.take().unwrap());
+        let mut line = String::new();
+        while !line.contains(part) {
+            line.clear();
+            assert!(reader.read_line(&mut line).unwrap() > 0, "the log ended without {part}");
+        }
+        // What was read ahead is lost, which nobody minds.
+        self.child.stderr = Some(reader.into_inner());
     }
 
     /// SIGKILL.

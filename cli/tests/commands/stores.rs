@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 
-use crate::harness::{Ended, alluvium, end};
+use crate::harness::{Ended, Server, alluvium, end};
 
 /// What a server does with a request: method, path, body; status and body.
 type Respond = Arc<dyn Fn(&str, &str, Vec<u8>) -> (&'static str, Vec<u8>) + Send + Sync>;
@@ -85,23 +87,66 @@ fn nobody_at_the_endpoint() {
     assert!(complaint.contains("check that the store runs"), "{complaint}");
 }
 
-#[test]
-fn a_store_that_ignores_the_condition() {
+/// A store that takes everything and keeps it.
+fn keeping() -> impl Fn(&str, &str, Vec<u8>) -> (&'static str, Vec<u8>) + Send + Sync {
     let objects: Mutex<HashMap<String, Vec<u8>>> = Mutex::default();
-    let respond: Respond = Arc::new(move |method, path, body| {
+    move |method, path, body| {
         let mut objects = objects.lock().unwrap();
         match method {
             "PUT" => {
                 objects.insert(path.to_owned(), body);
                 ("200 OK", Vec::new())
             }
+            "GET" if path.contains('?') => ("200 OK", b"<ListBucketResult></ListBucketResult>".to_vec()),
             "GET" => match objects.get(path) {
                 Some(body) => ("200 OK", body.clone()),
                 None => ("404 Not Found", error("NoSuchKey")),
             },
             _ => ("204 No Content", Vec::new()),
         }
-    });
-    let complaint = start(&endpoint(respond)).expect_refused(1);
+    }
+}
+
+#[test]
+fn a_store_that_ignores_the_condition() {
+    let complaint = start(&endpoint(Arc::new(keeping()))).expect_refused(1);
     assert!(complaint.contains("would lose records"), "{complaint}");
+}
+
+#[test]
+fn a_second_signal_ends_what_waits_for_the_store() {
+    let keep = keeping();
+    let hangs = Arc::new(AtomicBool::new(false));
+    let (hanging, hung) = channel();
+    let hanging = Mutex::new(hanging);
+    let respond: Respond = {
+        let hangs = hangs.clone();
+        Arc::new(move |method, path, body| {
+            while method == "PUT" && hangs.load(Ordering::SeqCst) {
+                hanging.lock().unwrap().send(()).unwrap();
+                std::thread::park();
+            }
+            keep(method, path, body)
+        })
+    };
+    let mut command = alluvium(&[
+        "serve",
+        "--listen=127.0.0.1:0",
+        "--store=s3://bucket/prefix",
+        "--set=store_probe=false",
+        "--endpoint",
+        &endpoint(respond),
+    ]);
+    command.env("AWS_ACCESS_KEY_ID", "key").env("AWS_SECRET_ACCESS_KEY", "secret");
+    let mut server = Server::start(command);
+    server.run(&["produce", "t", "before"]).expect_done();
+    hangs.store(true, Ordering::SeqCst);
+    let mut waiting = server.client(&["produce", "t", "during"]).spawn().unwrap();
+    hung.recv().unwrap();
+    server.signal("-TERM");
+    server.logs("stopping");
+    let (code, _logged) = server.stop();
+    assert_eq!(code, 130);
+    waiting.kill().unwrap();
+    waiting.wait().unwrap();
 }
