@@ -8,8 +8,15 @@ use super::settings::NodeSettings;
 use crate::failure::Failure;
 
 /// Variables that begin with ALLUVIUM_ and belong to the client commands and to the test programs.
-const ENVIRONMENT_OF_OTHERS: [&str; 5] =
-    ["ALLUVIUM_BOOTSTRAP", "ALLUVIUM_TIMEOUT", "ALLUVIUM_BIN", "ALLUVIUM_KAFKA_*", "ALLUVIUM_BENCH_*"];
+const ENVIRONMENT_OF_OTHERS: &[&str] = &[
+    "ALLUVIUM_BOOTSTRAP",
+    "ALLUVIUM_TIMEOUT",
+    "ALLUVIUM_BIN",
+    "ALLUVIUM_BENCH_*",
+    "ALLUVIUM_CRASH_*",
+    "ALLUVIUM_KAFKA_*",
+    "ALLUVIUM_REGENERATE_*",
+];
 
 /// What `dev` and `serve` have in common.
 #[derive(Debug, Default, clap::Args)]
@@ -91,7 +98,7 @@ pub(crate) fn load(
 fn layers(flags: &NodeFlags, store: Option<&str>, store_flags: &StoreFlags) -> Result<Layers, Failure> {
     let mut layers = Layers::new().environment_of_process();
     for name in ENVIRONMENT_OF_OTHERS {
-        layers = layers.environment_ignoring(name);
+        layers = layers.environment_ignoring(*name);
     }
     if let Some(file) = &flags.config {
         layers = layers.file(file);
