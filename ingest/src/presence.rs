@@ -1,7 +1,7 @@
 //! Who produces, and whether they wait for us.
 //!
 //! When every client that has unanswered batches also has nothing more to send, waiting for company is pointless: the flush
-//! goes at once. A client that was answered a moment ago is given that moment to send again.
+//! goes at once. A client whose last batch was answered a moment ago is given that moment to send again.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -23,6 +23,9 @@ pub(crate) struct Presences {
     waiting: AtomicUsize,
     /// Those of them whose client has nothing more to send.
     blocked: AtomicUsize,
+    /// Connections that were answered in full and may send again.
+    expected: AtomicUsize,
+    /// When the last of them was answered.
     answered_at: Mutex<Option<Instant>>,
     pub(crate) changed: Notify,
 }
@@ -44,6 +47,7 @@ impl Presences {
             runtime,
             waiting: AtomicUsize::new(0),
             blocked: AtomicUsize::new(0),
+            expected: AtomicUsize::new(0),
             answered_at: Mutex::new(None),
             changed: Notify::new(),
         }
@@ -53,6 +57,9 @@ impl Presences {
         let waiting = self.waiting.load(Ordering::Acquire);
         if waiting == 0 || self.blocked.load(Ordering::Acquire) < waiting {
             return Company::Sending;
+        }
+        if self.expected.load(Ordering::Acquire) == 0 {
+            return Company::AllBlocked;
         }
         match *self.answered_at.lock() {
             Some(at) if at + TURNAROUND > now => Company::BlockedFrom(at + TURNAROUND),
@@ -72,6 +79,8 @@ pub(crate) struct Connection {
     all: Arc<Presences>,
     unanswered: AtomicUsize,
     idle: AtomicBool,
+    /// The client went away.
+    gone: AtomicBool,
     /// Whether this connection is counted as blocked; changed under the lock so that the counts add up.
     counted: Mutex<Counted>,
 }
@@ -80,6 +89,7 @@ pub(crate) struct Connection {
 struct Counted {
     waiting: bool,
     blocked: bool,
+    expected: bool,
 }
 
 impl ProducerPresence {
@@ -89,6 +99,7 @@ impl ProducerPresence {
                 all,
                 unanswered: AtomicUsize::new(0),
                 idle: AtomicBool::new(false),
+                gone: AtomicBool::new(false),
                 counted: Mutex::default(),
             }),
         }
@@ -121,9 +132,17 @@ pub(crate) struct Unanswered {
 
 impl Drop for Unanswered {
     fn drop(&mut self) {
-        self.connection.unanswered.fetch_sub(1, Ordering::AcqRel);
         let all = &self.connection.all;
-        *all.answered_at.lock() = Some(all.runtime.monotonic());
+        if self.connection.unanswered.fetch_sub(1, Ordering::AcqRel) == 1 {
+            *all.answered_at.lock() = Some(all.runtime.monotonic());
+        }
+        self.connection.recount();
+    }
+}
+
+impl Drop for ProducerPresence {
+    fn drop(&mut self) {
+        self.connection.gone.store(true, Ordering::Release);
         self.connection.recount();
     }
 }
@@ -134,6 +153,8 @@ impl Connection {
         let waiting = self.unanswered.load(Ordering::Acquire) > 0;
         let blocked = waiting && self.idle.load(Ordering::Acquire);
         adjust(&self.all.waiting, &mut counted.waiting, waiting);
+        let expected = !waiting && !self.gone.load(Ordering::Acquire);
+        adjust(&self.all.expected, &mut counted.expected, expected);
         let became_blocked = blocked && !counted.blocked;
         adjust(&self.all.blocked, &mut counted.blocked, blocked);
         if became_blocked {
@@ -180,7 +201,21 @@ mod tests {
         two.reading();
         assert_eq!(all.company(runtime.monotonic()), Company::Sending);
         drop(second);
+        drop((one, two));
         assert_eq!(all.waiting.load(Ordering::Acquire), 0);
         assert_eq!(all.blocked.load(Ordering::Acquire), 0);
+        assert_eq!(all.expected.load(Ordering::Acquire), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_waits_again_is_not_waited_for() {
+        let runtime = Runtime::seeded(1);
+        let all = Arc::new(Presences::new(runtime.clone()));
+        let one = ProducerPresence::new(all.clone());
+        let first = one.begin();
+        drop(first);
+        let _second = one.begin();
+        one.blocked();
+        assert_eq!(all.company(runtime.monotonic()), Company::AllBlocked);
     }
 }

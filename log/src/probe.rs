@@ -47,7 +47,7 @@ pub async fn probe(store: &dyn Store, paths: &ClusterPaths, runtime: &Runtime) -
         let path = paths.probe(runtime.unique_uuid());
         let result = run_race(store, runtime, &path, race == 0).await;
         if let Err(error) = store.delete(&path).await {
-            tracing::info!(%path, %error, "object of the start-up probe was not deleted");
+            tracing::debug!(%path, %error, "object of the start-up probe was not deleted");
         }
         result?;
     }
