@@ -30,7 +30,9 @@ pub const MESSAGE_BYTES_MAX: usize = 1_048_588;
 /// The highest value that `max.message.bytes` may be set to.
 pub const MESSAGE_BYTES_MAX_HIGHEST: usize = 64 * MIB;
 /// A flush up to this rides inside its entry; a larger one gets a segment of its own.
-pub const INLINE_BYTES_MAX: usize = 512 * KIB;
+///
+/// Large enough for the largest request that librdkafka sends for one partition: one PUT instead of two for each.
+pub const INLINE_BYTES_MAX: usize = 1024 * KIB;
 /// A buffer of this size is flushed at once.
 pub const FLUSH_BYTES_MAX: usize = 8 * MIB;
 /// A run is cut here, unless one batch alone is longer.

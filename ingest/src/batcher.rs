@@ -234,7 +234,9 @@ struct Pace {
 impl Pace {
     fn small_flush_from(&self, settings: &IngestSettings) -> Option<Instant> {
         let share = self.last_bytes.min(settings.inline_bytes_max) as f64 / settings.inline_bytes_max.max(1) as f64;
-        self.last_at.map(|at| at + SMALL_FLUSH_DISTANCE.mul_f64(share))
+        // Timers have a grain of a millisecond: what is shorter would be waited for too long.
+        let distance = Duration::from_millis(SMALL_FLUSH_DISTANCE.mul_f64(share).as_millis() as u64);
+        self.last_at.map(|at| at + distance)
     }
 }
 

@@ -16,7 +16,7 @@ use crate::format::messages::{
     AlterTopicConfigsMessage, AppendMessage, CommitOffsetsMessage, CreatePartitionsMessage, EntryMessage,
     OperationKind, TopicMessage,
 };
-use crate::state::{ObjectRef, Partition, ProducerBatch, ProducerState, Run, State};
+use crate::state::{ObjectRef, Partition, ProducerBatch, ProducerState, Run, State, producer};
 
 /// Why an entry cannot be applied. Each of these means damage or a newer release, never bad luck.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -200,6 +200,7 @@ impl Applier {
             );
             partition.producers.insert_mut(batch.producer_id, remembered);
         }
+        producer::forget(&mut partition.producers, self.timestamp_ms);
         Ok(())
     }
 

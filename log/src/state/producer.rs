@@ -5,9 +5,17 @@
 //! within an epoch sequences follow on each other; a producer that is not known may start anywhere.
 
 use alluvium_record::batch::BatchHeader;
+use rpds::RedBlackTreeMapSync;
 
 /// How many batches are remembered, as many as a client may have in flight.
 pub const REMEMBERED_BATCHES: usize = 5;
+
+/// A partition remembers no more producers than this for long. Part of what entries mean: never changed without a new
+/// operation.
+pub const REMEMBERED_PRODUCERS: usize = 10_000;
+/// Producers that were silent for so long are forgotten first, as Kafka's `producer.id.expiration.ms`. Part of what
+/// entries mean, too.
+pub const SILENT_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// One remembered batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,6 +117,20 @@ impl ProducerState {
     }
 }
 
+/// Makes room when a partition knows too many producers: the silent ones go, and if that is not enough, the eighth that was
+/// silent for longest. Time comes from the entry, so every node forgets the same ones.
+pub(crate) fn forget(producers: &mut RedBlackTreeMapSync<i64, ProducerState>, now_ms: i64) {
+    if producers.size() <= REMEMBERED_PRODUCERS {
+        return;
+    }
+    let mut by_age: Vec<(i64, i64)> = producers.iter().map(|(id, state)| (state.updated_ms, *id)).collect();
+    by_age.sort_unstable();
+    let silent = by_age.partition_point(|(updated_ms, _)| now_ms.saturating_sub(*updated_ms) > SILENT_MS);
+    for (_, id) in &by_age[..silent.max(REMEMBERED_PRODUCERS / 8)] {
+        producers.remove_mut(id);
+    }
+}
+
 /// Adds to a sequence number as Kafka does: after `i32::MAX` comes 0.
 #[must_use]
 pub fn sequence_add(sequence: i32, count: i32) -> i32 {
@@ -189,6 +211,24 @@ mod tests {
             ProducerState::check(Some(&known), &header(5, 5, 1)),
             SequenceCheck::OutOfOrder { expected: 0 }
         );
+    }
+
+    #[test]
+    fn a_crowd_of_producers_is_forgotten_oldest_first() {
+        let mut producers = RedBlackTreeMapSync::new_sync();
+        for id in 0..=REMEMBERED_PRODUCERS as i64 {
+            producers.insert_mut(id, ProducerState { epoch: 0, batches: Vec::new(), updated_ms: id });
+        }
+        forget(&mut producers, REMEMBERED_PRODUCERS as i64);
+        assert_eq!(producers.size(), REMEMBERED_PRODUCERS + 1 - REMEMBERED_PRODUCERS / 8);
+        assert!(producers.get(&0).is_none());
+        assert!(producers.get(&(REMEMBERED_PRODUCERS as i64)).is_some());
+        let long_after = REMEMBERED_PRODUCERS as i64 + SILENT_MS + 1;
+        for id in 0..REMEMBERED_PRODUCERS as i64 / 4 {
+            producers.insert_mut(-1 - id, ProducerState { epoch: 0, batches: Vec::new(), updated_ms: long_after });
+        }
+        forget(&mut producers, long_after);
+        assert_eq!(producers.size(), REMEMBERED_PRODUCERS / 4, "only those that were not silent stay");
     }
 
     #[test]
