@@ -106,8 +106,7 @@ pub(crate) struct Applier {
 
 impl Applier {
     pub(crate) fn new(message: &EntryMessage) -> Result<Self, ApplyError> {
-        let segments =
-            message
+        let segments = message
             .segments
             .iter()
             .map(|segment| Ok((uuid_of(&segment.id)?, segment.data_end)))
@@ -219,11 +218,7 @@ impl Applier {
 
     fn delete_topic(&self, state: &mut State, id: &[u8]) -> Result<(), ApplyError> {
         let id = topic_of(id)?;
-        let topic = state
-            .topics
-            .get(&id)
-            .cloned()
-            .ok_or_else(|| self.inconsistent("topic to delete is unknown"))?;
+        let topic = state.topics.get(&id).cloned().ok_or_else(|| self.inconsistent("topic to delete is unknown"))?;
         for partition in 0..topic.partition_count {
             state.partitions.remove_mut(&TopicPartition { topic: id, partition });
         }
@@ -285,11 +280,7 @@ impl Applier {
         Ok(())
     }
 
-    fn topic<'a>(
-        &self,
-        state: &'a State,
-        id: &[u8],
-    ) -> Result<&'a Arc<crate::state::Topic>, ApplyError> {
+    fn topic<'a>(&self, state: &'a State, id: &[u8]) -> Result<&'a Arc<crate::state::Topic>, ApplyError> {
         state.topics.get(&topic_of(id)?).ok_or_else(|| self.inconsistent("topic is unknown"))
     }
 

@@ -16,8 +16,8 @@ use crate::state::State;
 /// When the bytes are damaged or nothing that this release knows.
 pub fn describe(object: &Bytes) -> Result<String, FormatError> {
     if object.first() == Some(&b'{') {
-        let value: serde_json::Value = serde_json::from_slice(object)
-            .map_err(|error| FormatError::malformed("JSON object", error.to_string()))?;
+        let value: serde_json::Value =
+            serde_json::from_slice(object).map_err(|error| FormatError::malformed("JSON object", error.to_string()))?;
         return Ok(format!("{value:#}\n"));
     }
     let header = EnvelopeHeader::decode(object)?;
@@ -139,7 +139,10 @@ pub fn describe_state(state: &State) -> String {
     for topic in state.topics() {
         line(
             &mut out,
-            format_args!("  topic {} ({}), {} partitions, {:?}", topic.name, topic.id, topic.partition_count, topic.configs),
+            format_args!(
+                "  topic {} ({}), {} partitions, {:?}",
+                topic.name, topic.id, topic.partition_count, topic.configs
+            ),
         );
     }
     for (topic_partition, partition) in state.partitions() {
@@ -157,10 +160,7 @@ pub fn describe_state(state: &State) -> String {
     }
     for (group, known) in state.groups() {
         let generation = known.record().map_or(-1, |record| record.generation);
-        line(
-            &mut out,
-            format_args!("  group {group}: generation {generation}, {} offsets", known.offsets().count()),
-        );
+        line(&mut out, format_args!("  group {group}: generation {generation}, {} offsets", known.offsets().count()));
     }
     out
 }

@@ -40,10 +40,8 @@ pub fn check_step(before: &State, after: &State) -> Result<(), Broken> {
         require(1, partition.log_start_offset >= known.log_start_offset, || {
             format!("log start of {topic_partition} went back")
         })?;
-        check_growth(known, partition).map_err(|broken| Broken {
-            what: format!("{topic_partition}: {}", broken.what),
-            ..broken
-        })?;
+        check_growth(known, partition)
+            .map_err(|broken| Broken { what: format!("{topic_partition}: {}", broken.what), ..broken })?;
     }
     Ok(())
 }

@@ -10,18 +10,20 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::commit::slot::SlotRules;
-use crate::commit::{CommitRules, Request, Shard, ShardTask};
+use crate::commit::{CommitRules, Look, Request, Shard, ShardTask};
 use crate::format::cluster::{ClusterDescription, FORMAT_VERSION};
 use crate::operation::CommitError;
-use crate::paths::ClusterPaths;
+use crate::paths::{ClusterPaths, ShardPaths};
 use crate::plan::PlanRules;
 use crate::probe::{ProbeError, probe};
 use crate::producer_id::ProducerIds;
-use crate::recover::{RecoverError, recover};
+use crate::recover::{RecoverError, Recovered, recover};
 use crate::tail::Tail;
 
 /// Requests that may wait for a shard's task.
 const REQUESTS_MAX: usize = 4096;
+/// Recoveries that are tried when each takes longer than half the log retention.
+const RECOVERIES_MAX: usize = 3;
 
 /// How a log is opened.
 #[derive(Debug, Clone)]
@@ -141,15 +143,10 @@ impl Log {
         let description = describe_cluster(store.as_ref(), &paths, &runtime).await?;
         let shard = ShardId(0);
         let shard_paths = paths.shard(shard);
-        let looked_at = runtime.monotonic();
-        let recovered = recover(store.as_ref(), &shard_paths)
+        let (recovered, look) = recover_in_time(store.as_ref(), &shard_paths, &options.commit, &runtime)
             .await
             .map_err(|error| OpenLogError::Recover { shard: shard.0, error })?;
-        tracing::debug!(
-            entry = recovered.state.entry_number(),
-            checkpoint = recovered.checkpoint,
-            "shard recovered"
-        );
+        tracing::debug!(entry = recovered.state.entry_number(), checkpoint = recovered.checkpoint, "shard recovered");
         let tail = Arc::new(Tail::new(options.tail_bytes_max));
         let deadline_default = options.commit.deadline_default;
         let (task, state) = ShardTask::new(
@@ -160,12 +157,11 @@ impl Log {
             options.node,
             tail.clone(),
             recovered,
-            looked_at,
+            look,
         );
         let (requests, receiver) = mpsc::channel(REQUESTS_MAX);
         drop(runtime.spawn("shard", task.run(receiver)));
-        let shard =
-            Shard { requests, state, tail, paths: shard_paths, runtime: runtime.clone(), deadline_default };
+        let shard = Shard { requests, state, tail, paths: shard_paths, runtime: runtime.clone(), deadline_default };
         let producer_ids = ProducerIds::new(store.clone(), paths.clone(), runtime.clone());
         Ok(Self { inner: Arc::new(Inner { description, store, paths, shard, producer_ids, runtime }) })
     }
@@ -224,6 +220,23 @@ impl Log {
     }
 }
 
+/// Recovers, and again when that took so long that entries may have been collected meanwhile.
+async fn recover_in_time(
+    store: &dyn Store,
+    paths: &ShardPaths,
+    rules: &CommitRules,
+    runtime: &Runtime,
+) -> Result<(Recovered, Look), RecoverError> {
+    for _ in 0..RECOVERIES_MAX {
+        let look = Look::begin(store, runtime);
+        let recovered = recover(store, paths).await?;
+        if !look.is_past(rules.log_retention, store, runtime) {
+            return Ok((recovered, look));
+        }
+    }
+    Err(StoreError::Timeout.into())
+}
+
 async fn describe_cluster(
     store: &dyn Store,
     paths: &ClusterPaths,
@@ -250,8 +263,7 @@ async fn describe_cluster(
         Err(error) => return Err(failed(error)),
     };
     let malformed = |reason: String| OpenLogError::Malformed { path: path.to_string(), reason };
-    let version: serde_json::Value =
-        serde_json::from_slice(&bytes).map_err(|error| malformed(error.to_string()))?;
+    let version: serde_json::Value = serde_json::from_slice(&bytes).map_err(|error| malformed(error.to_string()))?;
     let found = version.get("format_version").and_then(serde_json::Value::as_u64).unwrap_or_default() as u32;
     if found > FORMAT_VERSION {
         return Err(OpenLogError::NewerVersion { found, newest: FORMAT_VERSION });

@@ -28,11 +28,7 @@ impl ClusterPaths {
     #[must_use]
     pub fn new(root: &str) -> Self {
         let trimmed = root.trim_matches('/');
-        let root = if trimmed.is_empty() {
-            String::new()
-        } else {
-            format!("{trimmed}/")
-        };
+        let root = if trimmed.is_empty() { String::new() } else { format!("{trimmed}/") };
         Self { root }
     }
 
@@ -63,10 +59,7 @@ impl ClusterPaths {
     /// Paths of one shard.
     #[must_use]
     pub fn shard(&self, shard: ShardId) -> ShardPaths {
-        ShardPaths {
-            shard,
-            prefix: format!("{}{:02x}/{}/", self.root, shard_hash(shard), shard.0),
-        }
+        ShardPaths { shard, prefix: format!("{}{:02x}/{}/", self.root, shard_hash(shard), shard.0) }
     }
 
     fn path(&self, rest: &str) -> StorePath {

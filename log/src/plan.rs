@@ -18,9 +18,7 @@ use crate::format::convert::{topic_field, uuid_field};
 use crate::format::messages::{
     AppendMessage, EntryMessage, OperationKind, OperationMessage, ProducerBatchMessage, SegmentReferenceMessage,
 };
-use crate::operation::{
-    Append, AppendOutcome, AppendRejection, AppendSource, BatchToAppend, Operation, Rejection,
-};
+use crate::operation::{Append, AppendOutcome, AppendRejection, AppendSource, BatchToAppend, Operation, Rejection};
 use crate::state::{ProducerState, SequenceCheck, State};
 
 /// Planning rules that come from settings.
@@ -113,11 +111,7 @@ impl Plan {
         if let Place::Segment { id, created_ms, data_end, index, .. } = place
             && index > 0
         {
-            self.message.segments.push(SegmentReferenceMessage {
-                id: uuid_field(id),
-                data_end,
-                created_ms,
-            });
+            self.message.segments.push(SegmentReferenceMessage { id: uuid_field(id), data_end, created_ms });
         }
         Ok(outcomes)
     }
@@ -156,7 +150,15 @@ impl Plan {
             self.data_bytes += batch.batch.bytes.len() as u64;
         }
         let index = self.segment_index(place);
-        let run = open.get_or_insert_with(|| OpenRun::new(batch.topic_partition, next_offset, position, index, partition_producers(&self.working, batch.topic_partition)));
+        let run = open.get_or_insert_with(|| {
+            OpenRun::new(
+                batch.topic_partition,
+                next_offset,
+                position,
+                index,
+                partition_producers(&self.working, batch.topic_partition),
+            )
+        });
         run.push(batch, self.message.timestamp_ms);
         Ok(AppendOutcome::Appended { base_offset: next_offset, log_start_offset })
     }
@@ -190,17 +192,11 @@ impl Plan {
 }
 
 /// `None` when the batch is the next one of its producer.
-fn check_sequence(
-    known: Option<&ProducerState>,
-    header: &BatchHeader,
-    log_start_offset: i64,
-) -> Option<AppendOutcome> {
+fn check_sequence(known: Option<&ProducerState>, header: &BatchHeader, log_start_offset: i64) -> Option<AppendOutcome> {
     match ProducerState::check(known, header) {
         SequenceCheck::Next => None,
         SequenceCheck::Duplicate(_) if planted::is(Bug::SkipDuplicateCheck) => None,
-        SequenceCheck::Duplicate(base_offset) => {
-            Some(AppendOutcome::Duplicate { base_offset, log_start_offset })
-        }
+        SequenceCheck::Duplicate(base_offset) => Some(AppendOutcome::Duplicate { base_offset, log_start_offset }),
         SequenceCheck::OutOfOrder { expected } => {
             let found = header.base_sequence;
             Some(AppendOutcome::Rejected(AppendRejection::OutOfOrderSequence { expected, found }))

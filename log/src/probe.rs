@@ -60,8 +60,7 @@ async fn run_race(
     path: &StorePath,
     one_after_another: bool,
 ) -> Result<(), ProbeError> {
-    let racers: Vec<Bytes> =
-        (0..RACERS).map(|_| Bytes::copy_from_slice(runtime.random_uuid().as_bytes())).collect();
+    let racers: Vec<Bytes> = (0..RACERS).map(|_| Bytes::copy_from_slice(runtime.random_uuid().as_bytes())).collect();
     let mut results = Vec::new();
     if one_after_another {
         for racer in &racers[..2] {

@@ -88,8 +88,7 @@ impl ProducerIds {
         let mut after: Option<String> = None;
         loop {
             let page = self.store.list(&prefix, after.as_deref(), LIST_PAGE).await?;
-            let on_page =
-                page.objects.iter().filter_map(|object| ShardPaths::parse_number(object.path.as_ref())).max();
+            let on_page = page.objects.iter().filter_map(|object| ShardPaths::parse_number(object.path.as_ref())).max();
             newest = newest.max(on_page);
             after = page.objects.last().map(|object| object.path.as_ref().to_owned());
             if !page.truncated || after.is_none() {

@@ -1,6 +1,6 @@
 //! Finding the newest state of a shard at start: head hint, checkpoint, entries.
 //!
-//! Invariants: the hint is never trusted, only tried first; a gap in the log is an error, never silently the end.
+//! Invariants: the hint is never trusted, it only says where to begin to look; a gap in the log is an error, never silently the end.
 
 use alluvium_infra::store::{Store, StoreError};
 
@@ -31,7 +31,9 @@ pub enum RecoverError {
         error: FormatError,
     },
     /// An entry is missing although later ones are there.
-    #[error("entry {missing} of the log is missing although entry {later} is there: objects were deleted from the bucket")]
+    #[error(
+        "entry {missing} of the log is missing although entry {later} is there: objects were deleted from the bucket"
+    )]
     MissingEntry {
         /// The first one that is missing.
         missing: u64,
@@ -65,17 +67,16 @@ pub struct Recovered {
 /// When the store does not answer, or what it holds is damaged, incomplete or newer than this release.
 pub async fn recover(store: &dyn Store, paths: &ShardPaths) -> Result<Recovered, RecoverError> {
     let hint = read_hint(store, paths).await?;
-    let mut base = None;
-    let mut damaged = None;
-    if let Some(number) = hint.map(|hint| hint.checkpoint).filter(|number| *number > 0) {
-        base = load(store, paths, number).await.unwrap_or_default();
-    }
-    if base.is_none() {
-        (base, damaged) = newest_checkpoint(store, paths).await?;
+    // The hint may be old, and entries behind its checkpoint may have been collected for a newer one: it only says where to
+    // begin to look.
+    let hinted = hint.map_or(0, |hint| hint.checkpoint);
+    let (mut base, mut damaged) = newest_checkpoint(store, paths, hinted).await?;
+    if base.is_none() && hinted > 0 {
+        (base, damaged) = newest_checkpoint(store, paths, 0).await?;
     }
     let (mut state, checkpoint_bytes) = base.unwrap_or_else(|| (genesis(paths.shard()), 0));
     let checkpoint = state.entry_number();
-    let replayed = replay(store, paths, &mut state, |_| {}).await?;
+    let replayed = replay(store, paths, &mut state, || true, |_| {}).await?;
     if let Some((number, error)) = damaged
         && state.entry_number() < number
     {
@@ -94,11 +95,7 @@ async fn read_hint(store: &dyn Store, paths: &ShardPaths) -> Result<Option<HeadH
     }
 }
 
-async fn load(
-    store: &dyn Store,
-    paths: &ShardPaths,
-    number: u64,
-) -> Result<Option<(State, u64)>, RecoverError> {
+async fn load(store: &dyn Store, paths: &ShardPaths, number: u64) -> Result<Option<(State, u64)>, RecoverError> {
     let bytes = match store.get(&paths.checkpoint(number)).await {
         Ok(bytes) => bytes,
         Err(StoreError::NotFound) => return Ok(None),
@@ -122,15 +119,16 @@ type Loaded = (State, u64);
 /// The number of a checkpoint that cannot be read, and why.
 type Damaged = (u64, FormatError);
 
-/// The newest checkpoint that can be read, and the newest one if it is another and cannot. Without a readable one the entries
-/// may still all be there.
+/// The newest checkpoint from entry `from` on that can be read, and the newest one if it is another and cannot. Without a
+/// readable one the entries may still all be there.
 async fn newest_checkpoint(
     store: &dyn Store,
     paths: &ShardPaths,
+    from: u64,
 ) -> Result<(Option<Loaded>, Option<Damaged>), RecoverError> {
     let mut numbers = Vec::new();
     let prefix = paths.checkpoint_prefix();
-    let mut after: Option<String> = None;
+    let mut after = from.checked_sub(1).map(|before| paths.checkpoint(before).to_string());
     loop {
         let page = store.list(&prefix, after.as_deref(), LIST_PAGE).await?;
         numbers.extend(page.objects.iter().filter_map(|object| ShardPaths::parse_number(object.path.as_ref())));

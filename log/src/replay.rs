@@ -36,9 +36,12 @@ pub struct Replayed {
     pub entries: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Whether reading stopped because what is read could not be believed any more.
+    pub stopped: bool,
 }
 
-/// Applies every entry that follows on `state`; `each` sees them as they are applied.
+/// Applies every entry that follows on `state`, as long as `believable` says so after each read; `each` sees them as they
+/// are applied.
 ///
 /// # Errors
 /// When the store does not answer or an entry does not fit. `state` then stands behind the last good entry.
@@ -46,6 +49,7 @@ pub async fn replay(
     store: &dyn Store,
     paths: &ShardPaths,
     state: &mut State,
+    believable: impl Fn() -> bool,
     mut each: impl FnMut(&Entry),
 ) -> Result<Replayed, CatchUpError> {
     let mut replayed = Replayed::default();
@@ -55,6 +59,10 @@ pub async fn replay(
         let slots = (first..first + width as u64).map(|number| paths.entry(number)).collect::<Vec<_>>();
         let reads = slots.iter().map(|path| store.get(path));
         for (path, object) in slots.iter().zip(join_all(reads).await) {
+            if !believable() {
+                replayed.stopped = true;
+                return Ok(replayed);
+            }
             let bytes = match object {
                 Ok(bytes) => bytes,
                 Err(StoreError::NotFound) => return Ok(replayed),

@@ -53,10 +53,8 @@ pub(crate) fn validate(
         }
         Operation::AlterTopicConfigs { id, set, remove } => {
             state.topic(*id).ok_or(Rejection::UnknownTopic)?;
-            let set = set
-                .iter()
-                .map(|(name, value)| ConfigMessage { name: name.clone(), value: value.clone() })
-                .collect();
+            let set =
+                set.iter().map(|(name, value)| ConfigMessage { name: name.clone(), value: value.clone() }).collect();
             let message = AlterTopicConfigsMessage { id: topic_field(*id), set, remove: remove.clone() };
             Ok(Some(OperationKind::AlterTopicConfigs(message)))
         }

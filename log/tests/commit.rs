@@ -128,7 +128,8 @@ async fn a_lost_reply_is_a_success_and_is_written_once() {
         Fault::Unavailable503,
         Fault::LatePut(Duration::from_millis(300)),
     ] {
-        let before = log.shard().state().partition(TopicPartition { topic, partition: 0 }).expect("exists").high_watermark();
+        let before =
+            log.shard().state().partition(TopicPartition { topic, partition: 0 }).expect("exists").high_watermark();
         faulty.script(FaultRule::next(StoreOperation::PutIfAbsent, fault.clone()));
         let outcomes = append(&log, vec![at(topic, 0, batch(&["a"], None))]).await.expect("is written");
         assert_eq!(offset(&outcomes[0]), before, "{fault:?}");
@@ -145,21 +146,16 @@ async fn duplicates_are_answered_with_their_offset_and_gaps_are_refused() {
     let topic = create_topic(&log, "orders", 1).await;
     let first = batch(&["a", "b"], Some((5, 0, 0)));
     let second = batch(&["c"], Some((5, 0, 2)));
-    let outcomes = append(
-        &log,
-        vec![at(topic, 0, first.clone()), at(topic, 0, first.clone()), at(topic, 0, second.clone())],
-    )
-    .await
-    .expect("is written");
+    let outcomes =
+        append(&log, vec![at(topic, 0, first.clone()), at(topic, 0, first.clone()), at(topic, 0, second.clone())])
+            .await
+            .expect("is written");
     assert_eq!(outcomes[0], AppendOutcome::Appended { base_offset: 0, log_start_offset: 0 });
     assert_eq!(outcomes[1], AppendOutcome::Duplicate { base_offset: 0, log_start_offset: 0 });
     assert_eq!(outcomes[2], AppendOutcome::Appended { base_offset: 2, log_start_offset: 0 });
     let gap = batch(&["x"], Some((5, 0, 9)));
     let outcomes = append(&log, vec![at(topic, 0, gap), at(topic, 0, second)]).await.expect("is answered");
-    assert_eq!(
-        outcomes[0],
-        AppendOutcome::Rejected(AppendRejection::OutOfOrderSequence { expected: 3, found: 9 })
-    );
+    assert_eq!(outcomes[0], AppendOutcome::Rejected(AppendRejection::OutOfOrderSequence { expected: 3, found: 9 }));
     assert_eq!(outcomes[1], AppendOutcome::Duplicate { base_offset: 2, log_start_offset: 0 });
     // Another node, from the bucket alone, says the same.
     let other = Log::open(store, options(), runtime).await.expect("opens");
@@ -175,10 +171,9 @@ async fn an_outage_longer_than_the_deadline_is_unknown_and_resolves_later() {
     let topic = create_topic(&log, "orders", 1).await;
     faulty.set_down(true);
     let deadline = runtime.monotonic() + Duration::from_secs(2);
-    let ticket = log.shard().append(
-        Append { batches: vec![at(topic, 0, batch(&["a"], None))], source: AppendSource::Inline },
-        deadline,
-    );
+    let ticket = log
+        .shard()
+        .append(Append { batches: vec![at(topic, 0, batch(&["a"], None))], source: AppendSource::Inline }, deadline);
     assert!(matches!(ticket.outcome().await, Err(CommitError::Unknown)));
     // What waited behind it and was never attempted is definitely not written.
     let waiting = log.shard().append(

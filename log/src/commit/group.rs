@@ -2,8 +2,8 @@
 //!
 //! Invariant: every request is answered exactly once.
 
-use alluvium_infra::runtime::Instant;
 use alluvium_infra::Runtime;
+use alluvium_infra::runtime::Instant;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
@@ -15,16 +15,8 @@ use crate::plan::Plan;
 /// A request that waits for a commit.
 #[derive(Debug)]
 pub(crate) enum Rider {
-    Operation {
-        operation: Box<Operation>,
-        deadline: Instant,
-        reply: oneshot::Sender<Result<Committed, CommitError>>,
-    },
-    Append {
-        append: Append,
-        deadline: Instant,
-        reply: oneshot::Sender<Result<Vec<AppendOutcome>, CommitError>>,
-    },
+    Operation { operation: Box<Operation>, deadline: Instant, reply: oneshot::Sender<Result<Committed, CommitError>> },
+    Append { append: Append, deadline: Instant, reply: oneshot::Sender<Result<Vec<AppendOutcome>, CommitError>> },
 }
 
 /// The answer that a rider gets when its entry wins.
@@ -37,9 +29,7 @@ impl Answer {
     pub(crate) fn is_rejection(&self) -> bool {
         match self {
             Self::Operation(result) => result.is_err(),
-            Self::Append(outcomes) => {
-                outcomes.iter().any(|outcome| matches!(outcome, AppendOutcome::Rejected(_)))
-            }
+            Self::Append(outcomes) => outcomes.iter().any(|outcome| matches!(outcome, AppendOutcome::Rejected(_))),
         }
     }
 }
@@ -48,9 +38,7 @@ impl Rider {
     /// A rider, or the request back when it is no commit.
     pub(crate) fn board(request: Request) -> Result<Self, Request> {
         match request {
-            Request::Operation { operation, deadline, reply } => {
-                Ok(Self::Operation { operation, deadline, reply })
-            }
+            Request::Operation { operation, deadline, reply } => Ok(Self::Operation { operation, deadline, reply }),
             Request::Append { append, deadline, reply } => Ok(Self::Append { append, deadline, reply }),
             other => Err(other),
         }

@@ -12,6 +12,7 @@
 
 mod checkpointer;
 mod group;
+mod look;
 pub mod slot;
 mod task;
 
@@ -28,6 +29,7 @@ use crate::replay::CatchUpError;
 use crate::state::State;
 use crate::tail::Tail;
 
+pub(crate) use look::Look;
 pub(crate) use task::ShardTask;
 
 /// How a shard commits.
@@ -63,22 +65,10 @@ pub struct Committed {
 /// A request to the task that owns the shard.
 #[derive(Debug)]
 pub(crate) enum Request {
-    Operation {
-        operation: Box<Operation>,
-        deadline: Instant,
-        reply: oneshot::Sender<Result<Committed, CommitError>>,
-    },
-    Append {
-        append: Append,
-        deadline: Instant,
-        reply: oneshot::Sender<Result<Vec<AppendOutcome>, CommitError>>,
-    },
-    CatchUp {
-        reply: oneshot::Sender<Result<Arc<State>, CatchUpError>>,
-    },
-    Close {
-        reply: oneshot::Sender<()>,
-    },
+    Operation { operation: Box<Operation>, deadline: Instant, reply: oneshot::Sender<Result<Committed, CommitError>> },
+    Append { append: Append, deadline: Instant, reply: oneshot::Sender<Result<Vec<AppendOutcome>, CommitError>> },
+    CatchUp { reply: oneshot::Sender<Result<Arc<State>, CatchUpError>> },
+    Close { reply: oneshot::Sender<()> },
 }
 
 /// A handle on one shard. Cheap to clone.

@@ -11,8 +11,8 @@ use alluvium_infra::planted::{self, Bug};
 use alluvium_infra::store::{Payload, Store, StoreError, StorePath};
 use uuid::Uuid;
 
-use crate::format::entry::{self, Entry};
 use crate::format::FormatError;
+use crate::format::entry::{self, Entry};
 use crate::reread::{RereadError, decode_patiently};
 
 /// How a slot is written.

@@ -1,13 +1,11 @@
 //! The task that owns a shard's end.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use alluvium_infra::Runtime;
 use alluvium_infra::planted::{self, Bug};
 use alluvium_infra::published::{Publisher, Subscription, published};
-use alluvium_infra::runtime::Instant;
-use alluvium_infra::store::Store;
+use alluvium_infra::store::{Store, StoreError};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -15,7 +13,7 @@ use uuid::Uuid;
 use super::checkpointer::Checkpointer;
 use super::group::{Answer, Rider, expire};
 use super::slot::{SlotOutcome, write_slot};
-use super::{CommitRules, Committed, Request};
+use super::{CommitRules, Committed, Look, Request};
 use crate::apply::{ApplyError, apply, finish};
 use crate::format::entry::{self, EncodedEntry};
 use crate::operation::CommitError;
@@ -40,11 +38,22 @@ pub(crate) struct ShardTask {
     state: State,
     published: Publisher<Arc<State>>,
     checkpointer: Checkpointer,
-    /// When the end of the log was last seen, by our clock and by the store's.
-    looked_at: Instant,
-    looked_at_store_ms: Option<i64>,
+    /// When the end of the log was last seen.
+    looked: Look,
     /// Why the shard cannot be used any more.
     broken: Option<ApplyError>,
+}
+
+/// Looks that are tried when each takes longer than half the log retention.
+const LOOKS_MAX: usize = 3;
+
+/// What a look at the log found.
+#[derive(PartialEq, Eq)]
+enum Seen {
+    /// Its end.
+    End,
+    /// It cannot be told: entries may have been collected.
+    TooLate,
 }
 
 enum Step {
@@ -63,12 +72,10 @@ impl ShardTask {
         node: String,
         tail: Arc<Tail>,
         recovered: Recovered,
-        looked_at: Instant,
+        looked: Look,
     ) -> (Self, Subscription<Arc<State>>) {
-        let checkpointer =
-            Checkpointer::new(store.clone(), paths.clone(), runtime.clone(), &rules, &recovered);
+        let checkpointer = Checkpointer::new(store.clone(), paths.clone(), runtime.clone(), &rules, &recovered);
         let (published, receiver) = published(Arc::new(recovered.state.clone()));
-        let looked_at_store_ms = store.clock_ms();
         let task = Self {
             store,
             paths,
@@ -79,8 +86,7 @@ impl ShardTask {
             state: recovered.state,
             published,
             checkpointer,
-            looked_at,
-            looked_at_store_ms,
+            looked,
             broken: None,
         };
         (task, receiver)
@@ -96,6 +102,7 @@ impl ShardTask {
             if self.serve(others).await {
                 let snapshot = self.published.newest();
                 self.checkpointer.close(&snapshot).await;
+                refuse_waiting(requests).await;
                 return;
             }
         }
@@ -159,17 +166,41 @@ impl ShardTask {
         if let Some(broken) = &self.broken {
             return Err(broken.clone().into());
         }
-        if self.is_past_retention() {
-            self.resync().await?;
-        }
-        let started = self.runtime.monotonic();
-        let number = self.state.entry_number();
-        let tail = self.tail.clone();
-        let result = replay(self.store.as_ref(), &self.paths, &mut self.state, |entry| {
-            if !entry.data.is_empty() {
-                tail.insert(ObjectRef::Entry(entry.message.number), vec![entry.data.clone()]);
+        for _ in 0..LOOKS_MAX {
+            let look = self.begin_look();
+            let seen = match self.is_past(self.looked) {
+                true => Seen::TooLate,
+                false => self.replay(self.looked).await?,
+            };
+            if seen == Seen::TooLate {
+                self.resync().await?;
             }
-        })
+            // The answer is as old as the moment before the first read, by the clock that the replies have brought.
+            if !self.is_past(look) {
+                self.looked = look;
+                return Ok(());
+            }
+            self.looked = look;
+        }
+        Err(CatchUpError::Store(StoreError::Timeout))
+    }
+
+    /// Applies the entries that followed, as long as the last look at the log is recent enough to believe what is read.
+    async fn replay(&mut self, last: Look) -> Result<Seen, CatchUpError> {
+        let number = self.state.entry_number();
+        let (tail, store, runtime) = (self.tail.clone(), self.store.clone(), self.runtime.clone());
+        let retention = self.rules.log_retention;
+        let result = replay(
+            self.store.as_ref(),
+            &self.paths,
+            &mut self.state,
+            || !last.is_past(retention, store.as_ref(), &runtime),
+            |entry| {
+                if !entry.data.is_empty() {
+                    tail.insert(ObjectRef::Entry(entry.message.number), vec![entry.data.clone()]);
+                }
+            },
+        )
         .await;
         if self.state.entry_number() > number {
             self.publish();
@@ -177,8 +208,7 @@ impl ShardTask {
         match result {
             Ok(replayed) => {
                 self.checkpointer.applied(replayed.entries, replayed.bytes, &self.published.newest());
-                self.looked(started);
-                Ok(())
+                Ok(if replayed.stopped { Seen::TooLate } else { Seen::End })
             }
             Err(error) => {
                 if let CatchUpError::Apply(broken) = &error {
@@ -191,7 +221,6 @@ impl ShardTask {
 
     /// Builds the state anew from the newest checkpoint: the entries that followed ours may be gone.
     async fn resync(&mut self) -> Result<(), CatchUpError> {
-        let started = self.runtime.monotonic();
         match crate::recover::recover(self.store.as_ref(), &self.paths).await {
             Ok(recovered) => {
                 tracing::info!(
@@ -201,15 +230,11 @@ impl ShardTask {
                 );
                 self.state = recovered.state;
                 self.publish();
-                self.looked(started);
                 Ok(())
             }
             Err(crate::recover::RecoverError::CatchUp(error)) => Err(error),
             Err(error) => {
-                let broken = ApplyError::Inconsistent {
-                    number: self.state.entry_number(),
-                    reason: error.to_string(),
-                };
+                let broken = ApplyError::Inconsistent { number: self.state.entry_number(), reason: error.to_string() };
                 self.break_with(broken.clone());
                 Err(broken.into())
             }
@@ -223,22 +248,13 @@ impl ShardTask {
         self.broken = Some(error);
     }
 
-    fn looked(&mut self, at: Instant) {
-        self.looked_at = at;
-        self.looked_at_store_ms = self.store.clock_ms();
+    fn begin_look(&self) -> Look {
+        Look::begin(self.store.as_ref(), &self.runtime)
     }
 
-    /// Whether so much time passed since we looked that slots behind our state may have been collected (invariant 7).
-    fn is_past_retention(&self) -> bool {
-        if planted::is(Bug::SkipClockRule) {
-            return false;
-        }
-        let half = self.rules.log_retention / 2;
-        let by_store = match (self.looked_at_store_ms, self.store.clock_ms()) {
-            (Some(then), Some(now)) => Duration::from_millis(u64::try_from(now - then).unwrap_or(0)) > half,
-            _ => false,
-        };
-        by_store || self.runtime.monotonic().saturating_duration_since(self.looked_at) > half
+    /// Whether slots behind what was seen at `look` may have been collected (invariant 7).
+    fn is_past(&self, look: Look) -> bool {
+        look.is_past(self.rules.log_retention, self.store.as_ref(), &self.runtime)
     }
 
     fn publish(&mut self) {
@@ -248,8 +264,7 @@ impl ShardTask {
     /// Commits `riders`, in as many attempts as other writers make necessary, and answers each of them.
     async fn commit(&mut self, mut riders: Vec<Rider>) {
         let mut looked = false;
-        let idle = self.runtime.monotonic().saturating_duration_since(self.looked_at);
-        if idle > self.rules.look_after {
+        if self.looked.age(&self.runtime) > self.rules.look_after || self.is_past(self.looked) {
             if !self.look(&mut riders).await {
                 return;
             }
@@ -313,28 +328,32 @@ impl ShardTask {
         }
         let data = std::mem::take(&mut plan.data);
         let encoded = entry::encode(&plan.message, data.clone());
-        let started = self.runtime.monotonic();
+        let look = self.begin_look();
         let mut waiting: Vec<_> = std::mem::take(riders).into_iter().zip(answers).collect();
         self.misbehave(&plan, &encoded, &data, &mut waiting);
         let (outcome, waiting) = self.hold_slot(plan.message.number, &encoded, id, waiting).await;
         match outcome {
             SlotOutcome::Won => {
-                self.won(plan, &encoded, data, waiting, started)?;
+                self.won(plan, &encoded, data, waiting, look)?;
                 Ok(Step::Done)
             }
             SlotOutcome::Lost(entry) => {
                 *riders = waiting.into_iter().map(|(rider, _)| rider).collect();
-                self.state = apply(&self.state, &entry)?;
-                if !entry.data.is_empty() {
-                    self.tail.insert(ObjectRef::Entry(entry.message.number), vec![entry.data.clone()]);
+                // After a long pause the slot may hold a stray in the place of a collected entry: then it is not believed,
+                // and the look below builds the state anew.
+                if !self.is_past(self.looked) {
+                    self.state = apply(&self.state, &entry)?;
+                    if !entry.data.is_empty() {
+                        self.tail.insert(ObjectRef::Entry(entry.message.number), vec![entry.data.clone()]);
+                    }
+                    self.publish();
                 }
-                self.publish();
-                self.looked(started);
                 *looked = self.look(riders).await;
                 Ok(Step::Again)
             }
             SlotOutcome::Unreadable(error) => {
-                *riders = waiting.into_iter().map(|(rider, _)| rider).collect();
+                // It may be our own entry, damaged on the way to us.
+                waiting.into_iter().for_each(|(rider, _)| rider.fail(CommitError::Unknown));
                 Err(error.into())
             }
         }
@@ -349,8 +368,7 @@ impl ShardTask {
         mut waiting: Vec<(Rider, Answer)>,
     ) -> (SlotOutcome, Vec<(Rider, Answer)>) {
         let path = self.paths.entry(number);
-        let writing =
-            write_slot(self.store.as_ref(), &self.runtime, &path, &encoded.payload, id, self.rules.slot);
+        let writing = write_slot(self.store.as_ref(), &self.runtime, &path, &encoded.payload, id, self.rules.slot);
         tokio::pin!(writing);
         loop {
             let deadline = waiting.iter().map(|(rider, _)| rider.deadline()).min();
@@ -396,9 +414,9 @@ impl ShardTask {
         encoded: &EncodedEntry,
         data: Vec<Bytes>,
         waiting: Vec<(Rider, Answer)>,
-        started: Instant,
+        look: Look,
     ) -> Result<(), ApplyError> {
-        if self.is_past_retention() {
+        if self.is_past(self.looked) {
             // The slot may have been collected before we wrote it: what we know of the log is not worth an answer.
             tracing::warn!("a commit took longer than half the log retention: its outcome is unknown");
             waiting.into_iter().for_each(|(rider, _)| rider.fail(CommitError::Unknown));
@@ -420,7 +438,7 @@ impl ShardTask {
             }
         }
         self.publish();
-        self.looked(started);
+        self.looked = look;
         let (riders, answers): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
         self.answer(riders, answers);
         self.checkpointer.applied(1, encoded.payload.len() as u64, &self.published.newest());
@@ -428,10 +446,24 @@ impl ShardTask {
     }
 
     fn answer(&self, riders: Vec<Rider>, answers: Vec<Answer>) {
-        let committed =
-            Committed { entry_number: self.state.entry_number(), timestamp_ms: self.state.timestamp_ms() };
+        let committed = Committed { entry_number: self.state.entry_number(), timestamp_ms: self.state.timestamp_ms() };
         for (rider, answer) in riders.into_iter().zip(answers) {
             rider.succeed(answer, committed);
+        }
+    }
+}
+
+/// Refuses what still waits when the shard is closed: none of it was attempted.
+async fn refuse_waiting(mut requests: mpsc::Receiver<Request>) {
+    requests.close();
+    while let Some(request) = requests.recv().await {
+        match Rider::board(request) {
+            Ok(rider) => rider.fail(CommitError::Closed),
+            Err(Request::CatchUp { reply }) => drop(reply.send(Err(CatchUpError::Closed))),
+            Err(Request::Close { reply }) => {
+                let _closed = reply.send(());
+            }
+            Err(_) => {}
         }
     }
 }

@@ -197,8 +197,7 @@ fn partition_from(message: &PartitionMessage, segments: &[(Uuid, u64)]) -> Resul
 
 fn producer_from(message: &ProducerMessage) -> Result<ProducerState, FormatError> {
     Ok(ProducerState {
-        epoch: i16::try_from(message.epoch)
-            .map_err(|_| FormatError::malformed("producer", "epoch out of range"))?,
+        epoch: i16::try_from(message.epoch).map_err(|_| FormatError::malformed("producer", "epoch out of range"))?,
         batches: message
             .batches
             .iter()

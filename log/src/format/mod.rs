@@ -201,8 +201,8 @@ impl EnvelopeHeader {
             return Err(FormatError::NewerVersion { found: version, newest: ENVELOPE_VERSION });
         }
         let code = be_u16(bytes, 8);
-        let kind = Kind::from_code(code)
-            .ok_or_else(|| FormatError::malformed("header", format!("unknown kind {code}")))?;
+        let kind =
+            Kind::from_code(code).ok_or_else(|| FormatError::malformed("header", format!("unknown kind {code}")))?;
         Ok(Self {
             kind,
             metadata_length: be_u32(bytes, 12) as usize,
@@ -248,11 +248,7 @@ pub(crate) fn decode_kind(object: &Bytes, expected: Kind) -> Result<Envelope, Fo
 
 fn verify(part: &'static str, bytes: &[u8], stored: u32) -> Result<(), FormatError> {
     let computed = alluvium_record::crc32c(bytes);
-    if stored == computed {
-        Ok(())
-    } else {
-        Err(FormatError::Checksum { part, stored, computed })
-    }
+    if stored == computed { Ok(()) } else { Err(FormatError::Checksum { part, stored, computed }) }
 }
 
 fn be_u16(bytes: &[u8], at: usize) -> u16 {

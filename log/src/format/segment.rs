@@ -34,12 +34,7 @@ pub fn encode(shard: ShardId, id: Uuid, created_ms: i64, batches: &[BatchToAppen
         }
         position += length;
     }
-    let message = SegmentMessage {
-        shard: shard.0,
-        id: Bytes::copy_from_slice(id.as_bytes()),
-        created_ms,
-        parts,
-    };
+    let message = SegmentMessage { shard: shard.0, id: Bytes::copy_from_slice(id.as_bytes()), created_ms, parts };
     let data = batches.iter().map(|placed| placed.batch.bytes.clone()).collect();
     encode_envelope(Kind::Segment, data, Bytes::from(message.encode_to_vec())).0
 }

@@ -192,14 +192,8 @@ mod tests {
         let known = state(1, &[(0, 5, 100), (5, 5, 105)]);
         assert_eq!(ProducerState::check(Some(&known), &header(1, 0, 5)), SequenceCheck::Duplicate(100));
         assert_eq!(ProducerState::check(Some(&known), &header(1, 10, 1)), SequenceCheck::Next);
-        assert_eq!(
-            ProducerState::check(Some(&known), &header(1, 11, 1)),
-            SequenceCheck::OutOfOrder { expected: 10 }
-        );
-        assert_eq!(
-            ProducerState::check(Some(&known), &header(1, 0, 4)),
-            SequenceCheck::OutOfOrder { expected: 10 }
-        );
+        assert_eq!(ProducerState::check(Some(&known), &header(1, 11, 1)), SequenceCheck::OutOfOrder { expected: 10 });
+        assert_eq!(ProducerState::check(Some(&known), &header(1, 0, 4)), SequenceCheck::OutOfOrder { expected: 10 });
     }
 
     #[test]
@@ -207,10 +201,7 @@ mod tests {
         let known = state(4, &[(0, 5, 100)]);
         assert_eq!(ProducerState::check(Some(&known), &header(3, 5, 1)), SequenceCheck::Fenced { current: 4 });
         assert_eq!(ProducerState::check(Some(&known), &header(5, 0, 1)), SequenceCheck::Next);
-        assert_eq!(
-            ProducerState::check(Some(&known), &header(5, 5, 1)),
-            SequenceCheck::OutOfOrder { expected: 0 }
-        );
+        assert_eq!(ProducerState::check(Some(&known), &header(5, 5, 1)), SequenceCheck::OutOfOrder { expected: 0 });
     }
 
     #[test]
