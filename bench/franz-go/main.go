@@ -1,0 +1,111 @@
+// Command franz-go is one stock franz-go client for the bench: franz-go KIND JSON prints one line of JSON.
+//
+// KIND is produce or consume. A client has franz-go's defaults (idempotent, acks of all, compression) apart from the
+// compression, which is off as for the other clients.
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+const recordBytes = 1024
+
+type arguments struct {
+	Bootstrap  string `json:"bootstrap"`
+	Topic      string `json:"topic"`
+	Records    int    `json:"records"`
+	Partitions int    `json:"partitions"`
+}
+
+type result struct {
+	Records        int     `json:"records"`
+	Seconds        float64 `json:"seconds"`
+	BytesPerSecond float64 `json:"bytes_per_second"`
+}
+
+func produce(ctx context.Context, asked arguments) error {
+	client, err := kgo.NewClient(
+		kgo.SeedBrokers(asked.Bootstrap), kgo.ProducerBatchCompression(kgo.NoCompression()),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()),
+	)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	value := make([]byte, recordBytes)
+	if _, err := rand.Read(value); err != nil {
+		return err
+	}
+	var once sync.Once
+	var failure error
+	delivered := func(_ *kgo.Record, err error) {
+		if err != nil {
+			once.Do(func() { failure = err })
+		}
+	}
+	for number := range asked.Records {
+		partition := int32(number / 64 % asked.Partitions)
+		client.Produce(ctx, &kgo.Record{Topic: asked.Topic, Partition: partition, Value: value}, delivered)
+	}
+	if err := client.Flush(ctx); err != nil {
+		return err
+	}
+	return failure
+}
+
+func consume(ctx context.Context, asked arguments) error {
+	client, err := kgo.NewClient(
+		kgo.SeedBrokers(asked.Bootstrap), kgo.ConsumeTopics(asked.Topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+	)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	for read := 0; read < asked.Records; {
+		fetches := client.PollFetches(ctx)
+		if err := fetches.Err(); err != nil {
+			return err
+		}
+		read += fetches.NumRecords()
+	}
+	return nil
+}
+
+func run() error {
+	if len(os.Args) != 3 {
+		return fmt.Errorf("usage: franz-go produce|consume JSON")
+	}
+	var asked arguments
+	if err := json.Unmarshal([]byte(os.Args[2]), &asked); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	kinds := map[string]func(context.Context, arguments) error{"produce": produce, "consume": consume}
+	work, known := kinds[os.Args[1]]
+	if !known {
+		return fmt.Errorf("unknown kind %s", os.Args[1])
+	}
+	begun := time.Now()
+	if err := work(ctx, asked); err != nil {
+		return err
+	}
+	seconds := time.Since(begun).Seconds()
+	bytes := float64(asked.Records) * recordBytes / seconds
+	return json.NewEncoder(os.Stdout).Encode(result{asked.Records, seconds, bytes})
+}
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
