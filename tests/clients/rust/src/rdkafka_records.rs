@@ -1,6 +1,8 @@
 //! rdkafka: topics, producing and reading.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -8,7 +10,8 @@ use futures_util::future::try_join_all;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer, StreamConsumer};
+use rdkafka::consumer::base_consumer::PartitionQueue;
+use rdkafka::consumer::{BaseConsumer, Consumer, DefaultConsumerContext, StreamConsumer};
 use rdkafka::message::{Header, Headers, Message, OwnedHeaders, OwnedMessage};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{Offset, TopicPartitionList};
@@ -34,6 +37,7 @@ pub async fn run(suite: &mut Suite) {
     suite.scenario("rdkafka/read-from-offset", from_offset()).await;
     suite.scenario("rdkafka/read-from-timestamp", from_timestamp()).await;
     suite.scenario("rdkafka/watermarks", watermarks()).await;
+    suite.scenario("rdkafka/partition-queue-wakes", partition_queue()).await;
 }
 
 /// For futures that hold raw pointers over an await, which rdkafka's admin requests do.
@@ -349,4 +353,44 @@ async fn watermarks() -> Result<()> {
     })
     .await
     .with_context(|| format!("found {found:?}"))
+}
+
+/// The next value of one partition's queue, or a failure at the deadline.
+async fn next_of(
+    queue: &PartitionQueue<DefaultConsumerContext>,
+    consumer: &BaseConsumer,
+    expected: &str,
+) -> Result<()> {
+    let mut found = None;
+    eventually(expected, SHORT, || {
+        ensure!(consumer.poll(Duration::ZERO).is_none(), "a record passed by the queue");
+        found = queue.poll(Duration::ZERO).transpose()?.map(|message| value(&message.detach()));
+        Ok(found.is_some())
+    })
+    .await?;
+    same("value", Some(expected.to_owned()), found)
+}
+
+/// What the shipped test of the callback shows, without its race: the callback is set when fetching is under way.
+async fn partition_queue() -> Result<()> {
+    let topic = topic("rdkafka-partition-queue").await?;
+    let producer = producer(&[])?;
+    let consumer: Arc<BaseConsumer> = Arc::new(config(&[("group.id", "partition-queue")]).create()?);
+    let mut partitions = TopicPartitionList::new();
+    partitions.add_partition_offset(&topic, 0, Offset::Beginning)?;
+    consumer.assign(&partitions)?;
+    let mut queue = consumer.split_partition_queue(&topic, 0).context("no queue for the partition")?;
+    send(&producer, &topic, 0, &numbered("quiet", 1)).await?;
+    next_of(&queue, &consumer, "quiet0").await?;
+    let wakeups = Arc::new(AtomicUsize::new(0));
+    let counted = wakeups.clone();
+    queue.set_nonempty_callback(move || {
+        counted.fetch_add(1, Ordering::SeqCst);
+    });
+    for round in 1..=3 {
+        send(&producer, &topic, 0, &numbered("loud", 1)).await?;
+        eventually("the callback is called", SHORT, || Ok(wakeups.load(Ordering::SeqCst) == round)).await?;
+        next_of(&queue, &consumer, "loud0").await?;
+    }
+    Ok(())
 }
