@@ -1,0 +1,189 @@
+//! The log as the bucket holds it, decoded without the product's state: record batches, committed offsets, deletions.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use alluvium_log::format::ENVELOPE_HEADER_BYTES;
+use alluvium_log::format::entry::{self, Entry};
+use alluvium_log::format::messages::{AppendMessage, OperationKind};
+use alluvium_log::paths::ShardPaths;
+use alluvium_record::batch::{RecordBatch, split_batches};
+use alluvium_record::{TopicId, TopicPartition};
+use bytes::Bytes;
+use uuid::Uuid;
+
+use crate::history::{History, Microseconds, SlotWritten};
+use crate::serve::parse_value;
+
+/// A record in the log.
+#[derive(Clone, Copy, Debug)]
+pub struct LogRecord {
+    /// The batch that its value names.
+    pub batch: u64,
+    /// Its place in the batch.
+    pub index: u32,
+    /// When its entry became durable.
+    pub at_us: Microseconds,
+}
+
+/// A batch in the log.
+#[derive(Clone, Copy, Debug)]
+pub struct LogBatch {
+    /// Its partition.
+    pub topic_partition: TopicPartition,
+    /// Its first offset.
+    pub base_offset: i64,
+    /// The batch that its records name.
+    pub batch: u64,
+    /// Its records.
+    pub count: i32,
+    /// Producer id, epoch and first sequence number.
+    pub producer: Option<(i64, i16, i32)>,
+    /// The entry.
+    pub entry: u64,
+}
+
+/// A committed offset in the log.
+#[derive(Clone, Debug)]
+pub struct LogCommit {
+    /// Names the operation that wrote it.
+    pub tag: String,
+    /// The entry.
+    pub entry: u64,
+}
+
+/// What a log says.
+#[derive(Clone, Debug, Default)]
+pub struct Durable {
+    /// Records by offset.
+    pub records: BTreeMap<TopicPartition, BTreeMap<i64, LogRecord>>,
+    /// Batches in the order of the log.
+    pub batches: Vec<LogBatch>,
+    /// Commits of each group and partition, in the order of the log.
+    pub commits: BTreeMap<(String, TopicPartition), Vec<LogCommit>>,
+    /// The same for entries in slots that had been collected.
+    pub ghosts: Option<Box<Durable>>,
+}
+
+impl Durable {
+    /// Decodes the entries of a history.
+    ///
+    /// # Errors
+    /// What cannot be read.
+    pub fn read(history: &History, paths: &ShardPaths) -> Result<Self, String> {
+        let mut durable = Self::default();
+        let mut ghosts = Self::default();
+        for slot in &history.slots {
+            let into = if slot.again { &mut ghosts } else { &mut durable };
+            into.read_entry(slot, history, paths)?;
+        }
+        durable.ghosts = Some(Box::new(ghosts));
+        Ok(durable)
+    }
+
+    fn read_entry(&mut self, slot: &SlotWritten, history: &History, paths: &ShardPaths) -> Result<(), String> {
+        let entry = entry::decode(&slot.bytes).map_err(|error| format!("entry {}: {error}", slot.number))?;
+        for operation in &entry.message.operations {
+            match &operation.kind {
+                Some(OperationKind::Append(append)) => {
+                    let bytes = run_bytes(&entry, append, history, paths)
+                        .map_err(|problem| format!("entry {}: {problem}", slot.number))?;
+                    self.read_run(slot, append, bytes)?;
+                }
+                Some(OperationKind::CommitOffsets(commit)) => {
+                    for offset in &commit.offsets {
+                        let topic_partition = partition(&offset.topic, offset.partition)?;
+                        let commits = self.commits.entry((commit.group.clone(), topic_partition)).or_default();
+                        commits.push(LogCommit { tag: offset.metadata.clone(), entry: slot.number });
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn read_run(&mut self, slot: &SlotWritten, append: &AppendMessage, bytes: Bytes) -> Result<(), String> {
+        let topic_partition = partition(&append.topic, append.partition)?;
+        let mut offset = append.base_offset;
+        for batch in split_batches(bytes).map_err(|error| format!("entry {}: {error}", slot.number))? {
+            let number = self.read_batch(topic_partition, offset, &batch, slot.at_us)?;
+            let header = &batch.header;
+            let producer = (header.producer_id >= 0)
+                .then_some((header.producer_id, header.producer_epoch, header.base_sequence));
+            self.batches.push(LogBatch {
+                topic_partition,
+                base_offset: offset,
+                batch: number,
+                count: header.record_count,
+                producer,
+                entry: slot.number,
+            });
+            offset += i64::from(header.record_count);
+        }
+        if offset == append.base_offset + append.offset_count {
+            Ok(())
+        } else {
+            Err(format!("entry {}: a run counts {} offsets, its batches end at {offset}", slot.number, append.offset_count))
+        }
+    }
+
+    fn read_batch(
+        &mut self,
+        topic_partition: TopicPartition,
+        base_offset: i64,
+        batch: &RecordBatch,
+        at_us: Microseconds,
+    ) -> Result<u64, String> {
+        let records = batch.records(1 << 20).map_err(|error| error.to_string())?;
+        let mut number = 0;
+        for (record, offset) in records.into_iter().zip(base_offset..) {
+            let value = record.value.unwrap_or_default();
+            let (batch, index) = parse_value(&value).ok_or("a value that nobody wrote")?;
+            number = batch;
+            let known = self
+                .records
+                .entry(topic_partition)
+                .or_default()
+                .insert(offset, LogRecord { batch, index, at_us });
+            if known.is_some() {
+                return Err(format!("offset {offset} of {topic_partition} was given twice"));
+            }
+        }
+        Ok(number)
+    }
+
+    /// Numbers of all batches in the log.
+    #[must_use]
+    pub fn batch_numbers(&self) -> BTreeSet<u64> {
+        self.batches.iter().map(|batch| batch.batch).collect()
+    }
+
+    /// The places in the log of the commit that an operation wrote: first and last. The network may have doubled it.
+    #[must_use]
+    pub fn commit_places(&self, group: &str, topic_partition: TopicPartition, tag: &str) -> Option<(usize, usize)> {
+        let commits = self.commits.get(&(group.to_owned(), topic_partition))?;
+        let first = commits.iter().position(|commit| commit.tag == tag)?;
+        let last = commits.iter().rposition(|commit| commit.tag == tag)?;
+        Some((first, last))
+    }
+}
+
+fn partition(topic: &[u8], partition: i32) -> Result<TopicPartition, String> {
+    let id = Uuid::from_slice(topic).map_err(|error| error.to_string())?;
+    Ok(TopicPartition { topic: TopicId(id), partition })
+}
+
+/// The bytes of a run, from the entry itself or from its segment.
+fn run_bytes(entry: &Entry, append: &AppendMessage, history: &History, paths: &ShardPaths) -> Result<Bytes, String> {
+    let length = append.length as usize;
+    if append.segment == 0 {
+        let from = (append.position as usize).checked_sub(ENVELOPE_HEADER_BYTES).ok_or("a run before its data")?;
+        return entry.data.get(from..from + length).map(Bytes::copy_from_slice).ok_or("a run beyond its data".to_owned());
+    }
+    let reference = entry.message.segments.get(append.segment as usize - 1).ok_or("a segment that is not listed")?;
+    let id = Uuid::from_slice(&reference.id).map_err(|error| error.to_string())?;
+    let path = paths.segment(id);
+    let object = history.objects.get(path.as_str()).ok_or_else(|| format!("{path} does not exist"))?;
+    let from = append.position as usize;
+    object.get(from..from + length).map(Bytes::copy_from_slice).ok_or_else(|| format!("{path} is too short"))
+}

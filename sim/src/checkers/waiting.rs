@@ -1,0 +1,43 @@
+//! Invariant 12: bytes in flight are bounded, and a fetch with data waiting is woken within its bound.
+
+use super::Violations;
+use crate::history::{Call, History, Operation};
+
+/// A waiting fetch is answered so long after its node knows of data, however slow the store is.
+const WAKE_BOUND_US: u64 = 10_000_000;
+
+pub(super) fn check(history: &History, violations: &mut Violations) {
+    for (node, (peak, bound)) in &history.bytes_in_flight {
+        violations.require(12, peak <= bound, || {
+            format!("node {node} had {peak} bytes in flight, its bound is {bound}")
+        });
+    }
+    for call in &history.calls {
+        let (Operation::Fetch { topic_partition, offset, .. }, Some(answered_us)) = (&call.operation, call.answered_us)
+        else {
+            continue;
+        };
+        if answered_us - call.asked_us <= WAKE_BOUND_US || was_out(history, call, answered_us) {
+            continue;
+        }
+        let known = history.samples.iter().find(|sample| {
+            sample.node == call.node
+                && sample.at_us >= call.asked_us
+                && sample.state.partition(*topic_partition).is_some_and(|found| found.high_watermark() > *offset)
+        });
+        if let Some(sample) = known {
+            violations.require(12, answered_us <= sample.at_us + WAKE_BOUND_US, || {
+                let late_ms = (answered_us - sample.at_us) / 1000;
+                format!("{} was answered {late_ms} ms after node {} knew of data", call.operation, call.node)
+            });
+        }
+    }
+}
+
+/// Whether its node stood still or was gone at some time of a call.
+fn was_out(history: &History, call: &Call, answered_us: u64) -> bool {
+    history
+        .outages
+        .iter()
+        .any(|outage| outage.node == call.node && outage.from_us <= answered_us && outage.to_us >= call.asked_us)
+}

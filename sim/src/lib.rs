@@ -1,0 +1,26 @@
+//! Deterministic simulation of whole clusters: one seed, one history.
+//!
+//! Real nodes (log, ingest, reader, group coordinator) run in one thread on a paused clock, on a store and a network that
+//! fail as the seed has it. Flow: [`scenario`] and [`faults`] (what happens) -> [`world`] (time, bucket, trace, history) ->
+//! [`node`] and [`cluster`] (the product and the network in front of it) -> [`workload`] (clients) -> [`checkers`].
+//! [`run`] does it all for one seed; [`shrink`] finds the few faults that matter; [`replay`] keeps a run in a file.
+//!
+//! Invariants: one seed gives one trace, byte for byte; checkers know nothing of the workload.
+
+pub mod checkers;
+pub mod cluster;
+mod collector;
+pub mod faults;
+pub mod groups;
+pub mod history;
+pub mod node;
+pub mod planting;
+pub mod random;
+pub mod replay;
+pub mod run;
+pub mod scenario;
+pub mod serve;
+pub mod shrink;
+pub mod store;
+pub mod workload;
+pub mod world;

@@ -1,0 +1,241 @@
+//! One run: build the world, let clients and faults loose, heal, drain, read everything back, check.
+//!
+//! Invariant: the report depends on nothing but the options.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Once};
+use std::time::Duration;
+
+use alluvium_infra::Runtime;
+use alluvium_infra::store::Store;
+use alluvium_record::{TopicId, TopicPartition};
+
+use crate::checkers::{self, Violation};
+use crate::cluster::Cluster;
+use crate::collector;
+use crate::faults::{Faults, NodeFault, Planned};
+use crate::history::{FinalPartition, Operation, Outcome};
+use crate::node::{Node, Running};
+use crate::scenario::Scenario;
+use crate::serve::serve;
+use crate::workload;
+use crate::world::{Injected, World};
+
+/// How long clients may take to end after all faults have ended.
+const DRAIN: Duration = Duration::from_secs(15 * 60);
+
+/// What is run.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// The seed.
+    pub seed: u64,
+    /// The scenario.
+    pub scenario: &'static Scenario,
+    /// Only these faults of the seed; all of them when `None`.
+    pub only: Option<BTreeSet<u64>>,
+    /// Whether the trace is written.
+    pub tracing: bool,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Report {
+    /// The seed.
+    pub seed: u64,
+    /// Every violation that was found, the gravest first.
+    pub violations: Vec<Violation>,
+    /// The trace, if it was to be written.
+    pub trace: String,
+    /// Faults that were injected, in their order.
+    pub injected: Vec<Injected>,
+    /// Operations of clients.
+    pub calls: usize,
+    /// Entries of the log.
+    pub entries: usize,
+    /// Time that passed in the run.
+    pub simulated: Duration,
+}
+
+thread_local! {
+    static PANICS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A panic of the code under test is a finding, not the end of the simulation.
+fn catch_panics() {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if tokio::runtime::Handle::try_current().is_ok() {
+                PANICS.with_borrow_mut(|panics| panics.push(panic.to_string()));
+            } else {
+                usual(panic);
+            }
+        }));
+    });
+    PANICS.with_borrow_mut(Vec::clear);
+}
+
+/// Runs one seed.
+#[must_use]
+pub fn run(options: &RunOptions) -> Report {
+    catch_panics();
+    let scenario = options.scenario.for_seed(options.seed);
+    let faults = Faults::new(options.seed, &scenario, options.only.clone());
+    let (seed, tracing) = (options.seed, options.tracing);
+    let mut report = Runtime::simulate(seed, async move |runtime| {
+        let world = World::new(runtime, seed, scenario, faults, tracing);
+        play(&world).await;
+        let simulated = Duration::from_micros(world.now_us());
+        let (history, trace, injected, replayed) = world.finish();
+        let violations = checkers::check(&history, &replayed, &world.paths);
+        Report {
+            seed,
+            violations,
+            trace,
+            injected,
+            calls: history.calls.len(),
+            entries: history.slots.len(),
+            simulated,
+        }
+    });
+    for panic in PANICS.with_borrow_mut(std::mem::take) {
+        report.violations.insert(0, Violation { invariant: 0, what: format!("panic: {panic}") });
+    }
+    report
+}
+
+async fn play(world: &Arc<World>) {
+    let scenario = &world.scenario;
+    let nodes: Vec<Arc<Node>> = (0..scenario.nodes).map(|id| Node::new(world.clone(), id)).collect();
+    for node in &nodes {
+        node.start().await;
+    }
+    let cluster = Arc::new(Cluster { world: world.clone(), nodes, topics: make_topics(world) });
+    for (index, (topic, partitions)) in cluster.topics.iter().enumerate() {
+        let create =
+            Operation::CreateTopic { topic: *topic, name: format!("t{index}"), partitions: *partitions };
+        cluster.call(0, 0, create, Duration::from_secs(30)).await;
+    }
+    if scenario.retention_ms > 0 {
+        let grace = Duration::from_millis(scenario.retention_ms);
+        drop(world.runtime.spawn("collector", collector::collect(world.clone(), grace)));
+    }
+    world.begin();
+    let misfortunes = world.runtime.spawn("misfortunes", strike(cluster.clone(), world.planned()));
+    let clients = workload::start(&cluster);
+    let busy = async {
+        for client in clients {
+            // A client that panicked has been heard of already.
+            let _ended = client.await;
+        }
+    };
+    tokio::pin!(busy);
+    let patience = Duration::from_millis(scenario.duration_ms);
+    let mut ended = world.runtime.timeout(patience, &mut busy).await.is_ok();
+    // Faults of nodes end before the world heals.
+    let _struck = misfortunes.await;
+    world.heal();
+    if !ended {
+        ended = world.runtime.timeout(DRAIN, &mut busy).await.is_ok();
+    }
+    if !ended {
+        world.finding(12, format!("clients do not come to an end within {} s after all faults", DRAIN.as_secs()));
+    }
+    // What is still on its way arrives.
+    world.runtime.sleep(Duration::from_secs(30)).await;
+    settle(&cluster).await;
+}
+
+fn make_topics(world: &World) -> Vec<(TopicId, i32)> {
+    let id = || TopicId(world.runtime.random_uuid());
+    vec![(id(), 2), (id(), 1)]
+}
+
+/// Lets node faults happen at their times. Returns when the last of them is over.
+async fn strike(cluster: Arc<Cluster>, planned: Vec<Planned>) {
+    let world = cluster.world.clone();
+    let mut striking = Vec::new();
+    for Planned { key, at_ms, node, fault } in planned {
+        let cluster = cluster.clone();
+        striking.push(world.runtime.spawn("misfortune", async move {
+            let world = &cluster.world;
+            world.runtime.sleep(Duration::from_millis(at_ms)).await;
+            world.injected(key, || format!("node {node}: {fault:?}"));
+            let at = &cluster.nodes[node as usize];
+            match fault {
+                NodeFault::Crash { down_ms } => at.crash(Duration::from_millis(down_ms)).await,
+                NodeFault::Freeze { for_ms } => at.freeze(Duration::from_millis(for_ms)).await,
+                NodeFault::ClockJump { by_ms } => at.jump(by_ms),
+                NodeFault::CutOff { clients, for_ms } => {
+                    world.note(format_args!("world"), || format!("clients {clients} are cut off node {node} for {for_ms} ms"));
+                    world.cut_off(clients, node, Duration::from_millis(for_ms));
+                    world.runtime.sleep(Duration::from_millis(for_ms)).await;
+                }
+            }
+        }));
+    }
+    for striking in striking {
+        let _struck = striking.await;
+    }
+}
+
+/// Every node reads the log to its end; a fresh one reads all records.
+async fn settle(cluster: &Arc<Cluster>) {
+    let world = &cluster.world;
+    for node in &cluster.nodes {
+        let Some(running) = node.running() else {
+            world.finding(12, format!("node {} does not run although all faults have ended", node.id));
+            continue;
+        };
+        let catching_up = async { running.log.shard().catch_up().await };
+        match world.runtime.timeout(Duration::from_secs(60), catching_up).await {
+            Ok(Ok(_)) => running.sample(),
+            Ok(Err(error)) => world.finding(5, format!("node {} cannot read the log: {error}", node.id)),
+            Err(_elapsed) => world.finding(12, format!("node {} does not catch up", node.id)),
+        }
+    }
+    let fresh = cluster.nodes.len() as u32;
+    match Running::open(world.clone(), fresh, 1, world.runtime.fork()).await {
+        Ok(running) => read_everything(world, Arc::new(running)).await,
+        Err(error) => world.finding(5, format!("a fresh node cannot start: {error}")),
+    }
+    if let Ok(page) = world.bucket.list("", None, usize::MAX).await {
+        for object in page.objects {
+            if let Ok(bytes) = world.bucket.get(&object.path).await {
+                world.history(|history| history.objects.insert(object.path.to_string(), bytes));
+            }
+        }
+    }
+}
+
+async fn read_everything(world: &Arc<World>, running: Arc<Running>) {
+    let state = running.log.shard().state();
+    running.sample();
+    world.history(|history| history.final_state = Some(state.clone()));
+    let partitions: Vec<TopicPartition> = state.partitions().map(|(topic_partition, _)| *topic_partition).collect();
+    for topic_partition in partitions {
+        let Some(partition) = state.partition(topic_partition) else { continue };
+        let mut read = FinalPartition {
+            log_start: partition.log_start_offset(),
+            high_watermark: partition.high_watermark(),
+            records: Vec::new(),
+        };
+        let mut offset = read.log_start;
+        while offset < read.high_watermark {
+            let fetch = Operation::Fetch { topic_partition, offset, bytes_max: 1 << 20, wait_ms: 0 };
+            match serve(running.clone(), fetch).await {
+                Outcome::Fetched { records, .. } if !records.is_empty() => {
+                    offset = records.last().map_or(offset, |last| last.offset + 1);
+                    read.records.extend(records);
+                }
+                other => {
+                    world.finding(1, format!("{topic_partition} cannot be read at {offset} in the end: {other}"));
+                    break;
+                }
+            }
+        }
+        world.history(|history| history.contents.insert(topic_partition, read));
+    }
+}

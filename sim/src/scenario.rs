@@ -1,0 +1,213 @@
+//! Scenarios: how large a cluster is, who uses it, and what goes wrong.
+//!
+//! Invariant: a scenario and a seed decide a whole run; nothing else does.
+
+use crate::random::Random;
+
+/// The parameters of a run.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// What it is about.
+    pub about: &'static str,
+    /// Nodes.
+    pub nodes: u32,
+    /// Idempotent producers.
+    pub idempotent: u32,
+    /// Producers without sequence numbers.
+    pub plain: u32,
+    /// Consumers without a group.
+    pub consumers: u32,
+    /// Clients that commit and read offsets without being members.
+    pub committers: u32,
+    /// Group members.
+    pub members: u32,
+    /// Clients that make, change and delete topics and delete records.
+    pub admins: u32,
+    /// Operations of each client.
+    pub operations: u32,
+    /// Longest time of faults, in milliseconds; clients start nothing new afterwards.
+    pub duration_ms: u64,
+    /// Of a thousand requests to the store, how many go wrong.
+    pub store_faults_per_mille: u32,
+    /// Of a thousand requests to a node, how many go wrong on the network.
+    pub network_faults_per_mille: u32,
+    /// Crashes.
+    pub crashes: u32,
+    /// Freezes.
+    pub freezes: u32,
+    /// Longest freeze in milliseconds.
+    pub freeze_ms_max: u64,
+    /// Jumps of a node's wall clock.
+    pub clock_jumps: u32,
+    /// Times in which a client and a node cannot reach each other.
+    pub partitions: u32,
+    /// How long entries are kept behind a checkpoint, in milliseconds; 0 means for ever: nothing is collected.
+    pub retention_ms: u64,
+    /// Bytes of a flush that ride in an entry; more goes to a segment.
+    pub inline_bytes_max: usize,
+    /// Bytes of produce requests in flight on one node.
+    pub bytes_in_flight_max: usize,
+    /// Bytes of the newest objects kept in memory.
+    pub tail_bytes_max: u64,
+    /// Entries after which a checkpoint is written.
+    pub checkpoint_entries: u64,
+}
+
+const BASE: Scenario = Scenario {
+    name: "quiet",
+    about: "one node, nothing goes wrong",
+    nodes: 1,
+    idempotent: 1,
+    plain: 1,
+    consumers: 1,
+    committers: 1,
+    members: 0,
+    admins: 0,
+    operations: 16,
+    duration_ms: 20_000,
+    store_faults_per_mille: 0,
+    network_faults_per_mille: 0,
+    crashes: 0,
+    freezes: 0,
+    freeze_ms_max: 0,
+    clock_jumps: 0,
+    partitions: 0,
+    retention_ms: 0,
+    inline_bytes_max: 2_000,
+    bytes_in_flight_max: 64 * 1024,
+    tail_bytes_max: 4 * 1024,
+    checkpoint_entries: 8,
+};
+
+/// All scenarios; the first is the one that mixes the others.
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario { name: "mixed", about: "parameters drawn from the seed: a bit of everything", ..BASE },
+    BASE,
+    Scenario {
+        name: "store",
+        about: "one node on a store with every fault",
+        store_faults_per_mille: 150,
+        ..BASE
+    },
+    Scenario {
+        name: "race",
+        about: "nodes that all believe they lead, on a store with faults",
+        nodes: 3,
+        idempotent: 2,
+        plain: 2,
+        consumers: 2,
+        store_faults_per_mille: 60,
+        ..BASE
+    },
+    Scenario {
+        name: "crash",
+        about: "nodes die at any await and start again from the bucket",
+        nodes: 2,
+        idempotent: 2,
+        store_faults_per_mille: 40,
+        network_faults_per_mille: 20,
+        crashes: 5,
+        ..BASE
+    },
+    Scenario {
+        name: "freeze",
+        about: "nodes stand still for longer than entries are kept, garbage is collected at the shortest grace",
+        nodes: 2,
+        plain: 2,
+        admins: 1,
+        operations: 24,
+        duration_ms: 180_000,
+        store_faults_per_mille: 40,
+        freezes: 4,
+        freeze_ms_max: 60_000,
+        clock_jumps: 2,
+        retention_ms: 10_000,
+        checkpoint_entries: 4,
+        ..BASE
+    },
+    Scenario {
+        name: "network",
+        about: "requests and answers are lost, doubled, delayed, reordered; clients and nodes are cut off",
+        nodes: 2,
+        idempotent: 2,
+        network_faults_per_mille: 200,
+        partitions: 3,
+        ..BASE
+    },
+    Scenario {
+        name: "groups",
+        about: "group members and others commit offsets and read them back",
+        nodes: 2,
+        plain: 0,
+        consumers: 0,
+        committers: 2,
+        members: 3,
+        store_faults_per_mille: 40,
+        network_faults_per_mille: 40,
+        crashes: 2,
+        ..BASE
+    },
+    Scenario {
+        name: "admin",
+        about: "topics come, grow, change and go; records are deleted",
+        nodes: 2,
+        admins: 2,
+        consumers: 2,
+        store_faults_per_mille: 60,
+        network_faults_per_mille: 30,
+        crashes: 1,
+        ..BASE
+    },
+    Scenario {
+        name: "pressure",
+        about: "more bytes than a node may hold, large flushes that need segments",
+        plain: 4,
+        idempotent: 2,
+        consumers: 2,
+        store_faults_per_mille: 80,
+        inline_bytes_max: 600,
+        bytes_in_flight_max: 1_500,
+        tail_bytes_max: 1_000,
+        ..BASE
+    },
+];
+
+/// The scenario of that name.
+#[must_use]
+pub fn by_name(name: &str) -> Option<&'static Scenario> {
+    SCENARIOS.iter().find(|scenario| scenario.name == name)
+}
+
+impl Scenario {
+    /// The scenario as a seed plays it: `mixed` draws another one and bends its parameters.
+    #[must_use]
+    pub fn for_seed(&self, seed: u64) -> Scenario {
+        if self.name != "mixed" {
+            return self.clone();
+        }
+        let mut random = Random::new(seed, 0x5ce7a110);
+        let drawn = &SCENARIOS[1 + random.below(SCENARIOS.len() as u64 - 1) as usize];
+        let mut mixed = drawn.clone();
+        mixed.name = self.name;
+        mixed.nodes = random.between(u64::from(drawn.nodes), 4) as u32;
+        mixed.idempotent = random.between(1, 3) as u32;
+        mixed.plain = random.below(3) as u32;
+        mixed.consumers = random.below(3) as u32;
+        mixed.operations = random.between(8, 20) as u32;
+        mixed.store_faults_per_mille = random.below(200) as u32;
+        mixed.network_faults_per_mille = random.below(120) as u32;
+        mixed.crashes = random.below(4) as u32;
+        mixed.partitions = random.below(3) as u32;
+        mixed.clock_jumps += random.below(2) as u32;
+        mixed.inline_bytes_max = random.pick(&[200, 600, 2_000, 20_000]);
+        mixed.tail_bytes_max = random.pick(&[0, 1_000, 4_000, 100_000]);
+        mixed.checkpoint_entries = random.pick(&[3, 8, 40]);
+        if random.chance(400) && mixed.freezes == 0 {
+            mixed.freezes = random.between(1, 3) as u32;
+            mixed.freeze_ms_max = random.pick(&[2_000, 20_000, 4 * 3_600_000]);
+        }
+        mixed
+    }
+}

@@ -1,0 +1,202 @@
+//! What a node does for a request: the doors of the server without the wire.
+//!
+//! Invariant: as in the server, whoever says that something does not exist, or what was committed last, has read the log to
+//! its end first.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use alluvium_ingest::{AppendError, PartitionAppend};
+use alluvium_log::{CommitError, Committed, CommittedOffset, Operation as LogOperation};
+use alluvium_reader::{FetchRequest, Isolation, OffsetQuery, PartitionFetch};
+use alluvium_record::batch::{BatchBuilder, split_batches};
+use alluvium_record::{Compression, TopicPartition};
+use bytes::{Bytes, BytesMut};
+
+use crate::history::{Operation, Outcome, Seen};
+use crate::node::Running;
+use crate::random::mix;
+
+/// Timestamp of all records: a day before the simulated clock begins, so that no clock jump makes it a date to come.
+const RECORD_TIMESTAMP_MS: i64 = alluvium_infra::runtime::SEEDED_EPOCH_MS - 86_400_000;
+
+/// Serves one request.
+pub async fn serve(running: Arc<Running>, operation: Operation) -> Outcome {
+    let outcome = match operation {
+        Operation::Produce { topic_partition, batch, count, producer } => {
+            produce(&running, topic_partition, batch, count, producer).await
+        }
+        Operation::Fetch { topic_partition, offset, bytes_max, wait_ms } => {
+            fetch(&running, topic_partition, offset, bytes_max, wait_ms).await
+        }
+        Operation::ListOffsets { topic_partition, earliest } => {
+            let query = if earliest { OffsetQuery::Earliest } else { OffsetQuery::Latest };
+            match running.reader.offset_for(topic_partition, query, Isolation::ReadUncommitted).await {
+                Ok(found) => Outcome::Offset(found.offset),
+                Err(error) => Outcome::Refused(error.to_string()),
+            }
+        }
+        Operation::FetchOffset { group, topic_partition } => match running.log.shard().catch_up().await {
+            Ok(state) => Outcome::CommittedOffset(
+                state
+                    .group(&group)
+                    .and_then(|group| group.offset(topic_partition))
+                    .map(|committed| (committed.offset, committed.metadata.clone())),
+            ),
+            Err(error) => Outcome::Refused(error.to_string()),
+        },
+        Operation::Join { group, member } => running.groups.join(&group, &member).await,
+        Operation::Sync { group, member, generation, assignments } => {
+            running.groups.sync(&group, &member, generation, &assignments).await
+        }
+        Operation::Heartbeat { group, member, generation } => running.groups.heartbeat(&group, &member, generation),
+        Operation::AllocateProducerId => match running.log.allocate_producer_id().await {
+            Ok(id) => Outcome::ProducerId(id),
+            Err(error) => Outcome::Refused(error.to_string()),
+        },
+        other => commit(&running, other).await,
+    };
+    if let Err(broken) = running.groups.check() {
+        running.world.finding(10, format!("groups of node {}: {broken}", running.node));
+    }
+    running.sample();
+    outcome
+}
+
+async fn produce(
+    running: &Arc<Running>,
+    topic_partition: TopicPartition,
+    batch: u64,
+    count: u32,
+    producer: Option<(i64, i16, i32)>,
+) -> Outcome {
+    let records = batch_bytes(batch, count, producer);
+    let permit = running.ingest.admit(records.len()).await;
+    let counted = running.count_bytes(records.len() as u64);
+    // How long a client is willing to wait: from impatient to patient, always the same for one batch.
+    let deadline = running.runtime.monotonic() + Duration::from_millis(300 + mix(batch) % 9_000);
+    let presence = running.ingest.connect();
+    let reply = running.ingest.append(permit, vec![PartitionAppend { topic_partition, records }], deadline, &presence);
+    presence.blocked();
+    let result = reply.await.pop();
+    drop(counted);
+    match result {
+        Some(Ok(appended)) => {
+            Outcome::Produced { base_offset: appended.base_offset, duplicate: appended.duplicate }
+        }
+        Some(Err(AppendError::TimedOutUnknown)) | None => Outcome::Unknown,
+        Some(Err(error)) => Outcome::Refused(error.to_string()),
+    }
+}
+
+/// The batch of that number: always the same bytes.
+fn batch_bytes(batch: u64, count: u32, producer: Option<(i64, i16, i32)>) -> Bytes {
+    let mut builder = BatchBuilder::new(Compression::None);
+    if let Some((id, epoch, sequence)) = producer {
+        builder = builder.producer(id, epoch, sequence);
+    }
+    for index in 0..count {
+        let padding = "x".repeat((mix(batch ^ u64::from(index)) % 160) as usize);
+        let value = Bytes::from(format!("b{batch}.{index}:{padding}"));
+        // A handful of short records is far below every limit.
+        let _pushed = builder.push(RECORD_TIMESTAMP_MS, None, Some(value), Vec::new());
+    }
+    builder.build(0).bytes
+}
+
+/// The batch and place that a record's value names.
+#[must_use]
+pub fn parse_value(value: &[u8]) -> Option<(u64, u32)> {
+    let text = std::str::from_utf8(value).ok()?;
+    let (batch, index) = text.strip_prefix('b')?.split_once(':')?.0.split_once('.')?;
+    Some((batch.parse().ok()?, index.parse().ok()?))
+}
+
+async fn fetch(
+    running: &Arc<Running>,
+    topic_partition: TopicPartition,
+    offset: i64,
+    bytes_max: i32,
+    wait_ms: u64,
+) -> Outcome {
+    let request = FetchRequest {
+        partitions: vec![PartitionFetch { topic_partition, offset, bytes_max, leader_epoch: Some(0) }],
+        bytes_max,
+        bytes_min: 1,
+        wait_max: Duration::from_millis(wait_ms),
+        isolation: Isolation::ReadUncommitted,
+    };
+    let Some(fetched) = running.reader.fetch(request).await.pop() else { return Outcome::Unknown };
+    let data = match fetched.result {
+        Ok(data) => data,
+        Err(error) => return Outcome::Refused(error.to_string()),
+    };
+    let mut bytes = BytesMut::new();
+    data.slices.iter().for_each(|slice| bytes.extend_from_slice(slice));
+    match records_of(bytes.freeze(), offset) {
+        Ok(records) => Outcome::Fetched {
+            high_watermark: data.high_watermark,
+            log_start: data.log_start_offset,
+            records,
+        },
+        Err(problem) => {
+            running.world.finding(1, format!("fetch of {topic_partition} from {offset} is malformed: {problem}"));
+            Outcome::Refused(problem)
+        }
+    }
+}
+
+/// The records of whole batches, from `offset` on, as a consumer takes them.
+fn records_of(bytes: Bytes, offset: i64) -> Result<Vec<Seen>, String> {
+    let mut seen = Vec::new();
+    for batch in split_batches(bytes).map_err(|error| error.to_string())? {
+        batch.verify_crc().map_err(|error| error.to_string())?;
+        for record in batch.records(1 << 20).map_err(|error| error.to_string())? {
+            let value = record.value.unwrap_or_default();
+            let (batch, index) = parse_value(&value).ok_or("a value that nobody wrote")?;
+            if record.offset >= offset {
+                seen.push(Seen { offset: record.offset, batch, index });
+            }
+        }
+    }
+    Ok(seen)
+}
+
+async fn commit(running: &Arc<Running>, operation: Operation) -> Outcome {
+    let operation = match operation {
+        Operation::CommitOffset { group, topic_partition, offset, tag, member } => {
+            if let Err(error) = running.groups.check_commit(&group, member.as_ref()) {
+                return Outcome::Refused(error.to_string());
+            }
+            let commit_ms = running.runtime.now_ms();
+            let committed = CommittedOffset { offset, leader_epoch: 0, metadata: tag, commit_ms };
+            LogOperation::CommitOffsets { group, offsets: vec![(topic_partition, committed)] }
+        }
+        Operation::CreateTopic { topic, name, partitions } => LogOperation::CreateTopic {
+            id: topic,
+            name,
+            partition_count: partitions,
+            replication_factor: 1,
+            configs: std::collections::BTreeMap::new(),
+        },
+        Operation::DeleteTopic { topic } => LogOperation::DeleteTopic { id: topic },
+        Operation::CreatePartitions { topic, partitions } => {
+            LogOperation::CreatePartitions { id: topic, new_count: partitions }
+        }
+        Operation::AlterTopic { topic, value } => LogOperation::AlterTopicConfigs {
+            id: topic,
+            set: vec![("retention.ms".to_owned(), value)],
+            remove: Vec::new(),
+        },
+        Operation::DeleteRecords { topic_partition, before } => {
+            LogOperation::DeleteRecords { topic_partition, before_offset: before }
+        }
+        other => return Outcome::Refused(format!("{other} is no commit")),
+    };
+    let deadline = running.runtime.monotonic() + Duration::from_millis(500 + running.runtime.random_below(8_000));
+    match running.log.shard().commit(operation, Some(deadline)).await {
+        Ok(Committed { entry_number, .. }) => Outcome::Done { entry: entry_number },
+        Err(CommitError::Unknown) => Outcome::Unknown,
+        Err(error) => Outcome::Refused(error.to_string()),
+    }
+}

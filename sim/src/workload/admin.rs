@@ -1,0 +1,56 @@
+//! Administrators: topics come, grow, change and go; records are deleted.
+
+use std::time::Duration;
+
+use alluvium_record::{TopicId, TopicPartition};
+
+use super::Client;
+use crate::history::{Operation, Outcome};
+
+const WAIT: Duration = Duration::from_secs(12);
+
+pub(super) async fn administer(mut client: Client, operations: u32) {
+    let mut mine: Option<TopicId> = None;
+    for index in 0..operations {
+        if !client.goes_on() {
+            break;
+        }
+        if client.random.chance(350) {
+            delete_records(&mut client).await;
+            continue;
+        }
+        let operation = match (mine, client.random.below(5)) {
+            (None, _) => {
+                let topic = TopicId(client.cluster.world.runtime.random_uuid());
+                mine = Some(topic);
+                Operation::CreateTopic { topic, name: format!("made-{}-{index}", client.number), partitions: 1 }
+            }
+            (Some(topic), 0) => {
+                mine = None;
+                Operation::DeleteTopic { topic }
+            }
+            (Some(topic), 1) => Operation::CreatePartitions { topic, partitions: index as i32 + 2 },
+            (Some(topic), 2) => Operation::AlterTopic { topic, value: format!("{}", 1000 + index) },
+            (Some(topic), _) => Operation::Produce {
+                topic_partition: TopicPartition { topic, partition: 0 },
+                batch: client.cluster.world.next_batch(),
+                count: 1,
+                producer: None,
+            },
+        };
+        client.call(operation, WAIT).await;
+        client.pause(150).await;
+    }
+}
+
+/// Deletes records of the last partition, up to somewhere in it.
+async fn delete_records(client: &mut Client) {
+    let partitions = client.cluster.partitions();
+    let topic_partition = partitions[partitions.len() - 1];
+    let list = Operation::ListOffsets { topic_partition, earliest: false };
+    if let Outcome::Offset(end) = client.call(list, WAIT).await {
+        let before = client.random.below(end as u64 + 1) as i64;
+        client.call(Operation::DeleteRecords { topic_partition, before }, WAIT).await;
+    }
+    client.pause(200).await;
+}

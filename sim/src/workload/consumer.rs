@@ -1,0 +1,35 @@
+//! Consumers without a group: from the start or from the tail, long polls, small and large budgets.
+
+use std::time::Duration;
+
+use super::Client;
+use crate::history::{Operation, Outcome};
+
+pub(super) async fn consume(mut client: Client, operations: u32, from_start: bool) {
+    let topic_partition = client.any_partition();
+    let mut position = if from_start { Some(0) } else { None };
+    for _ in 0..operations {
+        if !client.goes_on() {
+            break;
+        }
+        let Some(offset) = position else {
+            let list = Operation::ListOffsets { topic_partition, earliest: from_start };
+            if let Outcome::Offset(offset) = client.call(list, Duration::from_secs(10)).await {
+                position = Some(offset);
+            }
+            client.pause(50).await;
+            continue;
+        };
+        let wait_ms = client.random.pick(&[0, 100, 500, 30_000]);
+        let bytes_max = client.random.pick(&[1, 300, 2_000, 1 << 20]);
+        let fetch = Operation::Fetch { topic_partition, offset, bytes_max, wait_ms };
+        match client.call(fetch, Duration::from_millis(wait_ms + 20_000)).await {
+            Outcome::Fetched { records, .. } => {
+                position = Some(records.last().map_or(offset, |last| last.offset + 1));
+            }
+            Outcome::Refused(reason) if reason.contains("is not between") => position = None,
+            _ => {}
+        }
+        client.pause(100).await;
+    }
+}

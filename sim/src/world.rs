@@ -1,0 +1,312 @@
+//! The world that nodes and clients live in: time, the bucket, the network's whims, the trace and the history.
+//!
+//! Owns everything that outlives a node. Invariants: one seed, one trace, byte for byte; after [`World::heal`] nothing goes
+//! wrong any more.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use alluvium_infra::Runtime;
+use alluvium_infra::runtime::Instant;
+use alluvium_infra::store::MemoryStore;
+use alluvium_log::State;
+use alluvium_log::apply::{apply, genesis};
+use alluvium_log::format::entry;
+use alluvium_log::paths::{ClusterPaths, ShardPaths};
+use alluvium_record::ShardId;
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use crate::faults::{Faults, NetworkFault, StoreFault};
+use crate::history::{Call, History, Microseconds, Operation, Outcome, Sample, SlotWritten};
+use crate::random::Random;
+use crate::scenario::Scenario;
+
+/// A fault that was injected.
+#[derive(Clone, Debug)]
+pub struct Injected {
+    /// Its key.
+    pub key: u64,
+    /// When.
+    pub at_us: Microseconds,
+    /// What, for people.
+    pub what: String,
+}
+
+/// The world of one run.
+#[derive(Debug)]
+pub struct World {
+    /// The world's own clock and tasks, which never freeze.
+    pub runtime: Runtime,
+    /// The seed.
+    pub seed: u64,
+    /// The scenario as this seed plays it.
+    pub scenario: Scenario,
+    /// The bucket.
+    pub bucket: Arc<MemoryStore>,
+    /// Paths of the one shard.
+    pub paths: ShardPaths,
+    faults: Faults,
+    started: Instant,
+    healed: AtomicBool,
+    tracing: bool,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    trace: String,
+    history: History,
+    injected: Vec<Injected>,
+    counts: BTreeMap<(bool, u32), u64>,
+    batches: u64,
+    /// The state after each entry, by an independent replay.
+    replayed: Vec<State>,
+    cut_off: BTreeMap<(u32, u32), Microseconds>,
+}
+
+impl World {
+    /// A new world.
+    pub fn new(runtime: Runtime, seed: u64, scenario: Scenario, faults: Faults, tracing: bool) -> Arc<Self> {
+        let started = runtime.monotonic();
+        Arc::new(Self {
+            bucket: Arc::new(MemoryStore::new(runtime.clone())),
+            paths: ClusterPaths::new("").shard(ShardId(0)),
+            runtime,
+            seed,
+            scenario,
+            faults,
+            started,
+            healed: AtomicBool::new(true),
+            tracing,
+            inner: Mutex::new(Inner {
+                trace: String::new(),
+                history: History::default(),
+                injected: Vec::new(),
+                counts: BTreeMap::new(),
+                batches: 0,
+                replayed: vec![genesis(ShardId(0))],
+                cut_off: BTreeMap::new(),
+            }),
+        })
+    }
+
+    /// Microseconds since the run began.
+    pub fn now_us(&self) -> Microseconds {
+        self.runtime.monotonic().saturating_duration_since(self.started).as_micros() as u64
+    }
+
+    /// Writes a line of the trace.
+    pub fn note(&self, who: std::fmt::Arguments<'_>, what: impl FnOnce() -> String) {
+        if self.tracing {
+            let now_us = self.now_us();
+            let (seconds, fraction) = (now_us / 1_000_000, now_us % 1_000_000);
+            let text = what();
+            // Writing into a string cannot fail.
+            let _written = writeln!(self.inner.lock().trace, "{seconds:>6}.{fraction:06} {who:<6} {text}");
+        }
+    }
+
+    /// A stream of randomness for one part of the world.
+    pub fn random(&self, label: u64) -> Random {
+        Random::new(self.seed, label)
+    }
+
+    /// Faults begin.
+    pub fn begin(&self) {
+        self.healed.store(false, Ordering::Relaxed);
+    }
+
+    /// Faults end.
+    pub fn heal(&self) {
+        self.healed.store(true, Ordering::Relaxed);
+        let now_us = self.now_us();
+        let mut inner = self.inner.lock();
+        inner.history.healed_us = now_us;
+        inner.cut_off.clear();
+        drop(inner);
+        self.note(format_args!("world"), || "healed".to_owned());
+    }
+
+    /// Whether faults have ended; clients start nothing new then.
+    pub fn is_healed(&self) -> bool {
+        self.healed.load(Ordering::Relaxed)
+    }
+
+    fn count(&self, store: bool, who: u32) -> u64 {
+        let mut inner = self.inner.lock();
+        let count = inner.counts.entry((store, who)).or_default();
+        *count += 1;
+        *count
+    }
+
+    /// The fault of the next store request of a node, and a stream for its delays.
+    pub fn store_fault(&self, node: u32, writes: bool) -> (Option<StoreFault>, Random) {
+        let count = self.count(true, node);
+        let random = Random::new(self.seed, 0x0570_4e00 ^ (u64::from(node) << 40) ^ count);
+        if self.is_healed() {
+            return (None, random);
+        }
+        let fault = self.faults.store(node, count, writes);
+        if let Some((key, fault)) = fault {
+            self.injected(key, || format!("node {node}, store request {count}: {fault:?}"));
+        }
+        (fault.map(|(_, fault)| fault), random)
+    }
+
+    /// What the next store request of a node will suffer, for reads that have to damage their own reply.
+    pub fn peek_read_fault(&self, node: u32) -> Option<StoreFault> {
+        if self.is_healed() {
+            return None;
+        }
+        let count = self.inner.lock().counts.get(&(true, node)).copied().unwrap_or_default() + 1;
+        self.faults.store(node, count, false).map(|(_, fault)| fault)
+    }
+
+    /// The fault of the next request of a client, and a stream for its delays.
+    pub fn network_fault(&self, client: u32) -> (Option<NetworkFault>, Random) {
+        let count = self.count(false, client);
+        let random = Random::new(self.seed, 0x6e65_7400 ^ (u64::from(client) << 40) ^ count);
+        if self.is_healed() {
+            return (None, random);
+        }
+        let fault = self.faults.network(client, count);
+        if let Some((key, fault)) = fault {
+            self.injected(key, || format!("client {client}, request {count}: {fault:?}"));
+        }
+        (fault.map(|(_, fault)| fault), random)
+    }
+
+    /// Remembers that a fault was injected.
+    pub fn injected(&self, key: u64, what: impl FnOnce() -> String) {
+        let at_us = self.now_us();
+        self.inner.lock().injected.push(Injected { key, at_us, what: what() });
+    }
+
+    /// Node faults of this run.
+    pub fn planned(&self) -> Vec<crate::faults::Planned> {
+        self.faults.planned(&self.scenario)
+    }
+
+    /// Cuts clients off a node for a while.
+    pub fn cut_off(&self, clients: u32, node: u32, duration: Duration) {
+        let until = self.now_us() + duration.as_micros() as u64;
+        self.inner.lock().cut_off.insert((clients, node), until);
+    }
+
+    /// Whether a client reaches a node now.
+    pub fn reaches(&self, client: u32, node: u32) -> bool {
+        let now_us = self.now_us();
+        self.inner.lock().cut_off.get(&(client % 3, node)).is_none_or(|until| *until <= now_us)
+    }
+
+    /// A number for a new batch.
+    pub fn next_batch(&self) -> u64 {
+        let mut inner = self.inner.lock();
+        inner.batches += 1;
+        inner.batches
+    }
+
+    /// An operation begins.
+    pub fn ask(&self, client: u32, node: u32, operation: Operation) -> usize {
+        self.note(format_args!("c{client}"), || format!("-> n{node} {operation}"));
+        let asked_us = self.now_us();
+        let mut inner = self.inner.lock();
+        inner.history.calls.push(Call {
+            client,
+            node,
+            operation,
+            asked_us,
+            answered_us: None,
+            returned_us: None,
+            outcome: Outcome::Unknown,
+            deliveries: 0,
+        });
+        inner.history.calls.len() - 1
+    }
+
+    /// The network delivered an operation to its node.
+    pub fn delivered(&self, call: usize) {
+        self.inner.lock().history.calls[call].deliveries += 1;
+    }
+
+    /// A client knows the outcome of its operation.
+    pub fn returned(&self, call: usize, outcome: &Outcome, answered_us: Option<Microseconds>) {
+        let now_us = self.now_us();
+        let client = {
+            let mut inner = self.inner.lock();
+            let call = &mut inner.history.calls[call];
+            call.outcome = outcome.clone();
+            call.answered_us = answered_us;
+            call.returned_us = Some(now_us);
+            call.client
+        };
+        self.note(format_args!("c{client}"), || format!("<- {outcome}"));
+    }
+
+    /// Changes the history.
+    pub fn history<R>(&self, change: impl FnOnce(&mut History) -> R) -> R {
+        change(&mut self.inner.lock().history)
+    }
+
+    /// Something is wrong that the run sees by itself.
+    pub fn finding(&self, invariant: u8, what: String) {
+        self.note(format_args!("world"), || format!("invariant {invariant}: {what}"));
+        self.inner.lock().history.findings.push((invariant, what));
+    }
+
+    /// An object came into being under a path that was empty.
+    pub fn object_created(&self, path: &str, bytes: &Bytes) {
+        if !path.starts_with(&self.paths.entry_prefix()) {
+            return;
+        }
+        let Some(number) = ShardPaths::parse_number(path) else { return };
+        let at_us = self.now_us();
+        let problem = {
+            let mut inner = self.inner.lock();
+            let newest = inner.replayed.last().map_or(0, State::entry_number);
+            let again = number <= newest;
+            inner.history.slots.push(SlotWritten { number, at_us, bytes: bytes.clone(), again });
+            if again { None } else { extend(&mut inner.replayed, bytes).err() }
+        };
+        self.note(format_args!("world"), || format!("entry {number} is durable"));
+        if let Some(problem) = problem {
+            self.finding(5, format!("entry {number} cannot be applied: {problem}"));
+        }
+    }
+
+    /// The state after the newest durable entry, by an independent replay.
+    pub fn durable_state(&self) -> Option<State> {
+        self.inner.lock().replayed.last().cloned()
+    }
+
+    /// Remembers a state that a node has published.
+    pub fn sample(&self, node: u32, incarnation: u32, state: Arc<State>) {
+        let at_us = self.now_us();
+        self.inner.lock().history.samples.push(Sample { node, incarnation, at_us, state });
+    }
+
+    /// The history and everything else, in the end.
+    pub fn finish(&self) -> (History, String, Vec<Injected>, Vec<State>) {
+        let mut inner = self.inner.lock();
+        let inner = &mut *inner;
+        (
+            std::mem::take(&mut inner.history),
+            std::mem::take(&mut inner.trace),
+            std::mem::take(&mut inner.injected),
+            std::mem::take(&mut inner.replayed),
+        )
+    }
+}
+
+fn extend(replayed: &mut Vec<State>, bytes: &Bytes) -> Result<(), String> {
+    let entry = entry::decode(bytes).map_err(|error| error.to_string())?;
+    let Some(newest) = replayed.last() else { return Ok(()) };
+    let next = apply(newest, &entry).map_err(|error| error.to_string())?;
+    alluvium_log::invariants::check_step(newest, &next).map_err(|error| error.to_string())?;
+    replayed.push(next);
+    Ok(())
+}
