@@ -99,12 +99,16 @@ impl Reader {
         let mut caught_up = false;
         loop {
             let state = states.newest_seen();
-            let plans = plan(&state, &request, inner.replay_distance_bytes);
+            let mut plans = plan(&state, &request, inner.distances);
             if !caught_up && plans.iter().any(|plan| is_denial(plan.as_ref().err())) {
                 // A node that may be stale must not say no.
                 caught_up = true;
-                if inner.log.shard().catch_up().await.is_ok() {
-                    continue;
+                match inner.log.shard().catch_up().await {
+                    Ok(_) => continue,
+                    // Not knowing is no "no": a consumer that is told so would start over, or skip.
+                    Err(error) => plans.iter_mut().filter(|plan| is_denial(plan.as_ref().err())).for_each(|plan| {
+                        *plan = Err(ReadError::Storage(error.to_string()));
+                    }),
                 }
             }
             let bytes: usize = plans.iter().flatten().map(|plan| plan.bytes).sum();
@@ -130,6 +134,9 @@ impl Reader {
                 Err(_) => Ok(Vec::new()),
             }
         });
+        for plan in plans.iter().flatten() {
+            self.inner.source.read_ahead(&plan.ahead, plan.pool);
+        }
         let bytes = join_all(reads).await;
         let mut left = usize::try_from(request.bytes_max).unwrap_or(0);
         let mut anything = false;
@@ -174,7 +181,7 @@ impl Reader {
             wait_max: Duration::ZERO,
             isolation: Isolation::ReadUncommitted,
         };
-        let plan = plan(&state, &request, self.inner.replay_distance_bytes)
+        let plan = plan(&state, &request, self.inner.distances)
             .pop()
             .unwrap_or(Err(ReadError::UnknownTopicOrPartition))?;
         let runs = plan.runs.iter().map(|run| self.inner.source.read(run, plan.pool));
