@@ -75,6 +75,12 @@ impl Tail {
         found.slices(position, length)
     }
 
+    /// Whether an object is here.
+    #[must_use]
+    pub fn contains(&self, object: ObjectRef) -> bool {
+        self.inner.lock().objects.contains_key(&object)
+    }
+
     /// Bytes held now.
     #[must_use]
     pub fn bytes(&self) -> u64 {

@@ -39,7 +39,7 @@ struct Inner {
     log: Log,
     runtime: Runtime,
     source: source::Source,
-    replay_distance_bytes: u64,
+    distances: plan::Distances,
 }
 
 impl Reader {
@@ -47,8 +47,11 @@ impl Reader {
     #[must_use]
     pub fn new(log: Log, settings: ReaderSettings, runtime: Runtime) -> Self {
         let source = source::Source::new(log.clone(), &settings, runtime.clone());
-        let replay_distance_bytes = settings.replay_distance_bytes;
-        Self { inner: Arc::new(Inner { log, runtime, source, replay_distance_bytes }) }
+        let distances = plan::Distances {
+            replay_bytes: settings.replay_distance_bytes,
+            read_ahead_bytes: settings.read_ahead_blocks * alluvium_infra::limits::BLOCK_BYTES as u64,
+        };
+        Self { inner: Arc::new(Inner { log, runtime, source, distances }) }
     }
 
     /// Bytes in the caches for live and for catching-up consumers.

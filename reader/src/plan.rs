@@ -6,10 +6,21 @@ use crate::fetch::{FetchRequest, PartitionFetch};
 use crate::source::Pool;
 use crate::{LEADER_EPOCH, ReadError};
 
+/// Distances that a plan depends on, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Distances {
+    /// A consumer with more than this before it is far behind.
+    pub(crate) replay_bytes: u64,
+    /// How much is read ahead of a consumer.
+    pub(crate) read_ahead_bytes: u64,
+}
+
 /// What is read for one partition.
 #[derive(Debug, Clone)]
 pub(crate) struct PartitionPlan {
     pub(crate) runs: Vec<Run>,
+    /// What the consumer asks for next.
+    pub(crate) ahead: Vec<Run>,
     pub(crate) pool: Pool,
     /// Bytes of the runs, at most what the client takes: the measure of `bytes_min`.
     pub(crate) bytes: usize,
@@ -22,7 +33,7 @@ pub(crate) struct PartitionPlan {
 pub(crate) fn plan(
     state: &State,
     request: &FetchRequest,
-    replay_distance_bytes: u64,
+    distances: Distances,
 ) -> Vec<Result<PartitionPlan, ReadError>> {
     let mut left = usize::try_from(request.bytes_max).unwrap_or(0);
     let mut anything = false;
@@ -30,7 +41,7 @@ pub(crate) fn plan(
         .partitions
         .iter()
         .map(|wanted| {
-            let plan = plan_partition(state, wanted, left, !anything, replay_distance_bytes)?;
+            let plan = plan_partition(state, wanted, left, !anything, distances)?;
             left = left.saturating_sub(plan.bytes);
             anything |= !plan.runs.is_empty();
             Ok(plan)
@@ -43,7 +54,7 @@ fn plan_partition(
     wanted: &PartitionFetch,
     left: usize,
     at_least_one: bool,
-    replay_distance_bytes: u64,
+    distances: Distances,
 ) -> Result<PartitionPlan, ReadError> {
     let partition = state.partition(wanted.topic_partition).ok_or(ReadError::UnknownTopicOrPartition)?;
     check_epoch(wanted.leader_epoch)?;
@@ -53,18 +64,23 @@ fn plan_partition(
     }
     let budget = usize::try_from(wanted.bytes_max).unwrap_or(0).min(left);
     let mut runs = Vec::new();
-    let mut bytes = 0;
+    let mut ahead = Vec::new();
+    let (mut bytes, mut bytes_ahead) = (0, 0);
     for run in partition.runs_from(wanted.offset) {
-        let fits = bytes < budget || (runs.is_empty() && at_least_one);
-        if !fits {
+        if bytes < budget || (runs.is_empty() && at_least_one) {
+            bytes += run.length as usize;
+            runs.push(*run);
+        } else if !runs.is_empty() && bytes_ahead < distances.read_ahead_bytes {
+            bytes_ahead += u64::from(run.length);
+            ahead.push(*run);
+        } else {
             break;
         }
-        bytes += run.length as usize;
-        runs.push(*run);
     }
     Ok(PartitionPlan {
         runs,
-        pool: pool_of(partition, wanted.offset, replay_distance_bytes),
+        ahead,
+        pool: pool_of(partition, wanted.offset, distances.replay_bytes),
         bytes: bytes.min(budget.max(1)),
         high_watermark,
         last_stable_offset: partition.last_stable_offset(),
@@ -81,9 +97,9 @@ pub(crate) fn check_epoch(epoch: Option<i32>) -> Result<(), ReadError> {
 }
 
 /// Far behind is who has more bytes ahead than the tail could hold; estimated from offsets.
-fn pool_of(partition: &Partition, offset: i64, replay_distance_bytes: u64) -> Pool {
+fn pool_of(partition: &Partition, offset: i64, replay_bytes: u64) -> Pool {
     let all = (partition.high_watermark() - partition.log_start_offset()).max(1) as u128;
     let ahead = (partition.high_watermark() - offset).max(0) as u128;
     let bytes = u128::from(partition.size_bytes()) * ahead / all;
-    if bytes > u128::from(replay_distance_bytes) { Pool::Replay } else { Pool::Live }
+    if bytes > u128::from(replay_bytes) { Pool::Replay } else { Pool::Live }
 }

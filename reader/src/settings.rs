@@ -11,7 +11,7 @@ pub struct ReaderSettings {
     pub replay_cache_bytes_max: u64,
     /// A consumer is far behind when more bytes than this follow its position.
     pub replay_distance_bytes: u64,
-    /// Blocks that are read ahead of a consumer far behind.
+    /// Blocks that are read ahead of a consumer that reads from the store.
     pub read_ahead_blocks: u64,
     /// GETs that run at the same time.
     pub reads_in_flight_max: usize,

@@ -46,7 +46,6 @@ pub(crate) struct Source {
     live: Cache<BlockKey, Bytes>,
     replay: Cache<BlockKey, Bytes>,
     reads: Arc<Semaphore>,
-    read_ahead_blocks: u64,
 }
 
 /// Why a block could not be read.
@@ -75,7 +74,6 @@ impl Source {
             live: cache(settings.block_cache_bytes_max),
             replay: cache(settings.replay_cache_bytes_max),
             reads: Arc::new(Semaphore::new(settings.reads_in_flight_max.max(1))),
-            read_ahead_blocks: settings.read_ahead_blocks,
         }
     }
 
@@ -130,9 +128,6 @@ impl Source {
             (first..=last).map(|index| self.block(run.object, index, block_range(index, run.segment_end), pool)),
         )
         .await?;
-        if pool == Pool::Replay {
-            self.read_ahead(run, last);
-        }
         let mut slices = Vec::with_capacity(blocks.len());
         for (index, block) in (first..=last).zip(blocks) {
             let range = block_range(index, run.segment_end);
@@ -143,13 +138,30 @@ impl Source {
         Ok(slices)
     }
 
-    /// Starts reading the blocks that a consumer far behind asks for next.
-    fn read_ahead(&self, run: &Run, last: u64) {
-        let end = block_of(run.segment_end - 1);
-        for index in (last + 1)..=(last + self.read_ahead_blocks).min(end) {
-            if !self.replay.contains_key(&(run.object, index)) {
-                let reading =
-                    self.clone().load(run.object, index, block_range(index, run.segment_end), Pool::Replay);
+    /// Starts reading what a consumer asks for next, unless it is at hand.
+    pub(crate) fn read_ahead(&self, runs: &[Run], pool: Pool) {
+        let tail = self.log.shard().tail();
+        for run in runs.iter().filter(|run| !tail.contains(run.object)) {
+            let (first, last) = match run.object {
+                ObjectRef::Entry(_) => (0, 0),
+                ObjectRef::Segment(_) => {
+                    let end = run.position + u64::from(run.length);
+                    if run.position < DATA_START || end > run.segment_end {
+                        continue;
+                    }
+                    (block_of(run.position), block_of(end - 1))
+                }
+            };
+            for index in first..=last {
+                let key = (run.object, index);
+                if self.replay.contains_key(&key) || self.live.contains_key(&key) {
+                    continue;
+                }
+                let range = match run.object {
+                    ObjectRef::Entry(_) => 0..0,
+                    ObjectRef::Segment(_) => block_range(index, run.segment_end),
+                };
+                let reading = self.clone().load(run.object, index, range, pool);
                 drop(self.runtime.spawn("read ahead", reading));
             }
         }

@@ -18,6 +18,9 @@ use crate::state::State;
 /// Entries are worth a checkpoint once there is one for each so many bytes of it: large states are written rarely.
 const CHECKPOINT_BYTES_PER_ENTRY: u64 = 16 * 1024;
 
+/// At closing, so many entries are worth a checkpoint: two PUTs now instead of as many GETs at the next start.
+const CLOSING_ENTRIES_MIN: u64 = 16;
+
 #[derive(Debug)]
 pub(crate) struct Checkpointer {
     store: Arc<dyn Store>,
@@ -78,7 +81,7 @@ impl Checkpointer {
 
     /// Writes a checkpoint for a quick next start, if enough has happened to be worth it.
     pub(crate) async fn close(&self, state: &Arc<State>) {
-        if self.entries_since >= self.entries_min / 8 && !self.written.busy.swap(true, Ordering::AcqRel) {
+        if self.entries_since >= CLOSING_ENTRIES_MIN.min(self.entries_min) && !self.written.busy.swap(true, Ordering::AcqRel) {
             write(self.store.clone(), self.paths.clone(), state.clone(), self.written.clone()).await;
         }
     }
