@@ -132,77 +132,23 @@ pub const SEGMENT_AGE_MS_MAX: u64 = 3_600_000;
 pub const ORPHAN_AGE_MS_MIN: u64 = 86_400_000;
 
 const _: () = {
-    assert!(
-        INLINE_BYTES_MAX < ENTRY_BYTES_MAX,
-        "an entry holds its inline data and its operations"
-    );
-    assert!(
-        INLINE_BYTES_MAX <= FLUSH_BYTES_MAX,
-        "what rides inline is no larger than a flush"
-    );
+    assert!(INLINE_BYTES_MAX < ENTRY_BYTES_MAX, "an entry holds its inline data and its operations");
+    assert!(INLINE_BYTES_MAX <= FLUSH_BYTES_MAX, "what rides inline is no larger than a flush");
     assert!(RUN_BYTES_MAX <= FLUSH_BYTES_MAX, "a flush holds whole runs");
-    assert!(
-        MESSAGE_BYTES_MAX <= MESSAGE_BYTES_MAX_HIGHEST,
-        "the default is allowed"
-    );
-    assert!(
-        MESSAGE_BYTES_MAX_HIGHEST < FRAME_BYTES_MAX,
-        "the largest batch fits into a frame"
-    );
-    assert!(
-        MESSAGE_BYTES_MAX_HIGHEST < BYTES_IN_FLIGHT_MAX,
-        "the largest batch can be admitted"
-    );
-    assert!(
-        FRAME_BYTES_MAX <= BYTES_IN_FLIGHT_MAX,
-        "the largest frame can be admitted"
-    );
-    assert!(
-        FLUSH_BYTES_MAX * SEGMENT_UPLOADS_MAX <= BYTES_IN_FLIGHT_MAX,
-        "all uploads fit into what is in flight"
-    );
-    assert!(
-        MESSAGE_BYTES_MAX_HIGHEST <= DECOMPRESSED_BYTES_MAX,
-        "an uncompressed batch can be looked at"
-    );
-    assert!(
-        MESSAGE_BYTES_MAX <= FETCH_BYTES_MAX,
-        "a batch of the default size fits into a fetch"
-    );
-    assert!(
-        RUN_BYTES_MAX <= BLOCK_BYTES,
-        "a usual run spans at most two blocks"
-    );
-    assert!(
-        BLOCK_BYTES * READS_IN_FLIGHT_MAX <= BLOCK_CACHE_BYTES_MAX,
-        "blocks being read do not evict each other"
-    );
-    assert!(
-        FLUSH_BYTES_MAX <= TAIL_CACHE_BYTES_MAX,
-        "the tail holds the newest flush"
-    );
-    assert!(
-        OPERATIONS_PER_ENTRY_MAX <= OPERATIONS_WAITING_MAX,
-        "a full entry can wait"
-    );
-    assert!(
-        OFFSETS_PER_COMMIT_MAX <= OPERATIONS_PER_ENTRY_MAX,
-        "one commit fits into one entry"
-    );
-    assert!(
-        PARTITIONS_PER_TOPIC_MAX <= PARTITIONS_MAX,
-        "the largest topic fits into the cluster"
-    );
-    assert!(
-        GROUP_SESSION_TIMEOUT_MS_MIN < GROUP_SESSION_TIMEOUT_MS_MAX,
-        "there is a timeout between"
-    );
-    assert!(
-        SEGMENT_AGE_MS_MAX < ORPHAN_AGE_MS_MIN,
-        "what may still be named is never collected"
-    );
-    assert!(
-        HEAD_AGE_MS_MAX < SEGMENT_AGE_MS_MAX,
-        "the head is looked at long before collection"
-    );
+    assert!(MESSAGE_BYTES_MAX <= MESSAGE_BYTES_MAX_HIGHEST, "the default is allowed");
+    assert!(MESSAGE_BYTES_MAX_HIGHEST < FRAME_BYTES_MAX, "the largest batch fits into a frame");
+    assert!(MESSAGE_BYTES_MAX_HIGHEST < BYTES_IN_FLIGHT_MAX, "the largest batch can be admitted");
+    assert!(FRAME_BYTES_MAX <= BYTES_IN_FLIGHT_MAX, "the largest frame can be admitted");
+    assert!(FLUSH_BYTES_MAX * SEGMENT_UPLOADS_MAX <= BYTES_IN_FLIGHT_MAX, "all uploads fit into what is in flight");
+    assert!(MESSAGE_BYTES_MAX_HIGHEST <= DECOMPRESSED_BYTES_MAX, "an uncompressed batch can be looked at");
+    assert!(MESSAGE_BYTES_MAX <= FETCH_BYTES_MAX, "a batch of the default size fits into a fetch");
+    assert!(RUN_BYTES_MAX <= BLOCK_BYTES, "a usual run spans at most two blocks");
+    assert!(BLOCK_BYTES * READS_IN_FLIGHT_MAX <= BLOCK_CACHE_BYTES_MAX, "blocks being read do not evict each other");
+    assert!(FLUSH_BYTES_MAX <= TAIL_CACHE_BYTES_MAX, "the tail holds the newest flush");
+    assert!(OPERATIONS_PER_ENTRY_MAX <= OPERATIONS_WAITING_MAX, "a full entry can wait");
+    assert!(OFFSETS_PER_COMMIT_MAX <= OPERATIONS_PER_ENTRY_MAX, "one commit fits into one entry");
+    assert!(PARTITIONS_PER_TOPIC_MAX <= PARTITIONS_MAX, "the largest topic fits into the cluster");
+    assert!(GROUP_SESSION_TIMEOUT_MS_MIN < GROUP_SESSION_TIMEOUT_MS_MAX, "there is a timeout between");
+    assert!(SEGMENT_AGE_MS_MAX < ORPHAN_AGE_MS_MIN, "what may still be named is never collected");
+    assert!(HEAD_AGE_MS_MAX < SEGMENT_AGE_MS_MAX, "the head is looked at long before collection");
 };

@@ -145,7 +145,8 @@ mod tests {
             runtime.sleep(Duration::from_millis(1)).await;
             publisher.publish(2);
             runtime.sleep(Duration::from_millis(1)).await;
-            let expected: Vec<(i32, i32)> = (1..=2).flat_map(|value| (0..20).map(move |reader| (value, reader))).collect();
+            let expected: Vec<(i32, i32)> =
+                (1..=2).flat_map(|value| (0..20).map(move |reader| (value, reader))).collect();
             assert_eq!(*woken.lock(), expected);
         });
     }

@@ -49,9 +49,7 @@ struct Seeded {
 impl Runtime {
     /// The clock and randomness of the operating system.
     pub fn system() -> Runtime {
-        Runtime {
-            source: Arc::new(Source::System),
-        }
+        Runtime { source: Arc::new(Source::System) }
     }
 
     /// Repeatable randomness from `seed`, and a wall clock that follows tokio's (possibly paused) clock.
@@ -73,12 +71,9 @@ impl Runtime {
             Source::System => self.clone(),
             Source::Seeded(seeded) => {
                 let forked = Runtime::seeded(self.random_u64());
-                if let (Source::Seeded(child), Some(start)) = (&*forked.source, seeded.start.get())
-                {
+                if let (Source::Seeded(child), Some(start)) = (&*forked.source, seeded.start.get()) {
                     let _unset = child.start.set(*start);
-                    child
-                        .shift_ms
-                        .store(seeded.shift_ms.load(Ordering::Relaxed), Ordering::Relaxed);
+                    child.shift_ms.store(seeded.shift_ms.load(Ordering::Relaxed), Ordering::Relaxed);
                 }
                 forked
             }
@@ -86,17 +81,12 @@ impl Runtime {
     }
 
     /// Milliseconds since 1970-01-01T00:00:00Z by the wall clock, which may jump.
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "this is the clock that everybody else is sent to"
-    )]
+    #[allow(clippy::disallowed_methods, reason = "this is the clock that everybody else is sent to")]
     pub fn now_ms(&self) -> i64 {
         match &*self.source {
             Source::System => std::time::SystemTime::now()
                 .duration_since(UNIX_EPOCH)
-                .map_or(0, |elapsed| {
-                    i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX)
-                }),
+                .map_or(0, |elapsed| i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX)),
             Source::Seeded(seeded) => {
                 let start = *seeded.start.get_or_init(Instant::now);
                 let elapsed = Instant::now().saturating_duration_since(start);
@@ -116,63 +106,37 @@ impl Runtime {
     }
 
     /// A clock that never goes back, for measuring and for deadlines.
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "this is the clock that everybody else is sent to"
-    )]
+    #[allow(clippy::disallowed_methods, reason = "this is the clock that everybody else is sent to")]
     pub fn monotonic(&self) -> Instant {
         Instant::now()
     }
 
     /// Waits for `duration`.
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "this is the sleep that everybody else is sent to"
-    )]
+    #[allow(clippy::disallowed_methods, reason = "this is the sleep that everybody else is sent to")]
     pub async fn sleep(&self, duration: Duration) {
         tokio::time::sleep(duration).await;
     }
 
     /// Waits until `deadline`; returns at once when it has passed.
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "this is the sleep that everybody else is sent to"
-    )]
+    #[allow(clippy::disallowed_methods, reason = "this is the sleep that everybody else is sent to")]
     pub async fn sleep_until(&self, deadline: Instant) {
         tokio::time::sleep_until(deadline).await;
     }
 
     /// Runs `future` for at most `duration`, then drops it.
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "this is the timeout that everybody else is sent to"
-    )]
-    pub async fn timeout<F: Future>(
-        &self,
-        duration: Duration,
-        future: F,
-    ) -> Result<F::Output, Elapsed> {
+    #[allow(clippy::disallowed_methods, reason = "this is the timeout that everybody else is sent to")]
+    pub async fn timeout<F: Future>(&self, duration: Duration, future: F) -> Result<F::Output, Elapsed> {
         tokio::time::timeout(duration, future).await
     }
 
     /// Runs `future` until `deadline` at most, then drops it.
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "this is the timeout that everybody else is sent to"
-    )]
-    pub async fn timeout_at<F: Future>(
-        &self,
-        deadline: Instant,
-        future: F,
-    ) -> Result<F::Output, Elapsed> {
+    #[allow(clippy::disallowed_methods, reason = "this is the timeout that everybody else is sent to")]
+    pub async fn timeout_at<F: Future>(&self, deadline: Instant, future: F) -> Result<F::Output, Elapsed> {
         tokio::time::timeout_at(deadline, future).await
     }
 
     /// 64 random bits.
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "this is the randomness that everybody else is sent to"
-    )]
+    #[allow(clippy::disallowed_methods, reason = "this is the randomness that everybody else is sent to")]
     pub fn random_u64(&self) -> u64 {
         match &*self.source {
             Source::System => {
@@ -197,10 +161,7 @@ impl Runtime {
     }
 
     /// A random (version 4) id.
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "this is the randomness that everybody else is sent to"
-    )]
+    #[allow(clippy::disallowed_methods, reason = "this is the randomness that everybody else is sent to")]
     pub fn random_uuid(&self) -> Uuid {
         match &*self.source {
             Source::System => Uuid::new_v4(),
@@ -223,10 +184,7 @@ impl Runtime {
     }
 
     /// Runs `future` in a task of its own. The task keeps running when the handle is dropped.
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "this is the spawn that everybody else is sent to"
-    )]
+    #[allow(clippy::disallowed_methods, reason = "this is the spawn that everybody else is sent to")]
     pub fn spawn<F>(&self, name: &'static str, future: F) -> JoinHandle<F::Output>
     where
         F: Future + Send + 'static,
@@ -242,10 +200,7 @@ impl Runtime {
     }
 
     /// Runs `work` on the pool for blocking calls.
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "this is the spawn that everybody else is sent to"
-    )]
+    #[allow(clippy::disallowed_methods, reason = "this is the spawn that everybody else is sent to")]
     pub fn spawn_blocking<F, T>(&self, work: F) -> JoinHandle<T>
     where
         F: FnOnce() -> T + Send + 'static,
@@ -280,10 +235,7 @@ impl Runtime {
 
     /// Runs a whole test or simulation in one thread with a paused clock: time passes only when every task waits.
     #[cfg(any(test, feature = "simulation"))]
-    #[allow(
-        clippy::expect_used,
-        reason = "a current-thread runtime needs nothing that could be missing"
-    )]
+    #[allow(clippy::expect_used, reason = "a current-thread runtime needs nothing that could be missing")]
     pub fn simulate<F, Fut>(seed: u64, scenario: F) -> Fut::Output
     where
         F: FnOnce(Runtime) -> Fut,

@@ -25,15 +25,9 @@ pub use names::environment_name;
 pub use units::{ByteSize, Duration, InvalidByteSize, InvalidDuration};
 
 /// Environment variables that begin like settings but are none: the log filter, the settings file, and what tests use.
-const ENVIRONMENT_NOT_SETTINGS: [&str; 4] = [
-    "ALLUVIUM_LOG",
-    "ALLUVIUM_CONFIG",
-    "ALLUVIUM_CACHE",
-    "ALLUVIUM_TEST_*",
-];
+const ENVIRONMENT_NOT_SETTINGS: [&str; 4] = ["ALLUVIUM_LOG", "ALLUVIUM_CONFIG", "ALLUVIUM_CACHE", "ALLUVIUM_TEST_*"];
 /// Kubernetes sets these by itself in every pod beside a service that is called `alluvium`.
-const ENVIRONMENT_OF_KUBERNETES: [&str; 3] =
-    ["ALLUVIUM_SERVICE_*", "ALLUVIUM_PORT", "ALLUVIUM_PORT_*"];
+const ENVIRONMENT_OF_KUBERNETES: [&str; 3] = ["ALLUVIUM_SERVICE_*", "ALLUVIUM_PORT", "ALLUVIUM_PORT_*"];
 const SECRET_SHOWN: &str = "********";
 
 /// A struct of settings.
@@ -221,11 +215,8 @@ impl Layers {
             names::set(&mut values, &given.name, reading);
             sources.insert(given.name, given.source);
         }
-        let settings = S::deserialize(values)
-            .map_err(|error| LoadSettingsError::Contradiction(error.to_string()))?;
-        settings
-            .validate()
-            .map_err(LoadSettingsError::Contradiction)?;
+        let settings = S::deserialize(values).map_err(|error| LoadSettingsError::Contradiction(error.to_string()))?;
+        settings.validate().map_err(LoadSettingsError::Contradiction)?;
         let shown = shown(&settings, &sources)?;
         Ok(Loaded { settings, shown })
     }
@@ -239,36 +230,19 @@ impl Layers {
             given.extend(self.given_by(variable, text, names)?);
         }
         for (name, value) in &self.flags {
-            let known = names
-                .find(name)
-                .ok_or_else(|| names.unknown(name, "flag"))?;
+            let known = names.find(name).ok_or_else(|| names.unknown(name, "flag"))?;
             let readings = match value {
                 Value::String(text) => readings(text, &known.default),
                 value => vec![value.clone()],
             };
-            given.push(Given {
-                name: name.clone(),
-                readings,
-                source: SettingSource::Flag,
-            });
+            given.push(Given { name: name.clone(), readings, source: SettingSource::Flag });
         }
         Ok(given)
     }
 
-    fn given_by(
-        &self,
-        variable: &str,
-        text: &str,
-        names: &Names,
-    ) -> Result<Option<Given>, LoadSettingsError> {
-        let own = ENVIRONMENT_NOT_SETTINGS
-            .iter()
-            .any(|pattern| covers(pattern, variable));
-        let ignored = own
-            || self
-                .environment_ignored
-                .iter()
-                .any(|pattern| covers(pattern, variable));
+    fn given_by(&self, variable: &str, text: &str, names: &Names) -> Result<Option<Given>, LoadSettingsError> {
+        let own = ENVIRONMENT_NOT_SETTINGS.iter().any(|pattern| covers(pattern, variable));
+        let ignored = own || self.environment_ignored.iter().any(|pattern| covers(pattern, variable));
         if ignored || !variable.starts_with("ALLUVIUM_") {
             return Ok(None);
         }
@@ -278,12 +252,7 @@ impl Layers {
                 readings: readings(text, &known.default),
                 source: SettingSource::Environment(variable.to_owned()),
             })),
-            None if ENVIRONMENT_OF_KUBERNETES
-                .iter()
-                .any(|pattern| covers(pattern, variable)) =>
-            {
-                Ok(None)
-            }
+            None if ENVIRONMENT_OF_KUBERNETES.iter().any(|pattern| covers(pattern, variable)) => Ok(None),
             None => Err(names.unknown_variable(variable)),
         }
     }
@@ -300,38 +269,25 @@ fn covers(pattern: &str, variable: &str) -> bool {
 fn default_values<S: Settings>() -> Result<Map<String, Value>, LoadSettingsError> {
     match serde_json::to_value(S::default()) {
         Ok(Value::Object(values)) => Ok(values),
-        Ok(_) => Err(LoadSettingsError::Contradiction(
-            "settings must be a struct".to_owned(),
-        )),
+        Ok(_) => Err(LoadSettingsError::Contradiction("settings must be a struct".to_owned())),
         Err(error) => Err(LoadSettingsError::Contradiction(error.to_string())),
     }
 }
 
 fn from_file(path: &Path, names: &Names) -> Result<Vec<Given>, LoadSettingsError> {
     let shown_path = path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|error| LoadSettingsError::File {
-        path: shown_path.clone(),
-        reason: error.to_string(),
-    })?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| LoadSettingsError::File { path: shown_path.clone(), reason: error.to_string() })?;
     let table: Value = toml::from_str(&text).map_err(|error| {
-        let line = error.span().map_or(1, |span| {
-            text[..span.start.min(text.len())].matches('\n').count() + 1
-        });
-        LoadSettingsError::Syntax {
-            path: shown_path.clone(),
-            reason: format!("line {line}: {}", error.message()),
-        }
+        let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+        LoadSettingsError::Syntax { path: shown_path.clone(), reason: format!("line {line}: {}", error.message()) }
     })?;
     let mut given = Vec::new();
     for (name, value) in names.flatten(&table) {
         if names.find(&name).is_none() {
             return Err(names.unknown(&name, &format!("file {shown_path}")));
         }
-        given.push(Given {
-            name,
-            readings: vec![value],
-            source: SettingSource::File(path.to_owned()),
-        });
+        given.push(Given { name, readings: vec![value], source: SettingSource::File(path.to_owned()) });
     }
     Ok(given)
 }
@@ -344,28 +300,16 @@ fn readings(text: &str, default: &Value) -> Vec<Value> {
             .parse::<bool>()
             .map(Value::Bool)
             .ok()
-            .or_else(|| {
-                serde_json::from_str::<serde_json::Number>(text.trim())
-                    .ok()
-                    .map(Value::Number)
-            })
+            .or_else(|| serde_json::from_str::<serde_json::Number>(text.trim()).ok().map(Value::Number))
     };
     match default {
         Value::Bool(_) | Value::Number(_) => as_scalar().into_iter().chain([as_text]).collect(),
         Value::Array(_) => {
-            let parts = || {
-                text.split(',')
-                    .map(str::trim)
-                    .filter(|part| !part.is_empty())
-            };
+            let parts = || text.split(',').map(str::trim).filter(|part| !part.is_empty());
             let texts = Value::Array(parts().map(|part| Value::String(part.to_owned())).collect());
-            let numbers: Option<Vec<Value>> = parts()
-                .map(|part| serde_json::from_str(part).ok().map(Value::Number))
-                .collect();
-            [texts]
-                .into_iter()
-                .chain(numbers.map(Value::Array))
-                .collect()
+            let numbers: Option<Vec<Value>> =
+                parts().map(|part| serde_json::from_str(part).ok().map(Value::Number)).collect();
+            [texts].into_iter().chain(numbers.map(Value::Array)).collect()
         }
         Value::Null => [as_text].into_iter().chain(as_scalar()).collect(),
         Value::String(_) | Value::Object(_) => vec![as_text],
@@ -373,10 +317,7 @@ fn readings(text: &str, default: &Value) -> Vec<Value> {
 }
 
 /// The first reading that the struct accepts in the place of its default.
-fn fitting_reading<S: Settings>(
-    defaults: &Map<String, Value>,
-    given: &Given,
-) -> Result<Value, LoadSettingsError> {
+fn fitting_reading<S: Settings>(defaults: &Map<String, Value>, given: &Given) -> Result<Value, LoadSettingsError> {
     let mut refused = None;
     for reading in &given.readings {
         let mut values = Value::Object(defaults.clone());
@@ -391,11 +332,7 @@ fn fitting_reading<S: Settings>(
     Err(LoadSettingsError::Invalid {
         name: given.name.clone(),
         source_name: given.source.to_string(),
-        reason: if secret {
-            "it has the wrong form".to_owned()
-        } else {
-            reason
-        },
+        reason: if secret { "it has the wrong form".to_owned() } else { reason },
     })
 }
 
@@ -403,8 +340,7 @@ fn shown<S: Settings>(
     settings: &S,
     sources: &BTreeMap<String, SettingSource>,
 ) -> Result<Vec<ShownSetting>, LoadSettingsError> {
-    let values = serde_json::to_value(settings)
-        .map_err(|error| LoadSettingsError::Contradiction(error.to_string()))?;
+    let values = serde_json::to_value(settings).map_err(|error| LoadSettingsError::Contradiction(error.to_string()))?;
     let flat = names::flatten_all(&values);
     Ok(flat
         .into_iter()
@@ -421,11 +357,7 @@ fn shown<S: Settings>(
                 .iter()
                 .find(|(set, _)| **set == name || name.starts_with(&format!("{set}.")))
                 .map(|(_, source)| source.clone());
-            ShownSetting {
-                name,
-                value: shown,
-                source: source.unwrap_or(SettingSource::Default),
-            }
+            ShownSetting { name, value: shown, source: source.unwrap_or(SettingSource::Default) }
         })
         .collect())
 }

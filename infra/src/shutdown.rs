@@ -62,27 +62,17 @@ impl Shutdown {
     /// A part that can be stopped alone, and stops with this one. It has a drain of its own.
     #[must_use]
     pub fn child(&self) -> Shutdown {
-        Shutdown {
-            token: self.token.child_token(),
-            tracker: TaskTracker::new(),
-        }
+        Shutdown { token: self.token.child_token(), tracker: TaskTracker::new() }
     }
 
     /// Holds back the drain until the guard is dropped.
     #[must_use]
     pub fn guard(&self) -> DrainGuard {
-        DrainGuard {
-            _token: self.tracker.token(),
-        }
+        DrainGuard { _token: self.tracker.token() }
     }
 
     /// Runs `future` in a task of its own that the drain waits for. The task must look at [`Shutdown::triggered`] itself.
-    pub fn spawn<F>(
-        &self,
-        runtime: &Runtime,
-        name: &'static str,
-        future: F,
-    ) -> JoinHandle<F::Output>
+    pub fn spawn<F>(&self, runtime: &Runtime, name: &'static str, future: F) -> JoinHandle<F::Output>
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
@@ -101,10 +91,7 @@ impl Shutdown {
         self.tracker.close();
         match runtime.timeout(wait_max, self.tracker.wait()).await {
             Ok(()) => Ok(()),
-            Err(_elapsed) => Err(DrainTimedOut {
-                remaining: self.tracker.len(),
-                waited: wait_max,
-            }),
+            Err(_elapsed) => Err(DrainTimedOut { remaining: self.tracker.len(), waited: wait_max }),
         }
     }
 }
@@ -114,10 +101,7 @@ pub async fn termination_signal() -> std::io::Result<&'static str> {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
-        let (mut terminate, mut interrupt) = (
-            signal(SignalKind::terminate())?,
-            signal(SignalKind::interrupt())?,
-        );
+        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         tokio::select! {
             _ = terminate.recv() => Ok("SIGTERM"),
             _ = interrupt.recv() => Ok("SIGINT"),
@@ -146,10 +130,7 @@ mod tests {
                 }
             });
             let begun = runtime.monotonic();
-            shutdown
-                .drain(&runtime, Duration::from_secs(10))
-                .await
-                .unwrap();
+            shutdown.drain(&runtime, Duration::from_secs(10)).await.unwrap();
             assert_eq!(runtime.monotonic() - begun, Duration::from_secs(3));
             assert_eq!(task.await.unwrap(), "ended");
         });
@@ -160,22 +141,10 @@ mod tests {
         Runtime::simulate(1, |runtime| async move {
             let shutdown = Shutdown::new();
             let guard = shutdown.guard();
-            let error = shutdown
-                .drain(&runtime, Duration::from_secs(1))
-                .await
-                .unwrap_err();
-            assert_eq!(
-                error,
-                DrainTimedOut {
-                    remaining: 1,
-                    waited: Duration::from_secs(1)
-                }
-            );
+            let error = shutdown.drain(&runtime, Duration::from_secs(1)).await.unwrap_err();
+            assert_eq!(error, DrainTimedOut { remaining: 1, waited: Duration::from_secs(1) });
             drop(guard);
-            shutdown
-                .drain(&runtime, Duration::from_secs(1))
-                .await
-                .unwrap();
+            shutdown.drain(&runtime, Duration::from_secs(1)).await.unwrap();
         });
     }
 
@@ -188,10 +157,7 @@ mod tests {
             assert!(one.is_triggered() && !parent.is_triggered() && !other.is_triggered());
             parent.trigger();
             assert!(other.is_triggered());
-            assert_eq!(
-                other.unless_triggered(std::future::pending::<()>()).await,
-                None
-            );
+            assert_eq!(other.unless_triggered(std::future::pending::<()>()).await, None);
         });
     }
 }

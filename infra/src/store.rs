@@ -118,12 +118,7 @@ pub trait Store: Send + Sync + Debug + 'static {
     async fn get_range(&self, path: &StorePath, range: Range<u64>) -> Result<Bytes, StoreError>;
 
     /// Objects whose keys begin with `prefix` (any text, not only whole parts) and come after `start_after`, at most `limit`.
-    async fn list(
-        &self,
-        prefix: &str,
-        start_after: Option<&str>,
-        limit: usize,
-    ) -> Result<ListPage, StoreError>;
+    async fn list(&self, prefix: &str, start_after: Option<&str>, limit: usize) -> Result<ListPage, StoreError>;
 
     /// Deletes an object. It is no error when there is none.
     async fn delete(&self, path: &StorePath) -> Result<(), StoreError>;
@@ -155,12 +150,7 @@ impl<S: Store + ?Sized> Store for std::sync::Arc<S> {
         (**self).get_range(path, range).await
     }
 
-    async fn list(
-        &self,
-        prefix: &str,
-        start_after: Option<&str>,
-        limit: usize,
-    ) -> Result<ListPage, StoreError> {
+    async fn list(&self, prefix: &str, start_after: Option<&str>, limit: usize) -> Result<ListPage, StoreError> {
         (**self).list(prefix, start_after, limit).await
     }
 

@@ -37,10 +37,7 @@ pub struct TelemetryOptions {
 
 impl Default for TelemetryOptions {
     fn default() -> TelemetryOptions {
-        TelemetryOptions {
-            format: LogFormat::Text,
-            filter: "info".to_owned(),
-        }
+        TelemetryOptions { format: LogFormat::Text, filter: "info".to_owned() }
     }
 }
 
@@ -65,14 +62,11 @@ pub enum TelemetryError {
 /// Sets up logging for the whole process and logs panics. To be called once, in `main`.
 pub fn start(options: &TelemetryOptions) -> Result<(), TelemetryError> {
     let (filter_text, source_name) = filter_in_effect(options);
-    let filter =
-        EnvFilter::builder()
-            .parse(&filter_text)
-            .map_err(|error| TelemetryError::Filter {
-                filter: filter_text.clone(),
-                source_name,
-                reason: error.to_string(),
-            })?;
+    let filter = EnvFilter::builder().parse(&filter_text).map_err(|error| TelemetryError::Filter {
+        filter: filter_text.clone(),
+        source_name,
+        reason: error.to_string(),
+    })?;
     let registry = tracing_subscriber::registry().with(filter);
     let format = tracing_subscriber::fmt::layer().with_writer(io::stderr);
     let set = match options.format {
@@ -80,9 +74,7 @@ pub fn start(options: &TelemetryOptions) -> Result<(), TelemetryError> {
             let colored = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
             tracing::subscriber::set_global_default(registry.with(format.with_ansi(colored)))
         }
-        LogFormat::Json => tracing::subscriber::set_global_default(
-            registry.with(format.json().flatten_event(true)),
-        ),
+        LogFormat::Json => tracing::subscriber::set_global_default(registry.with(format.json().flatten_event(true))),
     };
     set.map_err(|_| TelemetryError::AlreadySet)?;
     log_panics();
@@ -103,9 +95,7 @@ fn filter_in_effect(options: &TelemetryOptions) -> (String, &'static str) {
 fn log_panics() {
     panic::set_hook(Box::new(|panicked| {
         let message = panicked.payload_as_str().unwrap_or("(no message)");
-        let place = panicked
-            .location()
-            .map_or_else(String::new, ToString::to_string);
+        let place = panicked.location().map_or_else(String::new, ToString::to_string);
         let thread = std::thread::current();
         let backtrace = std::backtrace::Backtrace::capture();
         tracing::error!(message, place, thread = thread.name().unwrap_or("unnamed"), %backtrace, "panic");
@@ -131,15 +121,9 @@ impl WatchedLogs {
     /// Watches the current thread (so, with a current-thread tokio runtime, all tasks of the test).
     pub fn start() -> WatchedLogs {
         let seen = Arc::default();
-        let layer = WarningsLayer {
-            seen: Arc::clone(&seen),
-        };
+        let layer = WarningsLayer { seen: Arc::clone(&seen) };
         let default = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
-        WatchedLogs {
-            seen,
-            expected: Mutex::default(),
-            _default: default,
-        }
+        WatchedLogs { seen, expected: Mutex::default(), _default: default }
     }
 
     /// Warnings and errors that contain `text` are part of the test.
@@ -154,10 +138,7 @@ impl WatchedLogs {
 
     fn unexpected(&self) -> Vec<String> {
         let expected = self.expected.lock();
-        self.seen()
-            .into_iter()
-            .filter(|line| !expected.iter().any(|text| line.contains(text.as_str())))
-            .collect()
+        self.seen().into_iter().filter(|line| !expected.iter().any(|text| line.contains(text.as_str()))).collect()
     }
 }
 
@@ -208,10 +189,7 @@ mod tests {
         let logs = WatchedLogs::start();
         tracing::info!("nothing to see");
         tracing::warn!(shard = 3, "the head moved back");
-        assert_eq!(
-            logs.seen(),
-            ["WARN alluvium_infra::telemetry::tests: the head moved back shard=3"]
-        );
+        assert_eq!(logs.seen(), ["WARN alluvium_infra::telemetry::tests: the head moved back shard=3"]);
         assert_eq!(logs.unexpected().len(), 1);
         logs.expect("head moved");
         assert!(logs.unexpected().is_empty());

@@ -13,9 +13,7 @@
 use std::sync::Arc;
 
 use alluvium_infra::Runtime;
-use alluvium_infra::store::{
-    self, FolderStore, MemoryStore, Store, StoreCredentials, StoreOptions,
-};
+use alluvium_infra::store::{self, FolderStore, MemoryStore, Store, StoreCredentials, StoreOptions};
 
 #[path = "store_conformance/failures.rs"]
 mod failures;
@@ -79,12 +77,7 @@ async fn folder() {
     let open = || FolderStore::open(folder.path().join("data"), false, &runtime).unwrap();
     let (one, other): (Arc<dyn Store>, Arc<dyn Store>) = (Arc::new(open()), Arc::new(open()));
     scenarios::run("folder", &one, &other, &runtime).await;
-    assert_eq!(
-        std::fs::read_dir(folder.path().join("data/.tmp"))
-            .unwrap()
-            .count(),
-        0
-    );
+    assert_eq!(std::fs::read_dir(folder.path().join("data/.tmp")).unwrap().count(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -92,10 +85,7 @@ async fn synced_folder() {
     let runtime = Runtime::system();
     let folder = tempfile::tempdir().unwrap();
     let url = format!("file://{}", folder.path().join("data").display());
-    let options = StoreOptions {
-        sync: true,
-        ..StoreOptions::default()
-    };
+    let options = StoreOptions { sync: true, ..StoreOptions::default() };
     let open = || store::open(&url, &options, &runtime).unwrap();
     scenarios::run("synced folder", &open(), &open(), &runtime).await;
 }

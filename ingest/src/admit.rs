@@ -8,8 +8,8 @@ use std::sync::Arc;
 use alluvium_infra::limits;
 use alluvium_infra::planted::{self, Bug};
 use alluvium_log::{State, Topic};
-use alluvium_record::batch::{RecordBatch, split_batches};
 use alluvium_record::TimestampType;
+use alluvium_record::batch::{RecordBatch, split_batches};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{AppendError, PartitionAppend};

@@ -67,12 +67,7 @@ pub(crate) struct Batcher {
 }
 
 impl Batcher {
-    pub(crate) fn start(
-        log: Log,
-        settings: IngestSettings,
-        runtime: Runtime,
-        presences: Arc<Presences>,
-    ) -> Arc<Self> {
+    pub(crate) fn start(log: Log, settings: IngestSettings, runtime: Runtime, presences: Arc<Presences>) -> Arc<Self> {
         let batcher = Arc::new(Self {
             log: log.clone(),
             runtime: runtime.clone(),

@@ -65,8 +65,7 @@ impl Flusher {
     /// Sorts the batches by partition and puts them as a segment when they are too large to ride in the entry.
     async fn place(self: Arc<Self>, flush: Flush) -> Placed {
         let Flush { mut calls, bytes } = flush;
-        let deadline =
-            calls.iter().map(|call| call.deadline).max().unwrap_or_else(|| self.runtime.monotonic());
+        let deadline = calls.iter().map(|call| call.deadline).max().unwrap_or_else(|| self.runtime.monotonic());
         let mut sorted: Vec<(usize, usize, BatchToAppend)> = Vec::new();
         for (call_index, call) in calls.iter_mut().enumerate() {
             let batches = std::mem::take(&mut call.batches);
@@ -103,9 +102,7 @@ impl Flusher {
         };
         match self.runtime.timeout_at(deadline, upload).await {
             Ok(()) => Ok(Append { batches, source: AppendSource::Segment { id, created_ms } }),
-            Err(_elapsed) => {
-                Err(AppendError::Unavailable("the store did not take the segment in time".to_owned()))
-            }
+            Err(_elapsed) => Err(AppendError::Unavailable("the store did not take the segment in time".to_owned())),
         }
     }
 

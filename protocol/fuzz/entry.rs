@@ -144,10 +144,7 @@ pub(crate) fn receive(bytes: &[u8], limits: &FrameLimits) -> bool {
         return false;
     };
     match frame_length(*first4, limits) {
-        Ok(length) => receive_frame(
-            Bytes::copy_from_slice(&rest[..length.min(rest.len())]),
-            limits,
-        ),
+        Ok(length) => receive_frame(Bytes::copy_from_slice(&rest[..length.min(rest.len())]), limits),
         Err(error) => {
             assert!(!error.to_string().is_empty());
             false
@@ -157,10 +154,7 @@ pub(crate) fn receive(bytes: &[u8], limits: &FrameLimits) -> bool {
 
 /// Takes the bytes as a whole frame.
 pub(crate) fn receive_frame(frame: Bytes, limits: &FrameLimits) -> bool {
-    let _ = (
-        decode_subscription(frame.clone()),
-        decode_assignment(frame.clone()),
-    );
+    let _ = (decode_subscription(frame.clone()), decode_assignment(frame.clone()));
     match decode_header(frame, limits) {
         Ok((header, body)) => {
             receive_response(&header, &body, limits);
@@ -203,20 +197,11 @@ fn decode<T: RequestResponsePair + PartialEq + std::fmt::Debug>(
     let Ok(request) = decode_body::<T>(version, body, limits) else {
         return false;
     };
-    let frame = encode_request(
-        header.correlation_id,
-        header.client_id.as_ref(),
-        version,
-        &request,
-    )
-    .expect("what was decoded can be encoded in the same version");
+    let frame = encode_request(header.correlation_id, header.client_id.as_ref(), version, &request)
+        .expect("what was decoded can be encoded in the same version");
     // What was written in a longer way than necessary becomes shorter, so the second frame is within the limits as well.
-    let (again, body) =
-        decode_header(frame.slice(FRAME_LENGTH_BYTES..), limits).expect("our own header");
+    let (again, body) = decode_header(frame.slice(FRAME_LENGTH_BYTES..), limits).expect("our own header");
     assert_eq!(&again, header);
-    assert_eq!(
-        decode_body::<T>(version, body, limits).as_ref(),
-        Ok(&request)
-    );
+    assert_eq!(decode_body::<T>(version, body, limits).as_ref(), Ok(&request));
     true
 }

@@ -133,10 +133,7 @@ impl std::fmt::Display for ApiName {
 
 /// Looks an API up by its number; `None` when it is not served.
 pub fn served(code: i16) -> Option<&'static ServedApi> {
-    SERVED
-        .binary_search_by_key(&code, |row| row.code)
-        .ok()
-        .map(|index| &SERVED[index])
+    SERVED.binary_search_by_key(&code, |row| row.code).ok().map(|index| &SERVED[index])
 }
 
 /// Kafka's name for any API number, served or not, for logs and error messages.

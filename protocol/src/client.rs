@@ -1,9 +1,7 @@
 //! The client's side of the wire: requests out, responses in. Used by Alluvium's own command line client and by tests.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use kafka_wire_core::{
-    ApiVersion, DecodeError, Decoder, EncodeError, Encoder, KafkaDecode, StrBytes,
-};
+use kafka_wire_core::{ApiVersion, DecodeError, Decoder, EncodeError, Encoder, KafkaDecode, StrBytes};
 
 use crate::frame::{FRAME_LENGTH_BYTES, FrameLimits};
 use crate::messages::{KafkaRequest, KafkaResponse};
@@ -21,8 +19,7 @@ pub fn encode_request<T: KafkaRequest>(
     let client_id_bytes = client_id.map_or(0, |client_id| client_id.len());
     let header_bytes = 2 + 2 + 4 + 2 + client_id_bytes + usize::from(flexible);
     let frame_bytes = header_bytes + request.encoded_len(api_version)?;
-    let length = i32::try_from(frame_bytes)
-        .map_err(|_| EncodeError::FrameTooLarge { bytes: frame_bytes })?;
+    let length = i32::try_from(frame_bytes).map_err(|_| EncodeError::FrameTooLarge { bytes: frame_bytes })?;
     let mut buffer = BytesMut::with_capacity(FRAME_LENGTH_BYTES + frame_bytes);
     buffer.put_i32(length);
     let mut encoder = Encoder::new(&mut buffer);
@@ -39,9 +36,7 @@ pub fn encode_request<T: KafkaRequest>(
 
 /// Reads the correlation id of a response frame (without its length), to find out which request it answers.
 pub fn peek_correlation_id(frame: &[u8]) -> Option<i32> {
-    frame
-        .first_chunk::<4>()
-        .map(|bytes| i32::from_be_bytes(*bytes))
+    frame.first_chunk::<4>().map(|bytes| i32::from_be_bytes(*bytes))
 }
 
 /// Decodes a response frame (without its length) into its correlation id and message.

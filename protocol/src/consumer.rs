@@ -12,17 +12,12 @@ use crate::messages::{ConsumerProtocolAssignment, ConsumerProtocolSubscription, 
 pub const CONSUMER_PROTOCOL_TYPE: &str = "consumer";
 
 /// Decodes a subscription and the version it was written in.
-pub fn decode_subscription(
-    payload: Bytes,
-) -> Result<(i16, ConsumerProtocolSubscription), DecodeError> {
+pub fn decode_subscription(payload: Bytes) -> Result<(i16, ConsumerProtocolSubscription), DecodeError> {
     decode(payload)
 }
 
 /// Encodes a subscription.
-pub fn encode_subscription(
-    version: i16,
-    subscription: &ConsumerProtocolSubscription,
-) -> Result<Bytes, EncodeError> {
+pub fn encode_subscription(version: i16, subscription: &ConsumerProtocolSubscription) -> Result<Bytes, EncodeError> {
     encode(version, subscription)
 }
 
@@ -32,10 +27,7 @@ pub fn decode_assignment(payload: Bytes) -> Result<(i16, ConsumerProtocolAssignm
 }
 
 /// Encodes an assignment.
-pub fn encode_assignment(
-    version: i16,
-    assignment: &ConsumerProtocolAssignment,
-) -> Result<Bytes, EncodeError> {
+pub fn encode_assignment(version: i16, assignment: &ConsumerProtocolAssignment) -> Result<Bytes, EncodeError> {
     encode(version, assignment)
 }
 

@@ -26,21 +26,14 @@ pub struct FrameLimits {
 
 impl Default for FrameLimits {
     fn default() -> Self {
-        Self {
-            frame_bytes_max: 100 * 1024 * 1024,
-            structure_bytes_max: 32 * 1024 * 1024,
-            tagged_fields_max: 64,
-        }
+        Self { frame_bytes_max: 100 * 1024 * 1024, structure_bytes_max: 32 * 1024 * 1024, tagged_fields_max: 64 }
     }
 }
 
 impl FrameLimits {
     /// Limits with another frame size and the other values as usual.
     pub fn with_frame_bytes_max(frame_bytes_max: usize) -> Self {
-        Self {
-            frame_bytes_max,
-            ..Self::default()
-        }
+        Self { frame_bytes_max, ..Self::default() }
     }
 
     /// The codec's limits for a body of `body_bytes`: nothing in it can be longer than the body itself.
@@ -91,24 +84,16 @@ pub enum FrameError {
 }
 
 /// Reads the length of the frame that follows its first four bytes.
-pub fn frame_length(
-    first4: [u8; FRAME_LENGTH_BYTES],
-    limits: &FrameLimits,
-) -> Result<usize, FrameError> {
+pub fn frame_length(first4: [u8; FRAME_LENGTH_BYTES], limits: &FrameLimits) -> Result<usize, FrameError> {
     let length = i32::from_be_bytes(first4);
-    let plausible = usize::try_from(length)
-        .ok()
-        .filter(|length| *length <= limits.frame_bytes_max);
+    let plausible = usize::try_from(length).ok().filter(|length| *length <= limits.frame_bytes_max);
     match plausible {
         Some(length) if length >= FRAME_BYTES_MIN => Ok(length),
         Some(length) => Err(FrameError::TooShort { length }),
         None => match other_protocol(first4) {
             Some((protocol, advice)) => Err(FrameError::OtherProtocol { protocol, advice }),
             None => match usize::try_from(length) {
-                Ok(length) => Err(FrameError::TooLarge {
-                    length,
-                    limit: limits.frame_bytes_max,
-                }),
+                Ok(length) => Err(FrameError::TooLarge { length, limit: limits.frame_bytes_max }),
                 Err(_) => Err(FrameError::Negative { length }),
             },
         },
@@ -125,9 +110,7 @@ fn other_protocol(first4: [u8; FRAME_LENGTH_BYTES]) -> Option<(&'static str, &'s
         }
         b"PRI " => Some(("HTTP/2", HTTP_ADVICE)),
         b"SSH-" => Some(("SSH", "check the port")),
-        b"PROX" | [0x0d, 0x0a, 0x0d, 0x0a] => {
-            Some(("the PROXY protocol", "switch it off in the load balancer"))
-        }
+        b"PROX" | [0x0d, 0x0a, 0x0d, 0x0a] => Some(("the PROXY protocol", "switch it off in the load balancer")),
         // Record type handshake, protocol version 3.x (TLS 1.0 to 1.3), then the high byte of a length below 16 KiB.
         [0x16, 0x03, 0..=4, _] => Some(("TLS", TLS_ADVICE)),
         // Record type alert: the other side gave up on our answer to its TLS hello.

@@ -68,10 +68,7 @@ pub enum RequestError {
 ///
 /// Versions that are advertised but not served (Produce 0 to 2) are let through: see
 /// [`refuse_legacy_produce`](crate::response::refuse_legacy_produce).
-pub fn decode_header(
-    frame: Bytes,
-    limits: &FrameLimits,
-) -> Result<(RequestHeader, Bytes), RequestError> {
+pub fn decode_header(frame: Bytes, limits: &FrameLimits) -> Result<(RequestHeader, Bytes), RequestError> {
     let decode_limits = limits.decode_limits(frame.len());
     let mut decoder = Decoder::new(frame, decode_limits).map_err(RequestError::MalformedHeader)?;
     let header = read_header(&mut decoder).map_err(RequestError::MalformedHeader)?;
@@ -80,21 +77,12 @@ pub fn decode_header(
     };
     if !api.advertises(header.api_version) {
         let (version_min, version_max) = (api.version_min, api.version_max);
-        return Err(RequestError::VersionNotServed {
-            header,
-            api: api.key,
-            version_min,
-            version_max,
-        });
+        return Err(RequestError::VersionNotServed { header, api: api.key, version_min, version_max });
     }
     if api.is_flexible(header.api_version) {
-        decoder
-            .read_tagged_fields()
-            .map_err(RequestError::MalformedHeader)?;
+        decoder.read_tagged_fields().map_err(RequestError::MalformedHeader)?;
     }
-    let body = decoder
-        .take_bytes(decoder.remaining())
-        .map_err(RequestError::MalformedHeader)?;
+    let body = decoder.take_bytes(decoder.remaining()).map_err(RequestError::MalformedHeader)?;
     Ok((header, body))
 }
 
@@ -109,25 +97,15 @@ fn read_header(decoder: &mut Decoder) -> Result<RequestHeader, DecodeError> {
 }
 
 /// Decodes the body of a request.
-pub fn decode_body<T: KafkaRequest>(
-    version: i16,
-    body: Bytes,
-    limits: &FrameLimits,
-) -> Result<T, RequestError> {
+pub fn decode_body<T: KafkaRequest>(version: i16, body: Bytes, limits: &FrameLimits) -> Result<T, RequestError> {
     check_weight(T::API_KEY.value(), version, &body, limits)?;
     let decode_limits = limits.decode_limits(body.len());
     let mut decoder = Decoder::new(body, decode_limits).map_err(RequestError::MalformedBody)?;
-    <T as KafkaDecode>::decode(&mut decoder, ApiVersion::new(version))
-        .map_err(RequestError::MalformedBody)
+    <T as KafkaDecode>::decode(&mut decoder, ApiVersion::new(version)).map_err(RequestError::MalformedBody)
 }
 
 /// Refuses a body that would grow past `structure_bytes_max`. Small bodies cannot, and are not looked at.
-fn check_weight(
-    api_key: i16,
-    version: i16,
-    body: &[u8],
-    limits: &FrameLimits,
-) -> Result<(), RequestError> {
+fn check_weight(api_key: i16, version: i16, body: &[u8], limits: &FrameLimits) -> Result<(), RequestError> {
     let limit = limits.structure_bytes_max;
     if body.len() <= limit / layout::WEIGHT_PER_BYTE_MAX {
         return Ok(());

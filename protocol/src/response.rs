@@ -17,9 +17,7 @@ use crate::apis::{ApiName, SERVED};
 use crate::errors::ErrorCode;
 use crate::frame::FRAME_LENGTH_BYTES;
 use crate::message;
-use crate::messages::{
-    ApiVersionsResponse, KafkaResponse, api_versions_response::ApiVersion as AdvertisedApi,
-};
+use crate::messages::{ApiVersionsResponse, KafkaResponse, api_versions_response::ApiVersion as AdvertisedApi};
 
 /// Whether the response header in front of this message carries tagged fields.
 pub(crate) fn response_header_is_flexible<T: KafkaResponse>(version: i16) -> bool {
@@ -35,8 +33,7 @@ pub fn encode_response<T: KafkaResponse>(
     let api_version = ApiVersion::new(version);
     let flexible_header = response_header_is_flexible::<T>(version);
     let frame_bytes = 4 + usize::from(flexible_header) + response.encoded_len(api_version)?;
-    let length = i32::try_from(frame_bytes)
-        .map_err(|_| EncodeError::FrameTooLarge { bytes: frame_bytes })?;
+    let length = i32::try_from(frame_bytes).map_err(|_| EncodeError::FrameTooLarge { bytes: frame_bytes })?;
     let mut buffer = BytesMut::with_capacity(FRAME_LENGTH_BYTES + frame_bytes);
     buffer.put_i32(length);
     buffer.put_i32(correlation_id);
@@ -52,11 +49,7 @@ pub fn advertised_apis() -> Vec<AdvertisedApi> {
     SERVED
         .iter()
         .map(|api| {
-            message!(AdvertisedApi {
-                api_key: api.code,
-                min_version: api.advertised_min,
-                max_version: api.version_max
-            })
+            message!(AdvertisedApi { api_key: api.code, min_version: api.advertised_min, max_version: api.version_max })
         })
         .collect()
 }
@@ -64,10 +57,8 @@ pub fn advertised_apis() -> Vec<AdvertisedApi> {
 /// The answer to an ApiVersions request of a version that is not served: version 0, UNSUPPORTED_VERSION, and the list, from which
 /// the client picks a version for its second attempt (KIP-511).
 pub fn encode_api_versions_unsupported(correlation_id: i32) -> Result<Bytes, EncodeError> {
-    let response = message!(ApiVersionsResponse {
-        error_code: ErrorCode::UnsupportedVersion.code(),
-        api_keys: advertised_apis()
-    });
+    let response =
+        message!(ApiVersionsResponse { error_code: ErrorCode::UnsupportedVersion.code(), api_keys: advertised_apis() });
     encode_response(correlation_id, 0, &response)
 }
 

@@ -197,15 +197,11 @@ impl Entropy {
     }
 
     pub(crate) fn bytes(&mut self, length_max: usize) -> Vec<u8> {
-        (0..self.below(length_max + 1))
-            .map(|_| self.byte())
-            .collect()
+        (0..self.below(length_max + 1)).map(|_| self.byte()).collect()
     }
 
     pub(crate) fn text(&mut self, length_max: usize) -> String {
-        (0..self.below(length_max + 1))
-            .map(|_| char::from(b'a' + self.byte() % 26))
-            .collect()
+        (0..self.below(length_max + 1)).map(|_| char::from(b'a' + self.byte() % 26)).collect()
     }
 }
 
@@ -225,12 +221,7 @@ pub(crate) fn response_body(api: &ServedApi, version: i16, entropy: &mut Entropy
 }
 
 fn body(api: &ServedApi, version: i16, fields: &[Field], entropy: &mut Entropy) -> Vec<u8> {
-    let mut writer = Writer {
-        version,
-        flexible: api.is_flexible(version),
-        entropy,
-        out: Vec::new(),
-    };
+    let mut writer = Writer { version, flexible: api.is_flexible(version), entropy, out: Vec::new() };
     writer.structure(fields);
     writer.out
 }

@@ -37,12 +37,7 @@ fn allowance(body: &Bytes) -> usize {
 }
 
 fn header(api: &ServedApi, api_version: i16) -> RequestHeader {
-    RequestHeader {
-        api_key: api.code,
-        api_version,
-        correlation_id: 1,
-        client_id: None,
-    }
+    RequestHeader { api_key: api.code, api_version, correlation_id: 1, client_id: None }
 }
 
 /// Oldest, newest, and first flexible version.
@@ -58,29 +53,16 @@ fn telling_versions(api: &ServedApi) -> Vec<i16> {
 
 /// `prefix` quiet bytes, a claim of very many elements, then the smallest possible elements.
 fn claims(flexible: bool, prefix: usize, body_bytes: usize) -> Vec<Bytes> {
-    let claim: &[u8] = if flexible {
-        &[0xff, 0xff, 0x7f]
-    } else {
-        &[0, 0x0f, 0xff, 0xff]
-    };
-    let fillings: &[&[u8]] = if flexible {
-        &[&[1], &[1, 0], &[1, 1, 0], &[2, 1, 0, 0]]
-    } else {
-        &[&[0], &[0xff, 0xff]]
-    };
+    let claim: &[u8] = if flexible { &[0xff, 0xff, 0x7f] } else { &[0, 0x0f, 0xff, 0xff] };
+    let fillings: &[&[u8]] =
+        if flexible { &[&[1], &[1, 0], &[1, 1, 0], &[2, 1, 0, 0]] } else { &[&[0], &[0xff, 0xff]] };
     let quiet: &[&[u8]] = if flexible { &[&[0], &[1]] } else { &[&[0]] };
     let mut bodies = Vec::new();
     for quiet in quiet {
         for filling in fillings {
             let mut body: Vec<u8> = quiet.iter().copied().cycle().take(prefix).collect();
             body.extend_from_slice(claim);
-            body.extend(
-                filling
-                    .iter()
-                    .copied()
-                    .cycle()
-                    .take(body_bytes - body.len()),
-            );
+            body.extend(filling.iter().copied().cycle().take(body_bytes - body.len()));
             bodies.push(Bytes::from(body));
         }
     }
@@ -90,11 +72,7 @@ fn claims(flexible: bool, prefix: usize, body_bytes: usize) -> Vec<Bytes> {
 #[test]
 fn memory_stays_within_the_limits_whatever_is_claimed() {
     let _turn = turn();
-    let limits = FrameLimits {
-        frame_bytes_max: 64 * 1024,
-        structure_bytes_max: 512 * 1024,
-        ..FrameLimits::default()
-    };
+    let limits = FrameLimits { frame_bytes_max: 64 * 1024, structure_bytes_max: 512 * 1024, ..FrameLimits::default() };
     let mut heaviest = 0;
     for api in SERVED {
         for version in telling_versions(api) {
@@ -104,20 +82,13 @@ fn memory_stays_within_the_limits_whatever_is_claimed() {
                     let peak = peak_bytes(|| {
                         entry::receive_body(&header(api, version), body, &limits);
                     });
-                    assert!(
-                        peak <= allowed,
-                        "{} v{version}, prefix {prefix}: {peak} bytes",
-                        api.name
-                    );
+                    assert!(peak <= allowed, "{} v{version}, prefix {prefix}: {peak} bytes", api.name);
                     heaviest = heaviest.max(peak);
                 }
             }
         }
     }
-    assert!(
-        heaviest > 256 * 1024,
-        "the bodies were meant to be heavy, the heaviest took {heaviest} bytes"
-    );
+    assert!(heaviest > 256 * 1024, "the bodies were meant to be heavy, the heaviest took {heaviest} bytes");
 }
 
 #[test]
@@ -125,12 +96,7 @@ fn four_bytes_take_no_memory() {
     let _turn = turn();
     for api in SERVED {
         for version in api.version_min..=api.version_max {
-            for bytes in [
-                [0x7f, 0xff, 0xff, 0xff],
-                [0xff; 4],
-                [0x80, 0, 0, 0],
-                [0, 0x0f, 0x42, 0x40],
-            ] {
+            for bytes in [[0x7f, 0xff, 0xff, 0xff], [0xff; 4], [0x80, 0, 0, 0], [0, 0x0f, 0x42, 0x40]] {
                 let body = Bytes::copy_from_slice(&bytes);
                 let peak = peak_bytes(|| {
                     entry::receive_body(&header(api, version), body, &FrameLimits::default());
@@ -156,11 +122,7 @@ fn long_lists_that_are_true_are_decoded() {
     }
     let body = Bytes::from(body);
     let api = alluvium_protocol::apis::served(8).unwrap();
-    assert!(entry::receive_body(
-        &header(api, 2),
-        body,
-        &FrameLimits::default()
-    ));
+    assert!(entry::receive_body(&header(api, 2), body, &FrameLimits::default()));
 }
 
 /// A frame of each API and version that has at least one element in every array, or nearly: mostly ones.

@@ -167,13 +167,7 @@ impl Reader {
         if !matches!(error, LoadError::Store(alluvium_infra::store::StoreError::NotFound)) {
             return Err(error.into());
         }
-        let state = self
-            .inner
-            .log
-            .shard()
-            .catch_up()
-            .await
-            .map_err(|error| ReadError::Storage(error.to_string()))?;
+        let state = self.inner.log.shard().catch_up().await.map_err(|error| ReadError::Storage(error.to_string()))?;
         let request = FetchRequest {
             partitions: vec![wanted.clone()],
             bytes_max: i32::try_from(left).unwrap_or(i32::MAX),
@@ -181,9 +175,8 @@ impl Reader {
             wait_max: Duration::ZERO,
             isolation: Isolation::ReadUncommitted,
         };
-        let plan = plan(&state, &request, self.inner.distances)
-            .pop()
-            .unwrap_or(Err(ReadError::UnknownTopicOrPartition))?;
+        let plan =
+            plan(&state, &request, self.inner.distances).pop().unwrap_or(Err(ReadError::UnknownTopicOrPartition))?;
         let runs = plan.runs.iter().map(|run| self.inner.source.read(run, plan.pool));
         let runs = try_join_all(runs).await.map_err(|error| match error {
             LoadError::Store(alluvium_infra::store::StoreError::NotFound) => {
@@ -212,9 +205,9 @@ async fn wait_for_progress(
             let state = states.newest_seen();
             let grown = request.partitions.iter().any(|wanted| {
                 let end = |state: &State| {
-                    state.partition(wanted.topic_partition).map(|partition| {
-                        (partition.high_watermark(), partition.log_start_offset())
-                    })
+                    state
+                        .partition(wanted.topic_partition)
+                        .map(|partition| (partition.high_watermark(), partition.log_start_offset()))
                 };
                 end(&state) != end(seen)
             });

@@ -48,8 +48,7 @@ impl Reader {
         query: OffsetQuery,
         isolation: Isolation,
     ) -> Result<FoundOffset, ReadError> {
-        let state =
-            self.inner.log.shard().catch_up().await.map_err(|error| ReadError::Storage(error.to_string()))?;
+        let state = self.inner.log.shard().catch_up().await.map_err(|error| ReadError::Storage(error.to_string()))?;
         let partition = state.partition(topic_partition).ok_or(ReadError::UnknownTopicOrPartition)?;
         let at = |offset: i64| FoundOffset { offset, timestamp: -1, leader_epoch: LEADER_EPOCH };
         match query {
@@ -94,11 +93,7 @@ impl Reader {
             if let Some(found) = found
                 && found.timestamp > best.timestamp
             {
-                best = FoundOffset {
-                    offset: found.offset,
-                    timestamp: found.timestamp,
-                    leader_epoch: LEADER_EPOCH,
-                };
+                best = FoundOffset { offset: found.offset, timestamp: found.timestamp, leader_epoch: LEADER_EPOCH };
             }
         }
         Ok(best)

@@ -93,18 +93,20 @@ impl Source {
                 let from = (run.position - DATA_START) as usize;
                 slice(&data, from, run.length as usize).map(|slice| vec![slice])
             }
-            ObjectRef::Segment(_) => match self.read_segment(run, pool).await.and_then(|slices| verified(slices, run)) {
-                Err(LoadError::Corrupt(reason)) => {
-                    tracing::warn!(object = ?run.object, offset = run.base_offset, reason, "run arrived damaged: reading it again");
-                    self.forget(run).await;
-                    let again = self.read_segment(run, pool).await.and_then(|slices| verified(slices, run));
-                    if again.is_err() {
+            ObjectRef::Segment(_) => {
+                match self.read_segment(run, pool).await.and_then(|slices| verified(slices, run)) {
+                    Err(LoadError::Corrupt(reason)) => {
+                        tracing::warn!(object = ?run.object, offset = run.base_offset, reason, "run arrived damaged: reading it again");
                         self.forget(run).await;
+                        let again = self.read_segment(run, pool).await.and_then(|slices| verified(slices, run));
+                        if again.is_err() {
+                            self.forget(run).await;
+                        }
+                        again
                     }
-                    again
+                    result => result,
                 }
-                result => result,
-            },
+            }
         }
     }
 
@@ -167,13 +169,7 @@ impl Source {
         }
     }
 
-    async fn block(
-        &self,
-        object: ObjectRef,
-        index: u64,
-        range: Range<u64>,
-        pool: Pool,
-    ) -> Result<Bytes, LoadError> {
+    async fn block(&self, object: ObjectRef, index: u64, range: Range<u64>, pool: Pool) -> Result<Bytes, LoadError> {
         let key = (object, index);
         let cached = match pool {
             Pool::Live => self.live.get(&key).await,
@@ -194,13 +190,7 @@ impl Source {
         }
     }
 
-    async fn load(
-        self,
-        object: ObjectRef,
-        index: u64,
-        range: Range<u64>,
-        pool: Pool,
-    ) -> Result<Bytes, LoadError> {
+    async fn load(self, object: ObjectRef, index: u64, range: Range<u64>, pool: Pool) -> Result<Bytes, LoadError> {
         let cache = match pool {
             Pool::Live => &self.live,
             Pool::Replay => &self.replay,

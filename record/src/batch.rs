@@ -58,15 +58,9 @@ impl RecordBatch {
         let header = BatchHeader::decode(bytes)?;
         let needed_bytes = header.total_bytes();
         if needed_bytes > bytes.len() {
-            return Err(BatchError::Truncated {
-                needed_bytes,
-                available_bytes: bytes.len(),
-            });
+            return Err(BatchError::Truncated { needed_bytes, available_bytes: bytes.len() });
         }
-        Ok(RecordBatch {
-            header,
-            bytes: bytes.slice(..needed_bytes),
-        })
+        Ok(RecordBatch { header, bytes: bytes.slice(..needed_bytes) })
     }
 
     /// Checks the stored checksum against the bytes.
@@ -74,10 +68,7 @@ impl RecordBatch {
         let covered = self.bytes.get(CRC_COVERS_FROM..).unwrap_or(&[]);
         let computed = crc32c(covered);
         if computed != self.header.crc {
-            return Err(BatchError::ChecksumMismatch {
-                stored: self.header.crc,
-                computed,
-            });
+            return Err(BatchError::ChecksumMismatch { stored: self.header.crc, computed });
         }
         Ok(())
     }
@@ -97,24 +88,14 @@ impl RecordBatch {
         if max_timestamp == self.header.max_timestamp {
             return Ok(self.clone());
         }
-        Ok(self.rewritten(BatchHeader {
-            max_timestamp,
-            ..self.header
-        }))
+        Ok(self.rewritten(BatchHeader { max_timestamp, ..self.header }))
     }
 
     /// The same batch with the append time as the timestamp of all its records. Copies the batch.
     #[must_use]
     pub fn with_log_append_time(&self, now_ms: i64) -> RecordBatch {
-        let attributes = self
-            .header
-            .attributes
-            .with_timestamp_type(TimestampType::LogAppendTime);
-        self.rewritten(BatchHeader {
-            attributes,
-            max_timestamp: now_ms,
-            ..self.header
-        })
+        let attributes = self.header.attributes.with_timestamp_type(TimestampType::LogAppendTime);
+        self.rewritten(BatchHeader { attributes, max_timestamp: now_ms, ..self.header })
     }
 
     /// A copy of this batch under another header, with its checksum computed anew.
@@ -128,13 +109,7 @@ impl RecordBatch {
     /// The same batch at another offset. Changes the header only: no byte is copied.
     #[must_use]
     pub fn at_offset(&self, base_offset: Offset) -> RecordBatch {
-        RecordBatch {
-            header: BatchHeader {
-                base_offset,
-                ..self.header
-            },
-            bytes: self.bytes.clone(),
-        }
+        RecordBatch { header: BatchHeader { base_offset, ..self.header }, bytes: self.bytes.clone() }
     }
 
     /// The batch as it is sent to a client: 16 fresh bytes with this offset and epoch, and the rest as it is stored.
@@ -143,10 +118,7 @@ impl RecordBatch {
         head.extend_from_slice(&base_offset.to_be_bytes());
         head.extend_from_slice(&self.header.batch_length.to_be_bytes());
         head.extend_from_slice(&leader_epoch.to_be_bytes());
-        [
-            head.freeze(),
-            self.bytes.slice(PATCHED_BYTES.min(self.bytes.len())..),
-        ]
+        [head.freeze(), self.bytes.slice(PATCHED_BYTES.min(self.bytes.len())..)]
     }
 
     /// What follows the header: the records, compressed if the header says so.
@@ -167,11 +139,7 @@ impl RecordBatch {
         let data = if codec == Compression::None || stored.is_empty() {
             stored
         } else {
-            Bytes::from(compression::decompress(
-                codec,
-                &stored,
-                decompressed_bytes_max,
-            )?)
+            Bytes::from(compression::decompress(codec, &stored, decompressed_bytes_max)?)
         };
         Ok(RecordIterator::new(self.header, data))
     }
@@ -211,18 +179,12 @@ impl RecordBatch {
         }
         if self.has_one_timestamp() && self.is_dense() {
             let offset = self.header.base_offset.max(start_offset);
-            return Ok(Some(TimestampedOffset {
-                offset,
-                timestamp: self.header.max_timestamp,
-            }));
+            return Ok(Some(TimestampedOffset { offset, timestamp: self.header.max_timestamp }));
         }
         for record in self.iterate(decompressed_bytes_max)? {
             let record = record?;
             if record.offset >= start_offset && record.timestamp >= timestamp {
-                return Ok(Some(TimestampedOffset {
-                    offset: record.offset,
-                    timestamp: record.timestamp,
-                }));
+                return Ok(Some(TimestampedOffset { offset: record.offset, timestamp: record.timestamp }));
             }
         }
         Ok(None)
@@ -239,21 +201,13 @@ impl RecordBatch {
         }
         if self.has_one_timestamp() && self.is_dense() {
             let offset = self.header.base_offset.max(start_offset);
-            return Ok(Some(TimestampedOffset {
-                offset,
-                timestamp: self.header.max_timestamp,
-            }));
+            return Ok(Some(TimestampedOffset { offset, timestamp: self.header.max_timestamp }));
         }
         let mut newest: Option<TimestampedOffset> = None;
         for record in self.iterate(decompressed_bytes_max)? {
             let record = record?;
-            if record.offset >= start_offset
-                && newest.is_none_or(|newest| record.timestamp > newest.timestamp)
-            {
-                newest = Some(TimestampedOffset {
-                    offset: record.offset,
-                    timestamp: record.timestamp,
-                });
+            if record.offset >= start_offset && newest.is_none_or(|newest| record.timestamp > newest.timestamp) {
+                newest = Some(TimestampedOffset { offset: record.offset, timestamp: record.timestamp });
             }
         }
         Ok(newest)
@@ -266,8 +220,7 @@ impl RecordBatch {
     /// Whether every offset of the batch has a record, so that nothing was compacted away.
     fn is_dense(&self) -> bool {
         let header = &self.header;
-        header.record_count > 0
-            && i64::from(header.record_count) == i64::from(header.last_offset_delta) + 1
+        header.record_count > 0 && i64::from(header.record_count) == i64::from(header.last_offset_delta) + 1
     }
 }
 
@@ -275,10 +228,7 @@ impl RecordBatch {
 pub(crate) fn sealed(header: BatchHeader, mut bytes: BytesMut) -> RecordBatch {
     let crc = crc32c(&bytes[CRC_COVERS_FROM..]);
     bytes[CRC_COVERS_FROM - 4..CRC_COVERS_FROM].copy_from_slice(&crc.to_be_bytes());
-    RecordBatch {
-        header: BatchHeader { crc, ..header },
-        bytes: bytes.freeze(),
-    }
+    RecordBatch { header: BatchHeader { crc, ..header }, bytes: bytes.freeze() }
 }
 
 #[cfg(test)]

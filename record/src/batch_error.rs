@@ -35,9 +35,7 @@ pub enum BatchError {
     #[error("record batch holds {0} records, at least one is needed")]
     InvalidRecordCount(i32),
     /// A producer sent a batch whose offsets have gaps.
-    #[error(
-        "record batch holds {record_count} records but its last offset delta is {last_offset_delta}"
-    )]
+    #[error("record batch holds {record_count} records but its last offset delta is {last_offset_delta}")]
     OffsetDeltaMismatch {
         /// The last offset delta in the header.
         last_offset_delta: i32,

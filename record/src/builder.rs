@@ -10,8 +10,8 @@ use bytes::{Bytes, BytesMut};
 use crate::batch::{RecordBatch, sealed};
 use crate::compression::{self, Compression};
 use crate::header::{
-    Attributes, BATCH_HEADER_BYTES, BatchHeader, LENGTH_PREFIX_BYTES, MAGIC, NO_PRODUCER_ID,
-    NO_TIMESTAMP, TimestampType,
+    Attributes, BATCH_HEADER_BYTES, BatchHeader, LENGTH_PREFIX_BYTES, MAGIC, NO_PRODUCER_ID, NO_TIMESTAMP,
+    TimestampType,
 };
 use crate::record::Header;
 use crate::{Offset, varint};
@@ -123,11 +123,7 @@ impl BatchBuilder {
         value: Option<Bytes>,
         headers: Vec<Header>,
     ) -> Result<(), PushError> {
-        let base_timestamp = if self.is_empty() {
-            timestamp
-        } else {
-            self.base_timestamp
-        };
+        let base_timestamp = if self.is_empty() { timestamp } else { self.base_timestamp };
         let timestamp_delta = timestamp.wrapping_sub(base_timestamp);
         let mut body_bytes = 1_usize
             .saturating_add(varint::bytes_of_i64(timestamp_delta))
@@ -141,23 +137,12 @@ impl BatchBuilder {
                 .saturating_add(nullable_bytes(header.value.as_deref()));
         }
         // A record of the largest size has a five-byte length before it.
-        if self
-            .records
-            .len()
-            .saturating_add(body_bytes)
-            .saturating_add(5)
-            > RECORDS_BYTES_MAX
-        {
-            return Err(PushError::BatchFull {
-                bytes_max: RECORDS_BYTES_MAX,
-            });
+        if self.records.len().saturating_add(body_bytes).saturating_add(5) > RECORDS_BYTES_MAX {
+            return Err(PushError::BatchFull { bytes_max: RECORDS_BYTES_MAX });
         }
         // From here on every length is below 2^30, and each header takes two bytes, so that nothing is cut by a cast.
         let header_count = headers.len() as i32;
-        varint::write_i32(
-            &mut self.records,
-            (body_bytes - 5 + varint::bytes_of_i32(header_count)) as i32,
-        );
+        varint::write_i32(&mut self.records, (body_bytes - 5 + varint::bytes_of_i32(header_count)) as i32);
         self.records.push(0);
         varint::write_i64(&mut self.records, timestamp_delta);
         varint::write_i32(&mut self.records, self.record_count);
@@ -168,11 +153,7 @@ impl BatchBuilder {
             write_nullable(&mut self.records, Some(&header.name));
             write_nullable(&mut self.records, header.value.as_deref());
         }
-        self.max_timestamp = if self.is_empty() {
-            timestamp
-        } else {
-            self.max_timestamp.max(timestamp)
-        };
+        self.max_timestamp = if self.is_empty() { timestamp } else { self.max_timestamp.max(timestamp) };
         self.base_timestamp = base_timestamp;
         self.record_count += 1;
         Ok(())

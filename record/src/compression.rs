@@ -29,13 +29,8 @@ pub enum Compression {
 
 impl Compression {
     /// All of them, in the order of their ids.
-    pub const ALL: [Compression; 5] = [
-        Compression::None,
-        Compression::Gzip,
-        Compression::Snappy,
-        Compression::Lz4,
-        Compression::Zstd,
-    ];
+    pub const ALL: [Compression; 5] =
+        [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd];
 
     /// The id in the attributes of a batch.
     pub const fn id(self) -> i16 {
@@ -73,9 +68,7 @@ impl Compression {
 
     /// The codec with this name.
     pub fn from_name(name: &str) -> Option<Compression> {
-        Compression::ALL
-            .into_iter()
-            .find(|codec| codec.name() == name)
+        Compression::ALL.into_iter().find(|codec| codec.name() == name)
     }
 }
 
@@ -107,11 +100,7 @@ const ZSTD_FIRST_OUTPUT_BYTES: usize = 64 * 1024;
 const ZSTD_EXPANSION_MAX: usize = 128 * 1024 / 4 + 1;
 
 /// Decompresses `input`, which is refused when it comes to more than `limit_bytes`.
-pub(crate) fn decompress(
-    codec: Compression,
-    input: &[u8],
-    limit_bytes: usize,
-) -> Result<Vec<u8>, BatchError> {
+pub(crate) fn decompress(codec: Compression, input: &[u8], limit_bytes: usize) -> Result<Vec<u8>, BatchError> {
     let decoded = match codec {
         Compression::None => {
             if input.len() > limit_bytes {
@@ -120,11 +109,7 @@ pub(crate) fn decompress(
                 Ok(input.to_vec())
             }
         }
-        Compression::Gzip => read_bounded(
-            flate2::read::MultiGzDecoder::new(input),
-            input.len(),
-            limit_bytes,
-        ),
+        Compression::Gzip => read_bounded(flate2::read::MultiGzDecoder::new(input), input.len(), limit_bytes),
         Compression::Snappy => decompress_snappy(input, limit_bytes),
         Compression::Lz4 => decompress_lz4(input, limit_bytes),
         Compression::Zstd => decompress_zstd(input, limit_bytes),
@@ -148,18 +133,8 @@ impl DecodeFailure {
 }
 
 /// Reads to the end, growing the output as it fills and never past the limit.
-fn read_bounded(
-    mut reader: impl Read,
-    input_bytes: usize,
-    limit_bytes: usize,
-) -> Result<Vec<u8>, DecodeFailure> {
-    let mut output = vec![
-        0;
-        input_bytes
-            .saturating_mul(4)
-            .clamp(512, 64 * 1024)
-            .min(limit_bytes)
-    ];
+fn read_bounded(mut reader: impl Read, input_bytes: usize, limit_bytes: usize) -> Result<Vec<u8>, DecodeFailure> {
+    let mut output = vec![0; input_bytes.saturating_mul(4).clamp(512, 64 * 1024).min(limit_bytes)];
     let mut filled = 0;
     loop {
         if filled == output.len() {
@@ -201,35 +176,25 @@ fn decompress_snappy(input: &[u8], limit_bytes: usize) -> Result<Vec<u8>, Decode
     while !rest.is_empty() {
         // Streams may be joined end to end, so a header may stand wherever a block may.
         if rest.starts_with(&XERIAL_MAGIC) {
-            rest = rest
-                .get(XERIAL_HEADER_BYTES..)
-                .ok_or_else(|| DecodeFailure::malformed("xerial header cut off"))?;
+            rest = rest.get(XERIAL_HEADER_BYTES..).ok_or_else(|| DecodeFailure::malformed("xerial header cut off"))?;
             continue;
         }
-        let (length, after) = rest
-            .split_first_chunk::<4>()
-            .ok_or_else(|| DecodeFailure::malformed("xerial block length cut off"))?;
+        let (length, after) =
+            rest.split_first_chunk::<4>().ok_or_else(|| DecodeFailure::malformed("xerial block length cut off"))?;
         let length = usize::try_from(i32::from_be_bytes(*length))
             .map_err(|_| DecodeFailure::malformed("negative xerial block length"))?;
-        let (block, after) = after
-            .split_at_checked(length)
-            .ok_or_else(|| DecodeFailure::malformed("xerial block cut off"))?;
+        let (block, after) =
+            after.split_at_checked(length).ok_or_else(|| DecodeFailure::malformed("xerial block cut off"))?;
         append_snappy_block(block, &mut output, limit_bytes)?;
         rest = after;
     }
     Ok(output)
 }
 
-fn append_snappy_block(
-    block: &[u8],
-    output: &mut Vec<u8>,
-    limit_bytes: usize,
-) -> Result<(), DecodeFailure> {
+fn append_snappy_block(block: &[u8], output: &mut Vec<u8>, limit_bytes: usize) -> Result<(), DecodeFailure> {
     let length = snap::raw::decompress_len(block).map_err(DecodeFailure::malformed)?;
     if length > block.len().saturating_mul(SNAPPY_EXPANSION_MAX) {
-        return Err(DecodeFailure::malformed(
-            "declared length is beyond what the input can hold",
-        ));
+        return Err(DecodeFailure::malformed("declared length is beyond what the input can hold"));
     }
     let start = output.len();
     let end = start.saturating_add(length);
@@ -237,9 +202,8 @@ fn append_snappy_block(
         return Err(DecodeFailure::TooLarge);
     }
     output.resize(end, 0);
-    let written = snap::raw::Decoder::new()
-        .decompress(block, &mut output[start..])
-        .map_err(DecodeFailure::malformed)?;
+    let written =
+        snap::raw::Decoder::new().decompress(block, &mut output[start..]).map_err(DecodeFailure::malformed)?;
     output.truncate(start + written);
     Ok(())
 }
@@ -249,11 +213,7 @@ fn decompress_lz4(input: &[u8], limit_bytes: usize) -> Result<Vec<u8>, DecodeFai
         return Err(DecodeFailure::malformed("not an LZ4 frame"));
     }
     // Ends with the first frame, as Java's reader does.
-    read_bounded(
-        lz4_flex::frame::FrameDecoder::new(input),
-        input.len(),
-        limit_bytes,
-    )
+    read_bounded(lz4_flex::frame::FrameDecoder::new(input), input.len(), limit_bytes)
 }
 
 fn decompress_zstd(input: &[u8], limit_bytes: usize) -> Result<Vec<u8>, DecodeFailure> {
@@ -264,10 +224,7 @@ fn decompress_zstd(input: &[u8], limit_bytes: usize) -> Result<Vec<u8>, DecodeFa
     if declared_bytes.is_some_and(|bytes| bytes > limit_bytes) {
         return Err(DecodeFailure::TooLarge);
     }
-    let possible_bytes = input
-        .len()
-        .saturating_mul(ZSTD_EXPANSION_MAX)
-        .min(limit_bytes);
+    let possible_bytes = input.len().saturating_mul(ZSTD_EXPANSION_MAX).min(limit_bytes);
     let mut capacity_bytes = declared_bytes
         .unwrap_or_else(|| input.len().saturating_mul(4).max(ZSTD_FIRST_OUTPUT_BYTES))
         .min(possible_bytes);
@@ -288,9 +245,7 @@ fn decompress_zstd(input: &[u8], limit_bytes: usize) -> Result<Vec<u8>, DecodeFa
 
 /// The binding gives the C library's error by its name alone.
 fn is_output_too_small(error: &io::Error) -> bool {
-    error
-        .to_string()
-        .contains("Destination buffer is too small")
+    error.to_string().contains("Destination buffer is too small")
 }
 
 /// Compresses `input`. `None` where the codec fails, which takes an allocation failure or more than 4 GiB of input.
@@ -298,8 +253,7 @@ pub(crate) fn compress(codec: Compression, input: &[u8]) -> Option<Vec<u8>> {
     match codec {
         Compression::None => Some(input.to_vec()),
         Compression::Gzip => {
-            let mut encoder =
-                flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
             encoder.write_all(input).ok()?;
             encoder.finish().ok()
         }

@@ -4,62 +4,28 @@
 
 use bytes::Bytes;
 
-use crate::{
-    BatchBuilder, BatchError, Compression, Header, Record, RecordBatch, TimestampType,
-    split_batches,
-};
+use crate::{BatchBuilder, BatchError, Compression, Header, Record, RecordBatch, TimestampType, split_batches};
 
 const JAVA: [(Compression, &str); 5] = [
-    (
-        Compression::None,
-        include_str!("../golden/java-4.3.1/none.hex"),
-    ),
-    (
-        Compression::Gzip,
-        include_str!("../golden/java-4.3.1/gzip.hex"),
-    ),
-    (
-        Compression::Snappy,
-        include_str!("../golden/java-4.3.1/snappy.hex"),
-    ),
-    (
-        Compression::Lz4,
-        include_str!("../golden/java-4.3.1/lz4.hex"),
-    ),
-    (
-        Compression::Zstd,
-        include_str!("../golden/java-4.3.1/zstd.hex"),
-    ),
+    (Compression::None, include_str!("../golden/java-4.3.1/none.hex")),
+    (Compression::Gzip, include_str!("../golden/java-4.3.1/gzip.hex")),
+    (Compression::Snappy, include_str!("../golden/java-4.3.1/snappy.hex")),
+    (Compression::Lz4, include_str!("../golden/java-4.3.1/lz4.hex")),
+    (Compression::Zstd, include_str!("../golden/java-4.3.1/zstd.hex")),
 ];
-const JAVA_LOG_APPEND_TIME: &str =
-    include_str!("../golden/java-4.3.1/log-append-time-transactional.hex");
+const JAVA_LOG_APPEND_TIME: &str = include_str!("../golden/java-4.3.1/log-append-time-transactional.hex");
 const JAVA_CONTROL: &str = include_str!("../golden/java-4.3.1/control-commit.hex");
 const JAVA_MAGIC_1: &str = include_str!("../golden/java-4.3.1/magic-1.hex");
 const DERIVED: [(Compression, &str); 3] = [
-    (
-        Compression::None,
-        include_str!("../golden/derived/none.hex"),
-    ),
-    (
-        Compression::Snappy,
-        include_str!("../golden/derived/snappy-bare.hex"),
-    ),
-    (
-        Compression::Gzip,
-        include_str!("../golden/derived/gzip-two-members.hex"),
-    ),
+    (Compression::None, include_str!("../golden/derived/none.hex")),
+    (Compression::Snappy, include_str!("../golden/derived/snappy-bare.hex")),
+    (Compression::Gzip, include_str!("../golden/derived/gzip-two-members.hex")),
 ];
 
 pub(crate) fn from_hex(hex: &str) -> Bytes {
-    let digits: Vec<u8> = hex
-        .trim()
-        .chars()
-        .map(|digit| digit.to_digit(16).expect("a hexadecimal digit") as u8)
-        .collect();
-    digits
-        .chunks(2)
-        .map(|pair| pair[0] << 4 | pair[1])
-        .collect()
+    let digits: Vec<u8> =
+        hex.trim().chars().map(|digit| digit.to_digit(16).expect("a hexadecimal digit") as u8).collect();
+    digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
 }
 
 fn only_batch(hex: &str) -> RecordBatch {
@@ -89,20 +55,8 @@ pub(crate) fn java_records() -> Vec<Record> {
                 Header::new("null", None),
             ],
         },
-        Record {
-            offset: 1,
-            timestamp: 1_700_000_000_250,
-            key: None,
-            value: text("no key"),
-            headers: vec![],
-        },
-        Record {
-            offset: 2,
-            timestamp: 1_699_999_999_999,
-            key: text("tombstone"),
-            value: None,
-            headers: vec![],
-        },
+        Record { offset: 1, timestamp: 1_700_000_000_250, key: None, value: text("no key"), headers: vec![] },
+        Record { offset: 2, timestamp: 1_699_999_999_999, key: text("tombstone"), value: None, headers: vec![] },
     ]
 }
 
@@ -111,22 +65,10 @@ fn batches_of_the_java_client_read_back() {
     for (codec, hex) in JAVA {
         let batch = only_batch(hex);
         assert_eq!(batch.header.attributes.compression(), Ok(codec));
-        assert_eq!(
-            batch.header.attributes.timestamp_type(),
-            TimestampType::CreateTime
-        );
-        assert_eq!(
-            (batch.header.producer_id, batch.header.producer_epoch),
-            (4711, 3)
-        );
-        assert_eq!(
-            (batch.header.base_sequence, batch.header.last_sequence()),
-            (42, 44)
-        );
-        assert_eq!(
-            (batch.header.last_offset(), batch.header.record_count),
-            (2, 3)
-        );
+        assert_eq!(batch.header.attributes.timestamp_type(), TimestampType::CreateTime);
+        assert_eq!((batch.header.producer_id, batch.header.producer_epoch), (4711, 3));
+        assert_eq!((batch.header.base_sequence, batch.header.last_sequence()), (42, 44));
+        assert_eq!((batch.header.last_offset(), batch.header.record_count), (2, 3));
         assert_eq!(batch.header.max_timestamp, 1_700_000_000_250);
         assert_eq!(batch.validate_for_produce(), Ok(()), "{codec}");
         assert_eq!(batch.admitted().as_ref(), Ok(&batch), "{codec}");
@@ -139,22 +81,13 @@ fn batches_of_the_java_client_read_back() {
 fn a_batch_is_built_to_the_bytes_of_the_java_client() {
     let mut builder = BatchBuilder::new(Compression::None).producer(4711, 3, 42);
     for record in java_records() {
-        builder
-            .push(record.timestamp, record.key, record.value, record.headers)
-            .unwrap();
+        builder.push(record.timestamp, record.key, record.value, record.headers).unwrap();
     }
     assert_eq!(builder.build(0).bytes, from_hex(JAVA[0].1));
 
-    let mut builder = BatchBuilder::new(Compression::None)
-        .producer(9, 0, i32::MAX)
-        .leader_epoch(7)
-        .transactional(true);
-    builder
-        .push(1_700_000_000_000, text("a"), text("1"), vec![])
-        .unwrap();
-    builder
-        .push(1_700_000_000_001, text("b"), text("2"), vec![])
-        .unwrap();
+    let mut builder = BatchBuilder::new(Compression::None).producer(9, 0, i32::MAX).leader_epoch(7).transactional(true);
+    builder.push(1_700_000_000_000, text("a"), text("1"), vec![]).unwrap();
+    builder.push(1_700_000_000_001, text("b"), text("2"), vec![]).unwrap();
     let stamped = builder.build(100).with_log_append_time(1_700_000_005_000);
     assert_eq!(stamped.bytes, from_hex(JAVA_LOG_APPEND_TIME));
 }
@@ -162,34 +95,15 @@ fn a_batch_is_built_to_the_bytes_of_the_java_client() {
 #[test]
 fn log_append_time_counts_for_every_record() {
     let batch = only_batch(JAVA_LOG_APPEND_TIME);
-    assert_eq!(
-        batch.header.attributes.timestamp_type(),
-        TimestampType::LogAppendTime
-    );
+    assert_eq!(batch.header.attributes.timestamp_type(), TimestampType::LogAppendTime);
     assert!(batch.header.attributes.is_transactional() && !batch.header.attributes.is_control());
-    assert_eq!(
-        (batch.header.base_sequence, batch.header.last_sequence()),
-        (i32::MAX, 0)
-    );
+    assert_eq!((batch.header.base_sequence, batch.header.last_sequence()), (i32::MAX, 0));
     assert_eq!(batch.header.next_sequence(), 1);
     assert_eq!(batch.header.partition_leader_epoch, 7);
     let records = batch.records(0).unwrap();
-    assert_eq!(
-        records
-            .iter()
-            .map(|record| record.offset)
-            .collect::<Vec<_>>(),
-        [100, 101]
-    );
-    assert!(
-        records
-            .iter()
-            .all(|record| record.timestamp == 1_700_000_005_000)
-    );
-    assert_eq!(
-        batch.validate_for_produce(),
-        Err(BatchError::ProducerSetLogAppendTime)
-    );
+    assert_eq!(records.iter().map(|record| record.offset).collect::<Vec<_>>(), [100, 101]);
+    assert!(records.iter().all(|record| record.timestamp == 1_700_000_005_000));
+    assert_eq!(batch.validate_for_produce(), Err(BatchError::ProducerSetLogAppendTime));
 }
 
 #[test]
@@ -221,18 +135,9 @@ fn derived_batches_read_back() {
         assert!(!batch.header.is_idempotent());
         let records = batch.records(1024).unwrap();
         assert_eq!(records.len(), 2);
-        assert_eq!(
-            (records[0].key.clone(), records[0].value.clone()),
-            (text("k"), text("first"))
-        );
-        assert_eq!(
-            (records[1].key.clone(), records[1].value.clone()),
-            (None, text("second"))
-        );
+        assert_eq!((records[0].key.clone(), records[0].value.clone()), (text("k"), text("first")));
+        assert_eq!((records[1].key.clone(), records[1].value.clone()), (None, text("second")));
         assert_eq!(records[1].headers, [Header::new("h", None)]);
-        assert_eq!(
-            (records[0].timestamp, records[1].timestamp),
-            (1_700_000_000_000, 1_700_000_000_005)
-        );
+        assert_eq!((records[0].timestamp, records[1].timestamp), (1_700_000_000_000, 1_700_000_000_005));
     }
 }

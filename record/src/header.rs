@@ -60,11 +60,7 @@ impl Attributes {
 
     /// Where the timestamps come from.
     pub fn timestamp_type(self) -> TimestampType {
-        if self.0 & Self::LOG_APPEND_TIME == 0 {
-            TimestampType::CreateTime
-        } else {
-            TimestampType::LogAppendTime
-        }
+        if self.0 & Self::LOG_APPEND_TIME == 0 { TimestampType::CreateTime } else { TimestampType::LogAppendTime }
     }
 
     /// Whether the batch is part of a transaction.
@@ -91,10 +87,7 @@ impl Attributes {
     /// The same flags with another timestamp type.
     #[must_use]
     pub fn with_timestamp_type(self, timestamp_type: TimestampType) -> Attributes {
-        self.with_bit(
-            Self::LOG_APPEND_TIME,
-            timestamp_type == TimestampType::LogAppendTime,
-        )
+        self.with_bit(Self::LOG_APPEND_TIME, timestamp_type == TimestampType::LogAppendTime)
     }
 
     /// The same flags, transactional or not.
@@ -161,11 +154,9 @@ impl BatchHeader {
         {
             return Err(BatchError::UnsupportedMagic(magic as i8));
         }
-        let header: &[u8; BATCH_HEADER_BYTES] =
-            bytes.first_chunk().ok_or(BatchError::Truncated {
-                needed_bytes: BATCH_HEADER_BYTES,
-                available_bytes: bytes.len(),
-            })?;
+        let header: &[u8; BATCH_HEADER_BYTES] = bytes
+            .first_chunk()
+            .ok_or(BatchError::Truncated { needed_bytes: BATCH_HEADER_BYTES, available_bytes: bytes.len() })?;
         let batch_length = i32::from_be_bytes(field(header, 8));
         if batch_length < (BATCH_HEADER_BYTES - LENGTH_PREFIX_BYTES) as i32 {
             return Err(BatchError::InvalidLength(batch_length));
@@ -214,8 +205,7 @@ impl BatchHeader {
 
     /// The offset of the last record.
     pub fn last_offset(&self) -> Offset {
-        self.base_offset
-            .wrapping_add(i64::from(self.last_offset_delta))
+        self.base_offset.wrapping_add(i64::from(self.last_offset_delta))
     }
 
     /// The offset after the last record.

@@ -7,9 +7,7 @@ use proptest::sample::Index;
 
 use crate::batch::sealed;
 use crate::golden::java_records;
-use crate::{
-    BATCH_HEADER_BYTES, BatchBuilder, BatchHeader, Compression, RecordBatch, split_batches,
-};
+use crate::{BATCH_HEADER_BYTES, BatchBuilder, BatchHeader, Compression, RecordBatch, split_batches};
 
 const LIMIT_BYTES: usize = 64 * 1024;
 
@@ -37,16 +35,9 @@ fn exercise(batch: &RecordBatch) {
         }
         let _ = batch.first_offset_at_or_after(0, 0, LIMIT_BYTES);
         let _ = batch.offset_of_max_timestamp(0, LIMIT_BYTES);
-        let _ = (
-            batch.header.last_sequence(),
-            batch.header.next_sequence(),
-            batch.header.next_offset(),
-        );
+        let _ = (batch.header.last_sequence(), batch.header.next_sequence(), batch.header.next_offset());
         if produce == Ok(()) && batch.header.attributes.compression() == Ok(Compression::None) {
-            assert!(
-                records.is_ok(),
-                "what was taken as plain records is readable"
-            );
+            assert!(records.is_ok(), "what was taken as plain records is readable");
         }
     }
 }
@@ -55,19 +46,14 @@ fn split_and_exercise(bytes: Bytes) {
     let Ok(batches) = split_batches(bytes.clone()) else {
         return;
     };
-    assert_eq!(
-        batches.iter().map(|batch| batch.bytes.len()).sum::<usize>(),
-        bytes.len()
-    );
+    assert_eq!(batches.iter().map(|batch| batch.bytes.len()).sum::<usize>(), bytes.len());
     batches.iter().for_each(exercise);
 }
 
 fn good_batch(codec: Compression) -> RecordBatch {
     let mut builder = BatchBuilder::new(codec).producer(4, 5, 6);
     for record in java_records() {
-        builder
-            .push(record.timestamp, record.key, record.value, record.headers)
-            .unwrap();
+        builder.push(record.timestamp, record.key, record.value, record.headers).unwrap();
     }
     builder.build(0)
 }

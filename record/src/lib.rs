@@ -22,8 +22,8 @@ mod validation;
 mod varint;
 
 pub use batch::{
-    Attributes, BATCH_HEADER_BYTES, BatchBuilder, BatchError, BatchHeader, PushError, RecordBatch,
-    TimestampedOffset, split_batches,
+    Attributes, BATCH_HEADER_BYTES, BatchBuilder, BatchError, BatchHeader, PushError, RecordBatch, TimestampedOffset,
+    split_batches,
 };
 pub use compression::Compression;
 pub use header::TimestampType;
@@ -62,10 +62,7 @@ mod tests {
         let topic = TopicId::from_str(text).unwrap();
         assert_eq!(topic.to_string(), text);
         assert_eq!(TopicId::from_bytes(*topic.as_bytes()), topic);
-        assert_eq!(
-            TopicPartition::new(topic, 3).to_string(),
-            format!("{text}/3")
-        );
+        assert_eq!(TopicPartition::new(topic, 3).to_string(), format!("{text}/3"));
         assert!(TopicId::NIL.is_nil() && !topic.is_nil());
         assert_eq!(EntryNumber(4).next(), EntryNumber(5));
     }

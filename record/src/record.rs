@@ -47,10 +47,7 @@ pub struct Header {
 impl Header {
     /// A header from a name and a value.
     pub fn new(name: impl Into<String>, value: Option<Bytes>) -> Header {
-        Header {
-            name: Bytes::from(name.into()),
-            value,
-        }
+        Header { name: Bytes::from(name.into()), value }
     }
 
     /// The name as text, where it is text.
@@ -72,18 +69,12 @@ pub struct RecordIterator {
 impl RecordIterator {
     /// The records that `data` holds and `header` describes.
     pub(crate) fn new(header: BatchHeader, data: Bytes) -> RecordIterator {
-        RecordIterator {
-            header,
-            data,
-            position: 0,
-            index: 0,
-        }
+        RecordIterator { header, data, position: 0, index: 0 }
     }
 
     /// The most records that can follow, whatever the header claims.
     pub(crate) fn record_count_max(&self) -> usize {
-        let claimed =
-            usize::try_from(self.header.record_count.saturating_sub(self.index)).unwrap_or(0);
+        let claimed = usize::try_from(self.header.record_count.saturating_sub(self.index)).unwrap_or(0);
         claimed.min(self.data.len().saturating_sub(self.position) / RECORD_BYTES_MIN)
     }
 
@@ -91,20 +82,11 @@ impl RecordIterator {
         let mut headers = Vec::new();
         let data = &self.data;
         let layout = read_record(data, &mut self.position, |name, value| {
-            headers.push(Header {
-                name: data.slice(name),
-                value: value.map(|value| data.slice(value)),
-            });
+            headers.push(Header { name: data.slice(name), value: value.map(|value| data.slice(value)) });
         })
-        .map_err(|reason| BatchError::InvalidRecord {
-            index: self.index,
-            reason,
-        })?;
+        .map_err(|reason| BatchError::InvalidRecord { index: self.index, reason })?;
         Ok(Record {
-            offset: self
-                .header
-                .base_offset
-                .wrapping_add(i64::from(layout.offset_delta)),
+            offset: self.header.base_offset.wrapping_add(i64::from(layout.offset_delta)),
             timestamp: layout.timestamp(&self.header),
             key: layout.key.map(|key| self.data.slice(key)),
             value: layout.value.map(|value| self.data.slice(value)),
@@ -123,10 +105,7 @@ impl Iterator for RecordIterator {
             }
             let index = self.index;
             self.position = self.data.len();
-            return Some(Err(BatchError::InvalidRecord {
-                index,
-                reason: BYTES_LEFT,
-            }));
+            return Some(Err(BatchError::InvalidRecord { index, reason: BYTES_LEFT }));
         }
         let record = self.read();
         self.index += 1;
@@ -169,18 +148,14 @@ pub(crate) fn read_record(
 ) -> Result<RecordLayout, &'static str> {
     let length = varint::read_i32(data, position).ok_or("its length is malformed")?;
     let length = usize::try_from(length).map_err(|_| "its length is negative")?;
-    let end = position
-        .checked_add(length)
-        .filter(|end| *end <= data.len())
-        .ok_or("it is cut off")?;
+    let end = position.checked_add(length).filter(|end| *end <= data.len()).ok_or("it is cut off")?;
     let body = &data[..end];
     if *position == end {
         return Err("it is empty");
     }
     // The record attributes: unused in this format.
     *position += 1;
-    let timestamp_delta =
-        varint::read_i64(body, position).ok_or("its timestamp delta is malformed")?;
+    let timestamp_delta = varint::read_i64(body, position).ok_or("its timestamp delta is malformed")?;
     let offset_delta = varint::read_i32(body, position).ok_or("its offset delta is malformed")?;
     let key = read_nullable(body, position).ok_or("its key is cut off")?;
     let value = read_nullable(body, position).ok_or("its value is cut off")?;
@@ -189,21 +164,14 @@ pub(crate) fn read_record(
         return Err("its header count is negative");
     }
     for _ in 0..header_count {
-        let name = read_nullable(body, position)
-            .ok_or("a header name is cut off")?
-            .ok_or("a header name is null")?;
+        let name = read_nullable(body, position).ok_or("a header name is cut off")?.ok_or("a header name is null")?;
         let header_value = read_nullable(body, position).ok_or("a header value is cut off")?;
         on_header(name, header_value);
     }
     if *position != end {
         return Err("its length and its contents differ");
     }
-    Ok(RecordLayout {
-        timestamp_delta,
-        offset_delta,
-        key,
-        value,
-    })
+    Ok(RecordLayout { timestamp_delta, offset_delta, key, value })
 }
 
 /// Reads a length and the range of that many bytes; the inner `None` is null, the outer one an error.

@@ -26,8 +26,7 @@ pub(crate) fn check(batch: &RecordBatch) -> Result<i64, BatchError> {
     if codec != Compression::None {
         return Ok(header.max_timestamp);
     }
-    let max_timestamp =
-        check_records(header, batch.bytes.get(BATCH_HEADER_BYTES..).unwrap_or(&[]))?;
+    let max_timestamp = check_records(header, batch.bytes.get(BATCH_HEADER_BYTES..).unwrap_or(&[]))?;
     check_timestamp(max_timestamp)?;
     Ok(max_timestamp)
 }
@@ -47,12 +46,7 @@ fn check_flags(header: &BatchHeader) -> Result<(), BatchError> {
 }
 
 fn check_producer(header: &BatchHeader) -> Result<(), BatchError> {
-    let BatchHeader {
-        producer_id,
-        producer_epoch,
-        base_sequence,
-        ..
-    } = *header;
+    let BatchHeader { producer_id, producer_epoch, base_sequence, .. } = *header;
     if producer_id == NO_PRODUCER_ID {
         if header.attributes.is_transactional() {
             return Err(BatchError::TransactionalWithoutProducer);
@@ -60,44 +54,27 @@ fn check_producer(header: &BatchHeader) -> Result<(), BatchError> {
         return Ok(());
     }
     if producer_id < NO_PRODUCER_ID || producer_epoch < 0 {
-        return Err(BatchError::InvalidProducer {
-            producer_id,
-            producer_epoch,
-        });
+        return Err(BatchError::InvalidProducer { producer_id, producer_epoch });
     }
     if base_sequence < 0 {
-        return Err(BatchError::InvalidSequence {
-            producer_id,
-            base_sequence,
-        });
+        return Err(BatchError::InvalidSequence { producer_id, base_sequence });
     }
     Ok(())
 }
 
 fn check_counts(header: &BatchHeader) -> Result<(), BatchError> {
-    let BatchHeader {
-        record_count,
-        last_offset_delta,
-        ..
-    } = *header;
+    let BatchHeader { record_count, last_offset_delta, .. } = *header;
     if record_count <= 0 {
         return Err(BatchError::InvalidRecordCount(record_count));
     }
     if i64::from(last_offset_delta) + 1 != i64::from(record_count) {
-        return Err(BatchError::OffsetDeltaMismatch {
-            last_offset_delta,
-            record_count,
-        });
+        return Err(BatchError::OffsetDeltaMismatch { last_offset_delta, record_count });
     }
     Ok(())
 }
 
 fn check_timestamp(timestamp: i64) -> Result<(), BatchError> {
-    if timestamp < NO_TIMESTAMP {
-        Err(BatchError::InvalidTimestamp(timestamp))
-    } else {
-        Ok(())
-    }
+    if timestamp < NO_TIMESTAMP { Err(BatchError::InvalidTimestamp(timestamp)) } else { Ok(()) }
 }
 
 /// Walks plain records without allocating: each is well formed, offsets count up by one, and no byte is left.
@@ -108,18 +85,12 @@ fn check_records(header: &BatchHeader, data: &[u8]) -> Result<i64, BatchError> {
         let layout = read_record(data, &mut position, |_, _| {})
             .map_err(|reason| BatchError::InvalidRecord { index, reason })?;
         if layout.offset_delta != index {
-            return Err(BatchError::InvalidRecord {
-                index,
-                reason: "its offset delta is out of order",
-            });
+            return Err(BatchError::InvalidRecord { index, reason: "its offset delta is out of order" });
         }
         max_timestamp = max_timestamp.max(layout.timestamp(header));
     }
     if position != data.len() {
-        return Err(BatchError::InvalidRecord {
-            index: header.record_count,
-            reason: BYTES_LEFT,
-        });
+        return Err(BatchError::InvalidRecord { index: header.record_count, reason: BYTES_LEFT });
     }
     Ok(max_timestamp)
 }

@@ -99,11 +99,7 @@ mod tests {
         assert_eq!(read_i32(&[], &mut 0), None);
         assert_eq!(read_i32(&[0x80], &mut 0), None);
         assert_eq!(read_i32(&[0x80; 6], &mut 0), None);
-        assert_eq!(
-            read_i32(&[0xff, 0xff, 0xff, 0xff, 0x1f], &mut 0),
-            None,
-            "33 bits"
-        );
+        assert_eq!(read_i32(&[0xff, 0xff, 0xff, 0xff, 0x1f], &mut 0), None, "33 bits");
         assert_eq!(read_i64(&[0x80; 11], &mut 0), None);
         let mut beyond = [0xff; 10];
         beyond[9] = 0x02;

@@ -36,7 +36,14 @@ fn generate(root: &Path) -> Result<String> {
     );
     for api in SERVED {
         let served = format!("{}–{}", api.version_min, api.version_max);
-        writeln!(out, "| {} | [{}](#{}) | {served} | {} |", api.code, api.name, api.name.to_lowercase(), api.advertised_min)?;
+        writeln!(
+            out,
+            "| {} | [{}](#{}) | {served} | {} |",
+            api.code,
+            api.name,
+            api.name.to_lowercase(),
+            api.advertised_min
+        )?;
     }
     for api in SERVED {
         let file = format!("server/src/kafka/{}.rs", snake_case(api.name));

@@ -4,6 +4,7 @@
 
 mod docs;
 mod rooms;
+mod sim;
 mod sources;
 mod tidy;
 
@@ -15,7 +16,8 @@ const USAGE: &str = "usage: cargo xtask <command>
   tidy           checks rooms, lengths of files and functions, names, headers
   tidy --shrink  rewrites the list of exceptions when it can shrink
   docs           writes docs/reference/kafka-api.md
-  docs --check   fails when that file is not what would be written";
+  docs --check   fails when that file is not what would be written
+  sim            runs the simulation: --seed N, --seeds A..B --jobs J, --scenario S, --replay FILE, --minutes M, --ci";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -26,6 +28,7 @@ fn main() -> ExitCode {
         ["tidy", "--shrink"] => tidy::run(&root, true),
         ["docs"] => docs::write(&root),
         ["docs", "--check"] => docs::check(&root),
+        ["sim", arguments @ ..] => sim::run(&root, arguments),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);

@@ -6,8 +6,20 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 /// Folders that hold a crate of the workspace.
-pub(crate) const ROOMS: &[&str] =
-    &["record", "protocol", "infra", "log", "ingest", "reader", "coordinator", "server", "cli", "bench", "tests", "xtask"];
+pub(crate) const ROOMS: &[&str] = &[
+    "record",
+    "protocol",
+    "infra",
+    "log",
+    "ingest",
+    "reader",
+    "coordinator",
+    "server",
+    "cli",
+    "bench",
+    "tests",
+    "xtask",
+];
 
 /// One source file.
 pub(crate) struct Source {

@@ -61,7 +61,9 @@ pub struct GroupListing {
 
 impl GroupFilter {
     fn admits(&self, state: State) -> bool {
-        let named = |names: &[String], name: &str| names.is_empty() || names.iter().any(|wanted| wanted.eq_ignore_ascii_case(name));
+        let named = |names: &[String], name: &str| {
+            names.is_empty() || names.iter().any(|wanted| wanted.eq_ignore_ascii_case(name))
+        };
         named(&self.states, state.name()) && named(&self.types, GROUP_TYPE)
     }
 }

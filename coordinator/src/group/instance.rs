@@ -23,7 +23,13 @@ pub(super) struct Replacement {
 }
 
 impl Group {
-    pub(super) fn replace_instance(&mut self, context: &mut Context<'_>, input: JoinInput, old_member_id: &str, member_id: String) {
+    pub(super) fn replace_instance(
+        &mut self,
+        context: &mut Context<'_>,
+        input: JoinInput,
+        old_member_id: &str,
+        member_id: String,
+    ) {
         let old_leader = self.leader_id();
         let Some(old_member) = self.members.get(old_member_id).cloned() else { return };
         tracing::info!(group = %self.id, old = %old_member_id, new = %member_id, "static member is replaced");
@@ -85,7 +91,12 @@ impl Group {
     }
 
     /// The new id is written, or could not be. If the group has moved on meanwhile, its rebalance answers.
-    pub(super) fn replacement_done(&mut self, context: &mut Context<'_>, replacement: Replacement, result: Result<(), PersistError>) {
+    pub(super) fn replacement_done(
+        &mut self,
+        context: &mut Context<'_>,
+        replacement: Replacement,
+        result: Result<(), PersistError>,
+    ) {
         let member_id = replacement.member_id.as_str();
         let waits = self.members.get(member_id).is_some_and(|member| member.awaiting_join == Some(replacement.ticket));
         if !waits || self.state != State::Stable || self.generation != replacement.generation {

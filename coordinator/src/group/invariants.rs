@@ -82,7 +82,8 @@ impl Group {
             State::PreparingRebalance => member.awaiting_sync.is_none(),
             State::CompletingRebalance => member.awaiting_join.is_none(),
             State::Stable => {
-                member.awaiting_sync.is_none() && (member.awaiting_join.is_none() || member.instance_id.is_some() && !self.queue.is_idle())
+                member.awaiting_sync.is_none()
+                    && (member.awaiting_join.is_none() || member.instance_id.is_some() && !self.queue.is_idle())
             }
             State::Empty | State::Dead => true,
         })
@@ -91,7 +92,9 @@ impl Group {
     fn phase_ends(&self) -> bool {
         match self.state {
             State::PreparingRebalance => self.join_timer.is_some(),
-            State::CompletingRebalance if self.pending_sync.is_empty() => self.queue.holds_assignment_of(self.generation),
+            State::CompletingRebalance if self.pending_sync.is_empty() => {
+                self.queue.holds_assignment_of(self.generation)
+            }
             State::CompletingRebalance => self.sync_deadline_ms.is_some() && self.join_timer.is_none(),
             State::Dead => !self.queue.is_idle() || !self.in_log,
             State::Empty | State::Stable => self.join_timer.is_none(),
@@ -99,13 +102,18 @@ impl Group {
     }
 
     fn sessions_end(&self) -> bool {
-        self.members.values().all(|member| member.session_deadline_ms.is_some() != (member.is_awaiting() && !member.is_new))
+        self.members
+            .values()
+            .all(|member| member.session_deadline_ms.is_some() != (member.is_awaiting() && !member.is_new))
     }
 
     fn wake_is_early_enough(&self) -> bool {
         let wake_ms = self.wake_ms.unwrap_or(i64::MAX);
         let sessions = self.members.values().filter_map(|member| member.session_deadline_ms);
         let phases = [self.sync_deadline_ms, self.persist_retry_at_ms, self.join_timer.map(|timer| timer.deadline_ms)];
-        sessions.chain(phases.into_iter().flatten()).chain(self.pending.values().copied()).all(|deadline_ms| wake_ms <= deadline_ms)
+        sessions
+            .chain(phases.into_iter().flatten())
+            .chain(self.pending.values().copied())
+            .all(|deadline_ms| wake_ms <= deadline_ms)
     }
 }

@@ -14,7 +14,9 @@ impl JoinInput {
     pub(super) fn checked(mut self, settings: &GroupSettings) -> Result<JoinInput, (Ticket, GroupError, String)> {
         let error = if self.group.is_empty() || self.group.len() > settings.id_bytes_max {
             Some(GroupError::InvalidGroupId)
-        } else if !(settings.session_timeout_ms_min..=settings.session_timeout_ms_max).contains(&self.session_timeout_ms) {
+        } else if !(settings.session_timeout_ms_min..=settings.session_timeout_ms_max)
+            .contains(&self.session_timeout_ms)
+        {
             Some(GroupError::InvalidSessionTimeout)
         } else if self.is_too_large(settings) {
             Some(GroupError::MetadataTooLarge)
@@ -124,7 +126,9 @@ impl Group {
             State::CompletingRebalance if unchanged => self.answer_settled_join(context, &input, true),
             // A follower that has nothing new to say learns the generation and may go on to SyncGroup. A leader that
             // joins again wants a new assignment, for a reason that its own metadata need not show.
-            State::Stable if unchanged && !self.is_leader(&input.member_id) => self.answer_settled_join(context, &input, false),
+            State::Stable if unchanged && !self.is_leader(&input.member_id) => {
+                self.answer_settled_join(context, &input, false)
+            }
             State::CompletingRebalance | State::Stable => self.update_and_rebalance(context, input),
             State::Empty | State::Dead => {
                 context.refuse_join(input.ticket, GroupError::UnknownMemberId, &input.member_id);

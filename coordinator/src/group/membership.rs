@@ -32,7 +32,11 @@ impl Group {
     }
 
     /// Removes the members named; answers in their order.
-    pub(super) fn leave(&mut self, context: &mut Context<'_>, leaving: &[LeavingMember]) -> Vec<Result<(), GroupError>> {
+    pub(super) fn leave(
+        &mut self,
+        context: &mut Context<'_>,
+        leaving: &[LeavingMember],
+    ) -> Vec<Result<(), GroupError>> {
         if self.state == State::Dead {
             return vec![Err(GroupError::CoordinatorNotAvailable); leaving.len()];
         }

@@ -41,7 +41,9 @@ mod sync;
 mod tests;
 
 pub use describe::{GROUP_TYPE, GroupDescription, GroupFilter, GroupListing, MemberDescription};
-pub use effect::{Effect, GroupChange, GroupError, JoinRefused, Joined, JoinedMember, PersistError, PersistToken, Response, Synced};
+pub use effect::{
+    Effect, GroupChange, GroupError, JoinRefused, Joined, JoinedMember, PersistError, PersistToken, Response, Synced,
+};
 pub use input::{CommitInput, HeartbeatInput, JoinInput, LeaveInput, LeavingMember, SyncInput, Ticket};
 pub use invariants::BrokenInvariant;
 pub use offsets::{Expired, OffsetAge};
@@ -165,7 +167,13 @@ impl Groups {
 
     /// Which of the group's committed offsets are past their retention at `now`, and whether the group itself can go
     /// with them (by [`delete`](Groups::delete)). Changes nothing.
-    pub fn expired<K>(&self, now: i64, retention_ms: i64, group: &str, offsets: impl IntoIterator<Item = OffsetAge<K>>) -> Expired<K> {
+    pub fn expired<K>(
+        &self,
+        now: i64,
+        retention_ms: i64,
+        group: &str,
+        offsets: impl IntoIterator<Item = OffsetAge<K>>,
+    ) -> Expired<K> {
         match self.groups.get(group) {
             Some(group) => group.expired(now, retention_ms, offsets),
             None => Expired { offsets: Vec::new(), group: false },
@@ -173,7 +181,13 @@ impl Groups {
     }
 
     /// Reports what became of a change. Must be called once for each [`Effect::Persist`].
-    pub fn persisted(&mut self, now: i64, group: &str, token: PersistToken, result: Result<(), PersistError>) -> Vec<Effect> {
+    pub fn persisted(
+        &mut self,
+        now: i64,
+        group: &str,
+        token: PersistToken,
+        result: Result<(), PersistError>,
+    ) -> Vec<Effect> {
         self.act(now, group, |group, context| group.persisted(context, token, result)).1
     }
 
@@ -228,7 +242,12 @@ impl Groups {
     }
 
     /// Lets a group act, then keeps the index of timers and the table in step with it.
-    fn act<R>(&mut self, now: i64, id: &str, act: impl FnOnce(&mut Group, &mut Context<'_>) -> R) -> (Option<R>, Vec<Effect>) {
+    fn act<R>(
+        &mut self,
+        now: i64,
+        id: &str,
+        act: impl FnOnce(&mut Group, &mut Context<'_>) -> R,
+    ) -> (Option<R>, Vec<Effect>) {
         let now = self.advance(now);
         let mut effects = Vec::new();
         let Some(group) = self.groups.get_mut(id) else { return (None, effects) };

@@ -71,7 +71,12 @@ impl Group {
         }
     }
 
-    pub(super) fn expired<K>(&self, now: i64, retention_ms: i64, offsets: impl IntoIterator<Item = OffsetAge<K>>) -> Expired<K> {
+    pub(super) fn expired<K>(
+        &self,
+        now: i64,
+        retention_ms: i64,
+        offsets: impl IntoIterator<Item = OffsetAge<K>>,
+    ) -> Expired<K> {
         let mut expired = Vec::new();
         let mut kept = false;
         for offset in offsets {
@@ -79,7 +84,9 @@ impl Group {
                 (_, State::Dead) => None,
                 (None, State::Empty) => Some(offset.commit_ms),
                 (Some(_), State::Empty) => Some(self.state_changed_ms.max(offset.commit_ms)),
-                (Some(_), State::Stable) if self.subscribed.is_some() && !self.is_subscribed_to(&offset.topic) => Some(offset.commit_ms),
+                (Some(_), State::Stable) if self.subscribed.is_some() && !self.is_subscribed_to(&offset.topic) => {
+                    Some(offset.commit_ms)
+                }
                 _ => None,
             };
             if since_ms.is_some_and(|since_ms| now.saturating_sub(since_ms) >= retention_ms) {

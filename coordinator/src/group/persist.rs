@@ -42,7 +42,8 @@ impl PersistQueue {
 
     /// Whether the assignment of this generation is already on its way.
     pub(super) fn holds_assignment_of(&self, wanted: i32) -> bool {
-        self.completions().any(|completion| matches!(completion, Completion::Assigned { generation, .. } if *generation == wanted))
+        self.completions()
+            .any(|completion| matches!(completion, Completion::Assigned { generation, .. } if *generation == wanted))
     }
 
     /// Tickets of deletions, which no member holds.
@@ -78,7 +79,9 @@ impl Group {
             members: self
                 .members
                 .iter()
-                .map(|(member_id, member)| member.record(member_id, protocol, assignment_of(member_id, &member.assignment)))
+                .map(|(member_id, member)| {
+                    member.record(member_id, protocol, assignment_of(member_id, &member.assignment))
+                })
                 .collect(),
             updated_ms: self.state_changed_ms,
         }
@@ -119,8 +122,15 @@ impl Group {
     }
 
     /// A change is written, or could not be. A token that is not outstanding is of an earlier life and ignored.
-    pub(super) fn persisted(&mut self, context: &mut Context<'_>, token: PersistToken, result: Result<(), PersistError>) {
-        let Some((_, completions)) = self.queue.outstanding.take_if(|(outstanding, _)| *outstanding == token) else { return };
+    pub(super) fn persisted(
+        &mut self,
+        context: &mut Context<'_>,
+        token: PersistToken,
+        result: Result<(), PersistError>,
+    ) {
+        let Some((_, completions)) = self.queue.outstanding.take_if(|(outstanding, _)| *outstanding == token) else {
+            return;
+        };
         if let Some((change, queued)) = self.queue.queued.take() {
             self.emit(context, change, queued);
         }
@@ -129,7 +139,9 @@ impl Group {
         }
         for completion in completions {
             match completion {
-                Completion::Assigned { generation, assignments } => self.assignment_done(context, generation, assignments, result),
+                Completion::Assigned { generation, assignments } => {
+                    self.assignment_done(context, generation, assignments, result)
+                }
                 Completion::Replaced(replacement) => self.replacement_done(context, *replacement, result),
                 Completion::Emptied => self.emptied_done(context, result),
                 Completion::Deleted { ticket } => self.deleted_done(context, ticket, result),

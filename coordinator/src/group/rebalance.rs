@@ -106,7 +106,8 @@ impl Group {
 
     /// Keeps a leader who has joined, or makes one of those who have.
     fn elect_leader_who_joined(&mut self) -> bool {
-        let has_joined = |group: &Group, id: &String| group.members.get(id).is_some_and(|member| member.awaiting_join.is_some());
+        let has_joined =
+            |group: &Group, id: &String| group.members.get(id).is_some_and(|member| member.awaiting_join.is_some());
         if self.leader.as_ref().is_some_and(|leader| has_joined(self, leader)) {
             return true;
         }

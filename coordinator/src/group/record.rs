@@ -6,7 +6,10 @@ pub use alluvium_log::{GroupRecord, MemberRecord};
 pub(super) fn payload_bytes(record: &GroupRecord) -> usize {
     let text_bytes = |text: &Option<String>| text.as_ref().map_or(0, String::len);
     let member_bytes = |member: &MemberRecord| {
-        let ids = member.member_id.len() + text_bytes(&member.instance_id) + member.client_id.len() + member.client_host.len();
+        let ids = member.member_id.len()
+            + text_bytes(&member.instance_id)
+            + member.client_id.len()
+            + member.client_host.len();
         ids + member.subscription.len() + member.assignment.len()
     };
     record.group.len()

@@ -265,13 +265,16 @@ impl Group {
         let everyone = self.members.len();
         let mut votes: BTreeMap<&str, usize> = BTreeMap::new();
         for member in self.members.values() {
-            if let Some((name, _)) = member.protocols.iter().find(|(name, _)| self.support.get(name) == Some(&everyone)) {
+            if let Some((name, _)) = member.protocols.iter().find(|(name, _)| self.support.get(name) == Some(&everyone))
+            {
                 *votes.entry(name).or_default() += 1;
             }
         }
         let leader = self.leader.as_ref().and_then(|id| self.members.get(id));
         let rank = |name: &str| {
-            leader.and_then(|leader| leader.protocols.iter().position(|(offered, _)| offered == name)).unwrap_or(usize::MAX)
+            leader
+                .and_then(|leader| leader.protocols.iter().position(|(offered, _)| offered == name))
+                .unwrap_or(usize::MAX)
         };
         votes.into_iter().max_by_key(|(name, count)| (*count, Reverse(rank(name)))).map(|(name, _)| name.to_owned())
     }

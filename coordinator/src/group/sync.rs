@@ -103,7 +103,9 @@ impl Group {
         self.set_state(context, State::Stable);
         let member_ids: Vec<String> = self.members.keys().cloned().collect();
         for member_id in member_ids {
-            let Some(ticket) = self.members.get_mut(&member_id).and_then(|member| member.awaiting_sync.take()) else { continue };
+            let Some(ticket) = self.members.get_mut(&member_id).and_then(|member| member.awaiting_sync.take()) else {
+                continue;
+            };
             let synced = self.synced(&member_id);
             context.respond(ticket, Response::Sync(Ok(synced)));
             self.restart_session(context, &member_id);

@@ -165,7 +165,10 @@ impl Harness {
             instance_id: None,
             protocol_type: None,
             protocol: None,
-            assignments: assignments.iter().map(|(id, part)| ((*id).to_owned(), Bytes::copy_from_slice(part.as_bytes()))).collect(),
+            assignments: assignments
+                .iter()
+                .map(|(id, part)| ((*id).to_owned(), Bytes::copy_from_slice(part.as_bytes())))
+                .collect(),
         }
     }
 
@@ -182,14 +185,18 @@ impl Harness {
     }
 
     pub(super) fn heartbeat(&mut self, member_id: &str, generation: i32) -> Result<(), GroupError> {
-        let input = HeartbeatInput { group: GROUP.to_owned(), generation, member_id: member_id.to_owned(), instance_id: None };
+        let input =
+            HeartbeatInput { group: GROUP.to_owned(), generation, member_id: member_id.to_owned(), instance_id: None };
         self.groups.heartbeat(self.now, &input)
     }
 
     pub(super) fn leave(&mut self, leaving: &[(&str, Option<&str>)]) -> Vec<Result<(), GroupError>> {
         let members = leaving
             .iter()
-            .map(|(id, instance)| LeavingMember { member_id: (*id).to_owned(), instance_id: instance.map(str::to_owned) })
+            .map(|(id, instance)| LeavingMember {
+                member_id: (*id).to_owned(),
+                instance_id: instance.map(str::to_owned),
+            })
             .collect();
         let (results, effects) = self.groups.leave(self.now, &LeaveInput { group: GROUP.to_owned(), members });
         self.carry_out(effects);

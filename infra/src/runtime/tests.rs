@@ -7,12 +7,7 @@ fn the_same_seed_gives_the_same_numbers_and_times() {
     let run = || {
         Runtime::simulate(7, |runtime| async move {
             runtime.sleep(Duration::from_secs(3600)).await;
-            (
-                runtime.random_u64(),
-                runtime.random_uuid(),
-                runtime.unique_uuid(),
-                runtime.now_ms(),
-            )
+            (runtime.random_u64(), runtime.random_uuid(), runtime.unique_uuid(), runtime.now_ms())
         })
     };
     let first = run();
@@ -20,11 +15,7 @@ fn the_same_seed_gives_the_same_numbers_and_times() {
     assert_eq!(first.3, SEEDED_EPOCH_MS + 3_600_000);
     assert_eq!(first.1.get_version_num(), 4);
     assert_eq!(first.2.get_version_num(), 7);
-    let (seconds, _) = first
-        .2
-        .get_timestamp()
-        .expect("version 7 holds a time")
-        .to_unix();
+    let (seconds, _) = first.2.get_timestamp().expect("version 7 holds a time").to_unix();
     assert_eq!(i64::try_from(seconds).unwrap() * 1000, first.3);
 }
 

@@ -6,10 +6,7 @@ use super::LoadSettingsError;
 
 /// The environment variable of a setting: `store.request_timeout` is `ALLUVIUM_STORE_REQUEST_TIMEOUT`.
 pub fn environment_name(name: &str) -> String {
-    format!(
-        "ALLUVIUM_{}",
-        name.to_ascii_uppercase().replace(['.', '-'], "_")
-    )
+    format!("ALLUVIUM_{}", name.to_ascii_uppercase().replace(['.', '-'], "_"))
 }
 
 /// A setting that exists.
@@ -24,24 +21,18 @@ pub(crate) struct Names(Vec<Known>);
 impl Names {
     pub(crate) fn of(defaults: &Map<String, Value>) -> Names {
         let flat = flatten_all(&Value::Object(defaults.clone()));
-        Names(
-            flat.into_iter()
-                .map(|(name, default)| Known { name, default })
-                .collect(),
-        )
+        Names(flat.into_iter().map(|(name, default)| Known { name, default }).collect())
     }
 
     /// A name inside a free-form map (one whose default is empty) exists too.
     pub(crate) fn find(&self, name: &str) -> Option<&Known> {
-        self.0.iter().find(|known| {
-            known.name == name || (known.is_map() && name.starts_with(&format!("{}.", known.name)))
-        })
+        self.0
+            .iter()
+            .find(|known| known.name == name || (known.is_map() && name.starts_with(&format!("{}.", known.name))))
     }
 
     pub(crate) fn find_variable(&self, variable: &str) -> Option<&Known> {
-        self.0
-            .iter()
-            .find(|known| environment_name(&known.name) == variable)
+        self.0.iter().find(|known| environment_name(&known.name) == variable)
     }
 
     /// Flattens a table from a file only as deep as settings go, so that a free-form map stays one value.
@@ -71,10 +62,7 @@ impl Names {
     }
 
     pub(crate) fn unknown_variable(&self, variable: &str) -> LoadSettingsError {
-        let nearest = nearest(
-            variable,
-            self.0.iter().map(|known| environment_name(&known.name)),
-        );
+        let nearest = nearest(variable, self.0.iter().map(|known| environment_name(&known.name)));
         unknown(variable, "environment", nearest)
     }
 }
@@ -89,18 +77,12 @@ fn unknown(name: &str, source_name: &str, nearest: Option<String>) -> LoadSettin
     LoadSettingsError::Unknown {
         name: name.to_owned(),
         source_name: source_name.to_owned(),
-        hint: nearest.map_or_else(String::new, |nearest| {
-            format!("; did you mean \"{nearest}\"?")
-        }),
+        hint: nearest.map_or_else(String::new, |nearest| format!("; did you mean \"{nearest}\"?")),
     }
 }
 
 fn joined(above: &str, name: &str) -> String {
-    if above.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{above}.{name}")
-    }
+    if above.is_empty() { name.to_owned() } else { format!("{above}.{name}") }
 }
 
 /// All leaves with their dotted names; an empty map is a leaf.
@@ -158,9 +140,7 @@ fn edits(one: &str, other: &str) -> usize {
         row[0] = line + 1;
         for (column, other_letter) in other.iter().enumerate() {
             let above = row[column + 1];
-            row[column + 1] = (above + 1)
-                .min(row[column] + 1)
-                .min(diagonal + usize::from(letter != *other_letter));
+            row[column + 1] = (above + 1).min(row[column] + 1).min(diagonal + usize::from(letter != *other_letter));
             diagonal = above;
         }
     }

@@ -12,9 +12,7 @@ pub struct Duration(std::time::Duration);
 
 /// Why a text is no duration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "\"{text}\" is not a duration; write a number and a unit, such as \"250ms\", \"10s\" or \"1h\""
-)]
+#[error("\"{text}\" is not a duration; write a number and a unit, such as \"250ms\", \"10s\" or \"1h\"")]
 pub struct InvalidDuration {
     /// The text as it was given.
     pub text: String,
@@ -60,9 +58,7 @@ impl FromStr for Duration {
 
     fn from_str(text: &str) -> Result<Duration, InvalidDuration> {
         let parsed = humantime::parse_duration(text.trim());
-        parsed.map(Duration).map_err(|_| InvalidDuration {
-            text: text.to_owned(),
-        })
+        parsed.map(Duration).map_err(|_| InvalidDuration { text: text.to_owned() })
     }
 }
 
@@ -96,9 +92,7 @@ pub struct ByteSize(u64);
 
 /// Why a text is no size.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "\"{text}\" is not a size; write a number and a unit, such as \"512KiB\", \"8MiB\" or \"100MB\""
-)]
+#[error("\"{text}\" is not a size; write a number and a unit, such as \"512KiB\", \"8MiB\" or \"100MB\"")]
 pub struct InvalidByteSize {
     /// The text as it was given.
     pub text: String,
@@ -149,9 +143,7 @@ impl ByteSize {
 
 impl fmt::Display for ByteSize {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let unit = UNITS[..BINARY_UNITS]
-            .iter()
-            .find(|(_, size)| self.0 != 0 && self.0.is_multiple_of(*size));
+        let unit = UNITS[..BINARY_UNITS].iter().find(|(_, size)| self.0 != 0 && self.0.is_multiple_of(*size));
         match unit {
             Some((name, size)) => write!(formatter, "{}{name}", self.0 / size),
             None => write!(formatter, "{}B", self.0),
@@ -165,9 +157,7 @@ impl FromStr for ByteSize {
     fn from_str(text: &str) -> Result<ByteSize, InvalidByteSize> {
         let parsed = || {
             let trimmed = text.trim();
-            let digits = trimmed
-                .find(|letter: char| !letter.is_ascii_digit())
-                .unwrap_or(trimmed.len());
+            let digits = trimmed.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(trimmed.len());
             let (number, unit) = trimmed.split_at(digits);
             let unit = unit.trim_start();
             let size = match unit {
@@ -176,9 +166,7 @@ impl FromStr for ByteSize {
             };
             number.parse::<u64>().ok()?.checked_mul(size)
         };
-        parsed().map(ByteSize).ok_or_else(|| InvalidByteSize {
-            text: text.to_owned(),
-        })
+        parsed().map(ByteSize).ok_or_else(|| InvalidByteSize { text: text.to_owned() })
     }
 }
 
@@ -233,31 +221,16 @@ mod tests {
             let size: ByteSize = text.parse().unwrap();
             assert_eq!((size.get(), size.to_string()), (bytes, shown.to_owned()));
         }
-        for bad in [
-            "",
-            "MiB",
-            "8 mib",
-            "-1",
-            "1.5MiB",
-            "99999999999TiB",
-            "8MiBx",
-        ] {
+        for bad in ["", "MiB", "8 mib", "-1", "1.5MiB", "99999999999TiB", "8MiBx"] {
             bad.parse::<ByteSize>().unwrap_err();
         }
     }
 
     #[test]
     fn durations_are_read_and_shown() {
-        for (text, millis, shown) in [
-            ("250ms", 250, "250ms"),
-            ("90s", 90_000, "1m 30s"),
-            ("1h", 3_600_000, "1h"),
-        ] {
+        for (text, millis, shown) in [("250ms", 250, "250ms"), ("90s", 90_000, "1m 30s"), ("1h", 3_600_000, "1h")] {
             let duration: Duration = text.parse().unwrap();
-            assert_eq!(
-                (duration, duration.to_string()),
-                (Duration::from_millis(millis), shown.to_owned())
-            );
+            assert_eq!((duration, duration.to_string()), (Duration::from_millis(millis), shown.to_owned()));
         }
         for bad in ["", "250", "ms", "fast"] {
             bad.parse::<Duration>().unwrap_err();

@@ -15,9 +15,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use object_store::list::{PaginatedListOptions, PaginatedListStore};
 use object_store::path::Path;
-use object_store::{
-    GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
-};
+use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 
 use super::open::{StoreOptions, StoreUrl};
 use super::{ListPage, ObjectInfo, OpenStoreError, Payload, Store, StoreError, StorePath};
@@ -75,11 +73,7 @@ pub(crate) fn open(
         clients,
         clock,
         failures: Failures::new(url.bucket, endpoint.as_deref()),
-        prefix: if url.prefix.is_empty() {
-            String::new()
-        } else {
-            format!("{}/", url.prefix)
-        },
+        prefix: if url.prefix.is_empty() { String::new() } else { format!("{}/", url.prefix) },
         description,
     }))
 }
@@ -93,11 +87,7 @@ impl CloudStore {
         let key = meta.location.as_ref().strip_prefix(&self.prefix)?;
         // Keys that are none of ours (another program's, in a shared bucket) are not shown.
         let path = StorePath::parse(key).ok()?;
-        Some(ObjectInfo {
-            path,
-            size: meta.size,
-            last_modified_ms: meta.last_modified.timestamp_millis(),
-        })
+        Some(ObjectInfo { path, size: meta.size, last_modified_ms: meta.last_modified.timestamp_millis() })
     }
 
     async fn write(
@@ -107,23 +97,15 @@ impl CloudStore {
         payload: Payload,
         mode: PutMode,
     ) -> Result<(), StoreError> {
-        let options = PutOptions {
-            mode,
-            ..PutOptions::default()
-        };
+        let options = PutOptions { mode, ..PutOptions::default() };
         let payload: PutPayload = payload.0.into_iter().collect();
         let location = self.location(path);
         let written = clock::observed(client.put_opts(&location, payload, options)).await;
-        written
-            .map(|_| ())
-            .map_err(|failed| self.failures.classify(&failed.error, failed.status))
+        written.map(|_| ()).map_err(|failed| self.failures.classify(&failed.error, failed.status))
     }
 
     async fn read(&self, path: &StorePath, range: Option<Range<u64>>) -> Result<Bytes, StoreError> {
-        let options = GetOptions {
-            range: range.clone().map(GetRange::Bounded),
-            ..GetOptions::default()
-        };
+        let options = GetOptions { range: range.clone().map(GetRange::Bounded), ..GetOptions::default() };
         let location = self.location(path);
         let read = clock::observed(async {
             let result = self.clients.retrying.get_opts(&location, options).await?;
@@ -132,34 +114,23 @@ impl CloudStore {
         });
         match (read.await, range) {
             (Ok((promised, bytes)), range) => {
-                let expected =
-                    range.map_or(promised, |range| range.end.saturating_sub(range.start));
+                let expected = range.map_or(promised, |range| range.end.saturating_sub(range.start));
                 match bytes.len() as u64 {
                     actual if actual == expected => Ok(bytes),
-                    actual => Err(StoreError::Truncated {
-                        path: path.clone(),
-                        expected,
-                        actual,
-                    }),
+                    actual => Err(StoreError::Truncated { path: path.clone(), expected, actual }),
                 }
             }
             // The object ends before the range begins.
-            (Err(failed), Some(range)) if failed.status == Some(416) => {
-                Err(StoreError::Truncated {
-                    path: path.clone(),
-                    expected: range.end.saturating_sub(range.start),
-                    actual: 0,
-                })
-            }
+            (Err(failed), Some(range)) if failed.status == Some(416) => Err(StoreError::Truncated {
+                path: path.clone(),
+                expected: range.end.saturating_sub(range.start),
+                actual: 0,
+            }),
             (Err(failed), range) => match self.failures.classify(&failed.error, failed.status) {
                 StoreError::Unavailable(_) if failed.status.is_some_and(|status| status < 300) => {
                     // The reply began well and broke off.
                     let expected = range.map_or(0, |range| range.end.saturating_sub(range.start));
-                    Err(StoreError::Truncated {
-                        path: path.clone(),
-                        expected,
-                        actual: 0,
-                    })
+                    Err(StoreError::Truncated { path: path.clone(), expected, actual: 0 })
                 }
                 error => Err(error),
             },
@@ -169,23 +140,18 @@ impl CloudStore {
 
 impl Debug for CloudStore {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter
-            .debug_tuple("CloudStore")
-            .field(&self.description)
-            .finish()
+        formatter.debug_tuple("CloudStore").field(&self.description).finish()
     }
 }
 
 #[async_trait]
 impl Store for CloudStore {
     async fn put_if_absent(&self, path: &StorePath, payload: Payload) -> Result<(), StoreError> {
-        self.write(&*self.clients.once, path, payload, PutMode::Create)
-            .await
+        self.write(&*self.clients.once, path, payload, PutMode::Create).await
     }
 
     async fn put(&self, path: &StorePath, payload: Payload) -> Result<(), StoreError> {
-        self.write(&*self.clients.retrying, path, payload, PutMode::Overwrite)
-            .await
+        self.write(&*self.clients.retrying, path, payload, PutMode::Overwrite).await
     }
 
     async fn get(&self, path: &StorePath) -> Result<Bytes, StoreError> {
@@ -200,12 +166,7 @@ impl Store for CloudStore {
         self.read(path, Some(range)).await
     }
 
-    async fn list(
-        &self,
-        prefix: &str,
-        start_after: Option<&str>,
-        limit: usize,
-    ) -> Result<ListPage, StoreError> {
+    async fn list(&self, prefix: &str, start_after: Option<&str>, limit: usize) -> Result<ListPage, StoreError> {
         let full_prefix = format!("{}{prefix}", self.prefix);
         let mut page = ListPage::default();
         let mut page_token = None;
@@ -217,27 +178,16 @@ impl Store for CloudStore {
                 page_token: page_token.take(),
                 ..PaginatedListOptions::default()
             };
-            let result = clock::observed(
-                self.clients
-                    .retrying
-                    .list_paginated(Some(&full_prefix), options),
-            )
-            .await
-            .map_err(|failed| self.failures.classify(&failed.error, failed.status))?;
-            page.objects.extend(
-                result
-                    .result
-                    .objects
-                    .iter()
-                    .filter_map(|meta| self.info(meta)),
-            );
+            let result = clock::observed(self.clients.retrying.list_paginated(Some(&full_prefix), options))
+                .await
+                .map_err(|failed| self.failures.classify(&failed.error, failed.status))?;
+            page.objects.extend(result.result.objects.iter().filter_map(|meta| self.info(meta)));
             page_token = result.page_token;
             if page.objects.len() > limit || page_token.is_none() {
                 break;
             }
         }
-        page.objects
-            .sort_unstable_by(|one, other| one.path.cmp(&other.path));
+        page.objects.sort_unstable_by(|one, other| one.path.cmp(&other.path));
         page.truncated = page.objects.len() > limit;
         page.objects.truncate(limit);
         Ok(page)

@@ -71,9 +71,7 @@ impl StoreError {
     /// Whether a *single* write attempt that got this answer has certainly written nothing.
     pub fn is_definite(&self) -> bool {
         match self {
-            StoreError::PermissionDenied(_)
-            | StoreError::BucketMissing(_)
-            | StoreError::Unsupported(_) => true,
+            StoreError::PermissionDenied(_) | StoreError::BucketMissing(_) | StoreError::Unsupported(_) => true,
             StoreError::NotFound
             | StoreError::AlreadyExists
             | StoreError::Conflict
@@ -100,9 +98,7 @@ pub enum OpenStoreError {
         reason: String,
     },
     /// This build has no support for the scheme.
-    #[error(
-        "this build of alluvium cannot open {0}:// stores (it was built without the feature \"cloud\")"
-    )]
+    #[error("this build of alluvium cannot open {0}:// stores (it was built without the feature \"cloud\")")]
     NotBuilt(String),
     /// There are no credentials, or only half of them.
     #[error("no credentials for {url}: {reason}")]

@@ -65,22 +65,11 @@ pub struct FaultRule {
 impl FaultRule {
     /// The next request of this kind, whatever its key.
     pub fn next(operation: StoreOperation, fault: Fault) -> FaultRule {
-        FaultRule {
-            operation: Some(operation),
-            path_contains: String::new(),
-            skip: 0,
-            times: 1,
-            fault,
-        }
+        FaultRule { operation: Some(operation), path_contains: String::new(), skip: 0, times: 1, fault }
     }
 
     /// The request number `nth` (from 1) of this kind whose key contains `path_contains`.
-    pub fn nth(
-        nth: u64,
-        operation: StoreOperation,
-        path_contains: &str,
-        fault: Fault,
-    ) -> FaultRule {
+    pub fn nth(nth: u64, operation: StoreOperation, path_contains: &str, fault: Fault) -> FaultRule {
         FaultRule {
             operation: Some(operation),
             path_contains: path_contains.to_owned(),
@@ -157,11 +146,7 @@ impl Faulty {
 
     /// From now on this share (0 to 1) of requests of this kind (`None`: every kind) suffers `fault`.
     pub fn chance(&self, operation: Option<StoreOperation>, fault: Fault, share: f64) {
-        self.chances.lock().push(Chance {
-            operation,
-            fault,
-            share,
-        });
+        self.chances.lock().push(Chance { operation, fault, share });
     }
 
     /// A mix of everything a store does on a bad day, at this share of requests.
@@ -173,11 +158,7 @@ impl Faulty {
             Fault::Precondition412,
             Fault::Unavailable503AfterApply,
         ];
-        let all = [
-            Fault::Throttle429,
-            Fault::Unavailable503,
-            Fault::Slow(Duration::from_millis(200)),
-        ];
+        let all = [Fault::Throttle429, Fault::Unavailable503, Fault::Slow(Duration::from_millis(200))];
         for fault in writes {
             self.chance(Some(StoreOperation::PutIfAbsent), fault, share / 8.0);
         }
@@ -212,17 +193,11 @@ impl Faulty {
     }
 
     fn decide(&self, operation: StoreOperation, path: &str) -> Option<Fault> {
-        let fault = self
-            .scripted(operation, path)
-            .or_else(|| self.by_chance(operation))?;
+        let fault = self.scripted(operation, path).or_else(|| self.by_chance(operation))?;
         self.injected_count.fetch_add(1, Ordering::Relaxed);
         let mut injected = self.injected.lock();
         if injected.len() < INJECTED_MAX {
-            injected.push(InjectedFault {
-                operation,
-                path: path.to_owned(),
-                fault: fault.clone(),
-            });
+            injected.push(InjectedFault { operation, path: path.to_owned(), fault: fault.clone() });
         }
         tracing::debug!(%operation, path, ?fault, "store fault injected");
         Some(fault)
@@ -232,9 +207,7 @@ impl Faulty {
         let mut rules = self.rules.lock();
         let mut struck = None;
         for rule in rules.iter_mut() {
-            if rule.operation.is_some_and(|wanted| wanted != operation)
-                || !path.contains(&rule.path_contains)
-            {
+            if rule.operation.is_some_and(|wanted| wanted != operation) || !path.contains(&rule.path_contains) {
                 continue;
             }
             if rule.skip > 0 {
@@ -262,9 +235,7 @@ impl Faulty {
 
     fn check_down(&self) -> Result<(), StoreError> {
         if self.down.load(Ordering::SeqCst) {
-            return Err(StoreError::Unavailable(
-                "the store was taken away".to_owned(),
-            ));
+            return Err(StoreError::Unavailable("the store was taken away".to_owned()));
         }
         Ok(())
     }
@@ -277,9 +248,7 @@ impl Faulty {
         match fault {
             Fault::ReplyLost => {
                 let _lost = change.apply(&*self.inner).await;
-                Err(StoreError::Unavailable(
-                    "the connection broke before the reply".to_owned(),
-                ))
+                Err(StoreError::Unavailable("the connection broke before the reply".to_owned()))
             }
             Fault::LatePut(delay) => {
                 let (inner, runtime) = (Arc::clone(&self.inner), self.runtime.clone());
@@ -293,14 +262,10 @@ impl Faulty {
             Fault::Conflict409 => Err(StoreError::Conflict),
             Fault::Precondition412 => Err(StoreError::AlreadyExists),
             Fault::Throttle429 => Err(StoreError::Throttled),
-            Fault::Unavailable503 => Err(StoreError::Unavailable(
-                "503 before the request was carried out".to_owned(),
-            )),
+            Fault::Unavailable503 => Err(StoreError::Unavailable("503 before the request was carried out".to_owned())),
             Fault::Unavailable503AfterApply => {
                 let _unseen = change.apply(&*self.inner).await;
-                Err(StoreError::Unavailable(
-                    "503 after the request was carried out".to_owned(),
-                ))
+                Err(StoreError::Unavailable("503 after the request was carried out".to_owned()))
             }
             Fault::Slow(delay) => {
                 self.runtime.sleep(delay).await;
@@ -329,9 +294,7 @@ impl Faulty {
         self.check_down()?;
         match self.decide(operation, path) {
             None => read.await,
-            Some(Fault::ReplyLost) => Err(StoreError::Unavailable(
-                "the connection broke before the reply".to_owned(),
-            )),
+            Some(Fault::ReplyLost) => Err(StoreError::Unavailable("the connection broke before the reply".to_owned())),
             Some(Fault::LatePut(_)) => Err(StoreError::Timeout),
             Some(Fault::Lost(delay)) => {
                 self.runtime.sleep(delay).await;
@@ -361,9 +324,7 @@ struct Change {
 impl Change {
     async fn apply(&self, store: &dyn Store) -> Result<(), StoreError> {
         match self.operation {
-            StoreOperation::PutIfAbsent => {
-                store.put_if_absent(&self.path, self.payload.clone()).await
-            }
+            StoreOperation::PutIfAbsent => store.put_if_absent(&self.path, self.payload.clone()).await,
             StoreOperation::Delete => store.delete(&self.path).await,
             _ => store.put(&self.path, self.payload.clone()).await,
         }
@@ -379,75 +340,39 @@ fn damaged(path: &StorePath, bytes: &Bytes, fault: &Fault) -> Result<Bytes, Stor
             Ok(Bytes::from(wrong))
         }
         Fault::FlippedBit => Ok(bytes.clone()),
-        _ => Err(StoreError::Truncated {
-            path: path.clone(),
-            expected: bytes.len() as u64,
-            actual: half as u64,
-        }),
+        _ => Err(StoreError::Truncated { path: path.clone(), expected: bytes.len() as u64, actual: half as u64 }),
     }
 }
 
 #[async_trait]
 impl Store for Faulty {
     async fn put_if_absent(&self, path: &StorePath, payload: Payload) -> Result<(), StoreError> {
-        self.change(Change {
-            operation: StoreOperation::PutIfAbsent,
-            path: path.clone(),
-            payload,
-        })
-        .await
+        self.change(Change { operation: StoreOperation::PutIfAbsent, path: path.clone(), payload }).await
     }
 
     async fn put(&self, path: &StorePath, payload: Payload) -> Result<(), StoreError> {
-        self.change(Change {
-            operation: StoreOperation::Put,
-            path: path.clone(),
-            payload,
-        })
-        .await
+        self.change(Change { operation: StoreOperation::Put, path: path.clone(), payload }).await
     }
 
     async fn get(&self, path: &StorePath) -> Result<Bytes, StoreError> {
         let read = self.inner.get(path);
-        self.look(StoreOperation::Get, path.as_str(), read, |bytes, fault| {
-            damaged(path, &bytes, fault)
-        })
-        .await
+        self.look(StoreOperation::Get, path.as_str(), read, |bytes, fault| damaged(path, &bytes, fault)).await
     }
 
     async fn get_range(&self, path: &StorePath, range: Range<u64>) -> Result<Bytes, StoreError> {
         let read = self.inner.get_range(path, range);
-        self.look(
-            StoreOperation::GetRange,
-            path.as_str(),
-            read,
-            |bytes, fault| damaged(path, &bytes, fault),
-        )
-        .await
+        self.look(StoreOperation::GetRange, path.as_str(), read, |bytes, fault| damaged(path, &bytes, fault)).await
     }
 
-    async fn list(
-        &self,
-        prefix: &str,
-        start_after: Option<&str>,
-        limit: usize,
-    ) -> Result<ListPage, StoreError> {
+    async fn list(&self, prefix: &str, start_after: Option<&str>, limit: usize) -> Result<ListPage, StoreError> {
         let read = self.inner.list(prefix, start_after, limit);
-        let broken = |_page, _fault: &Fault| {
-            Err(StoreError::Unavailable(
-                "the connection broke in the reply".to_owned(),
-            ))
-        };
+        let broken =
+            |_page, _fault: &Fault| Err(StoreError::Unavailable("the connection broke in the reply".to_owned()));
         self.look(StoreOperation::List, prefix, read, broken).await
     }
 
     async fn delete(&self, path: &StorePath) -> Result<(), StoreError> {
-        self.change(Change {
-            operation: StoreOperation::Delete,
-            path: path.clone(),
-            payload: Payload::default(),
-        })
-        .await
+        self.change(Change { operation: StoreOperation::Delete, path: path.clone(), payload: Payload::default() }).await
     }
 
     fn clock_ms(&self) -> Option<i64> {

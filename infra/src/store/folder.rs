@@ -47,23 +47,20 @@ struct Folder {
 impl FolderStore {
     /// Opens (and makes, when needed) the folder `root`, checks that it can be written and clears what a crash left.
     /// With `sync`, each write is on the disk before it is answered.
-    pub fn open(
-        root: impl Into<PathBuf>,
-        sync: bool,
-        runtime: &Runtime,
-    ) -> Result<FolderStore, OpenStoreError> {
+    pub fn open(root: impl Into<PathBuf>, sync: bool, runtime: &Runtime) -> Result<FolderStore, OpenStoreError> {
         let root = root.into();
-        let refused = |error: &io::Error| {
-            OpenStoreError::Folder {
+        let refused = |error: &io::Error| OpenStoreError::Folder {
             folder: root.display().to_string(),
             reason: match error.kind() {
                 io::ErrorKind::PermissionDenied => {
-                    "permission denied; give the user that runs alluvium write access, or choose another folder".to_owned()
+                    "permission denied; give the user that runs alluvium write access, or choose another folder"
+                        .to_owned()
                 }
-                io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => "there is a file in its place".to_owned(),
+                io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+                    "there is a file in its place".to_owned()
+                }
                 _ => error.to_string(),
             },
-        }
         };
         let temporary = root.join(TEMPORARY_FOLDER);
         fs::create_dir_all(&temporary).map_err(|error| refused(&error))?;
@@ -75,14 +72,9 @@ impl FolderStore {
             sync: false,
         };
         let trial = folder.temporary_file();
-        fs::write(&trial, b"alluvium")
-            .and_then(|()| fs::remove_file(&trial))
-            .map_err(|error| refused(&error))?;
+        fs::write(&trial, b"alluvium").and_then(|()| fs::remove_file(&trial)).map_err(|error| refused(&error))?;
         folder.remove_abandoned(runtime.now_ms());
-        Ok(FolderStore {
-            folder: Arc::new(Folder { sync, ..folder }),
-            runtime: runtime.clone(),
-        })
+        Ok(FolderStore { folder: Arc::new(Folder { sync, ..folder }), runtime: runtime.clone() })
     }
 
     async fn blocking<T: Send + 'static>(
@@ -92,9 +84,7 @@ impl FolderStore {
         let folder = Arc::clone(&self.folder);
         match self.runtime.spawn_blocking(move || work(&folder)).await {
             Ok(result) => result,
-            Err(error) => Err(StoreError::Other(format!(
-                "a file operation did not finish: {error}"
-            ))),
+            Err(error) => Err(StoreError::Other(format!("a file operation did not finish: {error}"))),
         }
     }
 }
@@ -117,9 +107,7 @@ impl Folder {
             return;
         };
         for entry in entries.flatten() {
-            let age_ms = entry
-                .metadata()
-                .map_or(0, |metadata| now_ms - modified_ms(&metadata));
+            let age_ms = entry.metadata().map_or(0, |metadata| now_ms - modified_ms(&metadata));
             if age_ms > TEMPORARY_AGE_MAX.as_millis() as i64 {
                 // Another process that starts now may have been faster.
                 let _gone = fs::remove_file(entry.path());
@@ -131,12 +119,7 @@ impl Folder {
         self.root.join(path.as_str())
     }
 
-    fn write(
-        &self,
-        path: &StorePath,
-        payload: &Payload,
-        placing: Placing,
-    ) -> Result<(), StoreError> {
+    fn write(&self, path: &StorePath, payload: &Payload, placing: Placing) -> Result<(), StoreError> {
         let target = self.file_of(path);
         if matches!(placing, Placing::IfAbsent) && target.exists() {
             return Err(StoreError::AlreadyExists);
@@ -156,17 +139,15 @@ impl Folder {
             let _leftover = fs::remove_file(&temporary);
         }
         placed.map_err(|error| match error.kind() {
-            io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory => StoreError::Unsupported(
-                format!("{path}: one key goes on from another with a slash"),
-            ),
+            io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory => {
+                StoreError::Unsupported(format!("{path}: one key goes on from another with a slash"))
+            }
             _ => self.error(&error, path),
         })?;
         if self.sync
             && let Some(parent) = target.parent()
         {
-            fs::File::open(parent)
-                .and_then(|folder| folder.sync_all())
-                .map_err(|error| self.error(&error, path))?;
+            fs::File::open(parent).and_then(|folder| folder.sync_all()).map_err(|error| self.error(&error, path))?;
         }
         Ok(())
     }
@@ -181,8 +162,7 @@ impl Folder {
             attempts += 1;
             match (placed, target.parent()) {
                 (Err(error), Some(parent))
-                    if error.kind() == io::ErrorKind::NotFound
-                        && attempts < FOLDER_ATTEMPTS_MAX =>
+                    if error.kind() == io::ErrorKind::NotFound && attempts < FOLDER_ATTEMPTS_MAX =>
                 {
                     fs::create_dir_all(parent)?;
                 }
@@ -192,55 +172,30 @@ impl Folder {
     }
 
     fn read(&self, path: &StorePath) -> Result<Bytes, StoreError> {
-        let mut file =
-            fs::File::open(self.file_of(path)).map_err(|error| self.error(&error, path))?;
-        let length = file
-            .metadata()
-            .map_err(|error| self.error(&error, path))?
-            .len();
+        let mut file = fs::File::open(self.file_of(path)).map_err(|error| self.error(&error, path))?;
+        let length = file.metadata().map_err(|error| self.error(&error, path))?.len();
         self.read_exactly(&mut file, path, length)
     }
 
     fn read_range(&self, path: &StorePath, range: &Range<u64>) -> Result<Bytes, StoreError> {
-        let mut file =
-            fs::File::open(self.file_of(path)).map_err(|error| self.error(&error, path))?;
+        let mut file = fs::File::open(self.file_of(path)).map_err(|error| self.error(&error, path))?;
         // Files are immutable under their key, so the length decides before anything is allocated.
-        let length = file
-            .metadata()
-            .map_err(|error| self.error(&error, path))?
-            .len();
+        let length = file.metadata().map_err(|error| self.error(&error, path))?.len();
         let expected = range.end.saturating_sub(range.start);
         if range.end > length || range.start > range.end {
             let actual = length.saturating_sub(range.start);
-            return Err(StoreError::Truncated {
-                path: path.clone(),
-                expected,
-                actual,
-            });
+            return Err(StoreError::Truncated { path: path.clone(), expected, actual });
         }
-        file.seek(SeekFrom::Start(range.start))
-            .map_err(|error| self.error(&error, path))?;
+        file.seek(SeekFrom::Start(range.start)).map_err(|error| self.error(&error, path))?;
         self.read_exactly(&mut file, path, expected)
     }
 
-    fn read_exactly(
-        &self,
-        file: &mut fs::File,
-        path: &StorePath,
-        expected: u64,
-    ) -> Result<Bytes, StoreError> {
-        let capacity =
-            usize::try_from(expected).map_err(|error| StoreError::Other(error.to_string()))?;
+    fn read_exactly(&self, file: &mut fs::File, path: &StorePath, expected: u64) -> Result<Bytes, StoreError> {
+        let capacity = usize::try_from(expected).map_err(|error| StoreError::Other(error.to_string()))?;
         let mut bytes = Vec::with_capacity(capacity);
-        file.take(expected)
-            .read_to_end(&mut bytes)
-            .map_err(|error| self.error(&error, path))?;
+        file.take(expected).read_to_end(&mut bytes).map_err(|error| self.error(&error, path))?;
         if bytes.len() as u64 != expected {
-            return Err(StoreError::Truncated {
-                path: path.clone(),
-                expected,
-                actual: bytes.len() as u64,
-            });
+            return Err(StoreError::Truncated { path: path.clone(), expected, actual: bytes.len() as u64 });
         }
         Ok(Bytes::from(bytes))
     }
@@ -252,20 +207,9 @@ impl Folder {
         }
     }
 
-    fn list(
-        &self,
-        prefix: &str,
-        start_after: Option<&str>,
-        limit: usize,
-    ) -> Result<ListPage, StoreError> {
-        let mut walk = Walk {
-            prefix,
-            start_after: start_after.unwrap_or(""),
-            limit,
-            page: ListPage::default(),
-        };
-        walk.enter(&self.root, "")
-            .map_err(|error| self.error_at(&error, &self.root))?;
+    fn list(&self, prefix: &str, start_after: Option<&str>, limit: usize) -> Result<ListPage, StoreError> {
+        let mut walk = Walk { prefix, start_after: start_after.unwrap_or(""), limit, page: ListPage::default() };
+        walk.enter(&self.root, "").map_err(|error| self.error_at(&error, &self.root))?;
         Ok(walk.page)
     }
 
@@ -279,9 +223,7 @@ impl Folder {
         match error.kind() {
             io::ErrorKind::AlreadyExists => StoreError::AlreadyExists,
             _ if is_missing(error) => StoreError::NotFound,
-            io::ErrorKind::PermissionDenied
-                if error.raw_os_error() == Some(OPERATION_NOT_PERMITTED) =>
-            {
+            io::ErrorKind::PermissionDenied if error.raw_os_error() == Some(OPERATION_NOT_PERMITTED) => {
                 StoreError::Unsupported(format!("the file system of {root} has no hard links"))
             }
             io::ErrorKind::PermissionDenied => {
@@ -301,9 +243,9 @@ impl Folder {
             }
             _ => match error.raw_os_error() {
                 // EMFILE and ENFILE: too many open files, here or on the whole machine.
-                Some(23 | 24) => StoreError::Unavailable(format!(
-                    "{root}: too many open files (raise the limit with ulimit -n)"
-                )),
+                Some(23 | 24) => {
+                    StoreError::Unavailable(format!("{root}: too many open files (raise the limit with ulimit -n)"))
+                }
                 _ => StoreError::Other(format!("{}: {error}", file.display())),
             },
         }
@@ -311,17 +253,11 @@ impl Folder {
 }
 
 fn is_missing(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory
-    )
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory)
 }
 
 fn write_file(file: &Path, payload: &Payload, sync: bool) -> io::Result<()> {
-    let mut file = fs::File::options()
-        .write(true)
-        .create_new(true)
-        .open(file)?;
+    let mut file = fs::File::options().write(true).create_new(true).open(file)?;
     let mut slices: Vec<IoSlice<'_>> = payload.0.iter().map(|part| IoSlice::new(part)).collect();
     let mut rest = slices.as_mut_slice();
     IoSlice::advance_slices(&mut rest, 0);
@@ -337,13 +273,8 @@ fn write_file(file: &Path, payload: &Payload, sync: bool) -> io::Result<()> {
 }
 
 fn modified_ms(metadata: &fs::Metadata) -> i64 {
-    let since_epoch = metadata
-        .modified()
-        .ok()
-        .and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    since_epoch.map_or(0, |elapsed| {
-        i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX)
-    })
+    let since_epoch = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    since_epoch.map_or(0, |elapsed| i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// A walk over the folders in the byte order of the whole keys, which enters only what can hold a wanted key.
@@ -371,22 +302,14 @@ impl Walk<'_> {
                 continue;
             };
             let is_folder = entry.file_type()?.is_dir();
-            let key = if is_folder {
-                format!("{above}{name}/")
-            } else {
-                format!("{above}{name}")
-            };
+            let key = if is_folder { format!("{above}{name}/") } else { format!("{above}{name}") };
             if self.may_hold(&key, is_folder) {
                 keys.push((key, is_folder, entry));
             }
         }
         keys.sort_unstable_by(|one, other| one.0.cmp(&other.0));
         for (key, is_folder, entry) in keys {
-            let goes_on = if is_folder {
-                self.enter(&entry.path(), &key)?
-            } else {
-                self.take(key, &entry)?
-            };
+            let goes_on = if is_folder { self.enter(&entry.path(), &key)? } else { self.take(key, &entry)? };
             if !goes_on {
                 return Ok(false);
             }
@@ -414,11 +337,7 @@ impl Walk<'_> {
         match entry.metadata() {
             Ok(metadata) => {
                 let last_modified_ms = modified_ms(&metadata);
-                self.page.objects.push(ObjectInfo {
-                    path,
-                    size: metadata.len(),
-                    last_modified_ms,
-                });
+                self.page.objects.push(ObjectInfo { path, size: metadata.len(), last_modified_ms });
                 Ok(true)
             }
             // Deleted since its folder was read.
@@ -432,14 +351,12 @@ impl Walk<'_> {
 impl Store for FolderStore {
     async fn put_if_absent(&self, path: &StorePath, payload: Payload) -> Result<(), StoreError> {
         let path = path.clone();
-        self.blocking(move |folder| folder.write(&path, &payload, Placing::IfAbsent))
-            .await
+        self.blocking(move |folder| folder.write(&path, &payload, Placing::IfAbsent)).await
     }
 
     async fn put(&self, path: &StorePath, payload: Payload) -> Result<(), StoreError> {
         let path = path.clone();
-        self.blocking(move |folder| folder.write(&path, &payload, Placing::Replacing))
-            .await
+        self.blocking(move |folder| folder.write(&path, &payload, Placing::Replacing)).await
     }
 
     async fn get(&self, path: &StorePath) -> Result<Bytes, StoreError> {
@@ -449,19 +366,12 @@ impl Store for FolderStore {
 
     async fn get_range(&self, path: &StorePath, range: Range<u64>) -> Result<Bytes, StoreError> {
         let path = path.clone();
-        self.blocking(move |folder| folder.read_range(&path, &range))
-            .await
+        self.blocking(move |folder| folder.read_range(&path, &range)).await
     }
 
-    async fn list(
-        &self,
-        prefix: &str,
-        start_after: Option<&str>,
-        limit: usize,
-    ) -> Result<ListPage, StoreError> {
+    async fn list(&self, prefix: &str, start_after: Option<&str>, limit: usize) -> Result<ListPage, StoreError> {
         let (prefix, start_after) = (prefix.to_owned(), start_after.map(str::to_owned));
-        self.blocking(move |folder| folder.list(&prefix, start_after.as_deref(), limit))
-            .await
+        self.blocking(move |folder| folder.list(&prefix, start_after.as_deref(), limit)).await
     }
 
     async fn delete(&self, path: &StorePath) -> Result<(), StoreError> {
@@ -474,11 +384,7 @@ impl Store for FolderStore {
     }
 
     fn describe(&self) -> String {
-        let durability = if self.folder.sync {
-            ", synced to the disk on each write"
-        } else {
-            ""
-        };
+        let durability = if self.folder.sync { ", synced to the disk on each write" } else { "" };
         format!("the folder {}{durability}", self.folder.root.display())
     }
 }

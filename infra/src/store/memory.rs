@@ -28,10 +28,7 @@ struct Object {
 impl MemoryStore {
     /// An empty store.
     pub fn new(runtime: Runtime) -> MemoryStore {
-        MemoryStore {
-            objects: Mutex::new(BTreeMap::new()),
-            runtime,
-        }
+        MemoryStore { objects: Mutex::new(BTreeMap::new()), runtime }
     }
 
     /// How many objects there are.
@@ -40,10 +37,7 @@ impl MemoryStore {
     }
 
     fn object(&self, payload: Payload) -> Object {
-        Object {
-            bytes: payload.into_bytes(),
-            last_modified_ms: self.runtime.now_ms(),
-        }
+        Object { bytes: payload.into_bytes(), last_modified_ms: self.runtime.now_ms() }
     }
 }
 
@@ -66,11 +60,7 @@ impl Store for MemoryStore {
     }
 
     async fn get(&self, path: &StorePath) -> Result<Bytes, StoreError> {
-        self.objects
-            .lock()
-            .get(path.as_str())
-            .map(|object| object.bytes.clone())
-            .ok_or(StoreError::NotFound)
+        self.objects.lock().get(path.as_str()).map(|object| object.bytes.clone()).ok_or(StoreError::NotFound)
     }
 
     async fn get_range(&self, path: &StorePath, range: Range<u64>) -> Result<Bytes, StoreError> {
@@ -87,12 +77,7 @@ impl Store for MemoryStore {
         Ok(whole.slice(range.start as usize..range.end as usize))
     }
 
-    async fn list(
-        &self,
-        prefix: &str,
-        start_after: Option<&str>,
-        limit: usize,
-    ) -> Result<ListPage, StoreError> {
+    async fn list(&self, prefix: &str, start_after: Option<&str>, limit: usize) -> Result<ListPage, StoreError> {
         let objects = self.objects.lock();
         let from = match start_after {
             Some(after) if after >= prefix => Bound::Excluded(after),

@@ -143,12 +143,7 @@ impl OperationSnapshot {
             errors: self.errors.saturating_sub(earlier.errors),
             bytes: self.bytes.saturating_sub(earlier.bytes),
             latency_total: self.latency_total.saturating_sub(earlier.latency_total),
-            buckets: self
-                .buckets
-                .iter()
-                .zip(&earlier.buckets)
-                .map(|(now, then)| now.saturating_sub(*then))
-                .collect(),
+            buckets: self.buckets.iter().zip(&earlier.buckets).map(|(now, then)| now.saturating_sub(*then)).collect(),
         }
     }
 }
@@ -167,10 +162,7 @@ impl StoreSnapshot {
 
     /// Requests of all kinds.
     pub fn requests(&self) -> u64 {
-        self.operations
-            .iter()
-            .map(|operation| operation.requests)
-            .sum()
+        self.operations.iter().map(|operation| operation.requests).sum()
     }
 
     /// PUT requests of both kinds.
@@ -187,9 +179,7 @@ impl StoreSnapshot {
     #[must_use]
     pub fn since(&self, earlier: &StoreSnapshot) -> StoreSnapshot {
         let pairs = self.operations.iter().zip(&earlier.operations);
-        StoreSnapshot {
-            operations: pairs.map(|(now, then)| now.since(then)).collect(),
-        }
+        StoreSnapshot { operations: pairs.map(|(now, then)| now.since(then)).collect() }
     }
 }
 
@@ -204,11 +194,7 @@ pub struct Metered {
 impl Metered {
     /// Counts the requests to `inner` from now on.
     pub fn new(inner: Arc<dyn Store>, runtime: Runtime) -> Arc<Metered> {
-        Arc::new(Metered {
-            inner,
-            runtime,
-            counters: StoreOperation::ALL.map(|_| Counters::new()),
-        })
+        Arc::new(Metered { inner, runtime, counters: StoreOperation::ALL.map(|_| Counters::new()) })
     }
 
     /// All counts until now.
@@ -221,18 +207,10 @@ impl Metered {
             latency_total: Duration::from_micros(read(&counters.latency_us)),
             buckets: counters.buckets.iter().map(read).collect(),
         });
-        StoreSnapshot {
-            operations: operations.collect(),
-        }
+        StoreSnapshot { operations: operations.collect() }
     }
 
-    fn count<T>(
-        &self,
-        operation: StoreOperation,
-        begun: Instant,
-        bytes: usize,
-        result: &Result<T, StoreError>,
-    ) {
+    fn count<T>(&self, operation: StoreOperation, begun: Instant, bytes: usize, result: &Result<T, StoreError>) {
         let counters = &self.counters[operation as usize];
         let latency = self.runtime.monotonic().saturating_duration_since(begun);
         let latency_us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
@@ -265,33 +243,18 @@ impl Store for Metered {
     async fn get(&self, path: &StorePath) -> Result<Bytes, StoreError> {
         let begun = self.runtime.monotonic();
         let result = self.inner.get(path).await;
-        self.count(
-            StoreOperation::Get,
-            begun,
-            result.as_ref().map_or(0, Bytes::len),
-            &result,
-        );
+        self.count(StoreOperation::Get, begun, result.as_ref().map_or(0, Bytes::len), &result);
         result
     }
 
     async fn get_range(&self, path: &StorePath, range: Range<u64>) -> Result<Bytes, StoreError> {
         let begun = self.runtime.monotonic();
         let result = self.inner.get_range(path, range).await;
-        self.count(
-            StoreOperation::GetRange,
-            begun,
-            result.as_ref().map_or(0, Bytes::len),
-            &result,
-        );
+        self.count(StoreOperation::GetRange, begun, result.as_ref().map_or(0, Bytes::len), &result);
         result
     }
 
-    async fn list(
-        &self,
-        prefix: &str,
-        start_after: Option<&str>,
-        limit: usize,
-    ) -> Result<ListPage, StoreError> {
+    async fn list(&self, prefix: &str, start_after: Option<&str>, limit: usize) -> Result<ListPage, StoreError> {
         let begun = self.runtime.monotonic();
         let result = self.inner.list(prefix, start_after, limit).await;
         self.count(StoreOperation::List, begun, 0, &result);
@@ -328,10 +291,7 @@ mod tests {
             last = bucket;
             if bucket < BUCKETS - 1 {
                 assert!(latency_us <= bucket_end_us(bucket), "{latency_us}");
-                assert!(
-                    bucket_end_us(bucket) as f64 <= (latency_us as f64 * 1.26).max(4.0),
-                    "{latency_us}"
-                );
+                assert!(bucket_end_us(bucket) as f64 <= (latency_us as f64 * 1.26).max(4.0), "{latency_us}");
             }
         }
     }
@@ -341,23 +301,13 @@ mod tests {
         Runtime::simulate(1, |runtime| async move {
             let model = super::super::Modelled::new(
                 Arc::new(MemoryStore::new(runtime.clone())),
-                super::super::StoreModel {
-                    tail_share: 0.0,
-                    spread: 0.0,
-                    ..super::super::StoreModel::s3()
-                },
+                super::super::StoreModel { tail_share: 0.0, spread: 0.0, ..super::super::StoreModel::s3() },
                 runtime.clone(),
             );
             let store = Metered::new(model, runtime);
             let path = StorePath::from("a");
-            store
-                .put_if_absent(&path, Payload::from(&b"four"[..]))
-                .await
-                .unwrap();
-            store
-                .put_if_absent(&path, Payload::from(&b"four"[..]))
-                .await
-                .unwrap_err();
+            store.put_if_absent(&path, Payload::from(&b"four"[..])).await.unwrap();
+            store.put_if_absent(&path, Payload::from(&b"four"[..])).await.unwrap_err();
             let before = store.snapshot();
             assert_eq!(&store.get_range(&path, 1..3).await.unwrap()[..], b"ou");
             let snapshot = store.snapshot();
@@ -367,18 +317,10 @@ mod tests {
             assert!((40..=50).contains(&median_ms), "{median_ms}");
             let since = snapshot.since(&before);
             assert_eq!(
-                (
-                    since.requests(),
-                    since.gets(),
-                    since.puts(),
-                    since.of(StoreOperation::GetRange).bytes
-                ),
+                (since.requests(), since.gets(), since.puts(), since.of(StoreOperation::GetRange).bytes),
                 (1, 1, 0, 2)
             );
-            assert_eq!(
-                since.of(StoreOperation::List).latency_quantile(0.99),
-                Duration::ZERO
-            );
+            assert_eq!(since.of(StoreOperation::List).latency_quantile(0.99), Duration::ZERO);
         });
     }
 }

@@ -76,12 +76,7 @@ pub struct Modelled {
 impl Modelled {
     /// Puts `model` in front of `inner`.
     pub fn new(inner: Arc<dyn Store>, model: StoreModel, runtime: Runtime) -> Arc<Modelled> {
-        Arc::new(Modelled {
-            inner,
-            model,
-            runtime,
-            line_free: Mutex::new(None),
-        })
+        Arc::new(Modelled { inner, model, runtime, line_free: Mutex::new(None) })
     }
 
     fn latency(&self, median: Duration) -> Duration {
@@ -99,8 +94,7 @@ impl Modelled {
         let now = self.runtime.monotonic();
         let mut line_free = self.line_free.lock();
         let begins = line_free.map_or(now, |free| free.max(now));
-        let free =
-            begins + Duration::from_secs_f64(bytes as f64 / self.model.total_bytes_per_second);
+        let free = begins + Duration::from_secs_f64(bytes as f64 / self.model.total_bytes_per_second);
         *line_free = Some(free);
         let alone = Duration::from_secs_f64(bytes as f64 / self.model.request_bytes_per_second);
         alone.max(free.saturating_duration_since(now))
@@ -110,18 +104,13 @@ impl Modelled {
         let begun = self.runtime.monotonic();
         let transfer = self.transfer(bytes);
         let latency = self.latency(median);
-        self.runtime
-            .sleep_until(begun + transfer + latency.mul_f64(EFFECT_SHARE))
-            .await;
+        self.runtime.sleep_until(begun + transfer + latency.mul_f64(EFFECT_SHARE)).await;
         let result = effect.await;
         self.runtime.sleep_until(begun + transfer + latency).await;
         result
     }
 
-    async fn read(
-        &self,
-        read: impl Future<Output = Result<Bytes, StoreError>>,
-    ) -> Result<Bytes, StoreError> {
+    async fn read(&self, read: impl Future<Output = Result<Bytes, StoreError>>) -> Result<Bytes, StoreError> {
         let begun = self.runtime.monotonic();
         let latency = self.latency(self.model.get);
         let result = read.await;
@@ -134,17 +123,11 @@ impl Modelled {
 #[async_trait]
 impl Store for Modelled {
     async fn put_if_absent(&self, path: &StorePath, payload: Payload) -> Result<(), StoreError> {
-        self.write(
-            self.model.put,
-            payload.len(),
-            self.inner.put_if_absent(path, payload),
-        )
-        .await
+        self.write(self.model.put, payload.len(), self.inner.put_if_absent(path, payload)).await
     }
 
     async fn put(&self, path: &StorePath, payload: Payload) -> Result<(), StoreError> {
-        self.write(self.model.put, payload.len(), self.inner.put(path, payload))
-            .await
+        self.write(self.model.put, payload.len(), self.inner.put(path, payload)).await
     }
 
     async fn get(&self, path: &StorePath) -> Result<Bytes, StoreError> {
@@ -155,23 +138,12 @@ impl Store for Modelled {
         self.read(self.inner.get_range(path, range)).await
     }
 
-    async fn list(
-        &self,
-        prefix: &str,
-        start_after: Option<&str>,
-        limit: usize,
-    ) -> Result<ListPage, StoreError> {
-        self.write(
-            self.model.list,
-            0,
-            self.inner.list(prefix, start_after, limit),
-        )
-        .await
+    async fn list(&self, prefix: &str, start_after: Option<&str>, limit: usize) -> Result<ListPage, StoreError> {
+        self.write(self.model.list, 0, self.inner.list(prefix, start_after, limit)).await
     }
 
     async fn delete(&self, path: &StorePath) -> Result<(), StoreError> {
-        self.write(self.model.delete, 0, self.inner.delete(path))
-            .await
+        self.write(self.model.delete, 0, self.inner.delete(path)).await
     }
 
     fn clock_ms(&self) -> Option<i64> {
@@ -189,11 +161,7 @@ mod tests {
     use crate::store::MemoryStore;
 
     fn s3(runtime: &Runtime) -> Arc<Modelled> {
-        Modelled::new(
-            Arc::new(MemoryStore::new(runtime.clone())),
-            StoreModel::s3(),
-            runtime.clone(),
-        )
+        Modelled::new(Arc::new(MemoryStore::new(runtime.clone())), StoreModel::s3(), runtime.clone())
     }
 
     fn put_times_ms(seed: u64) -> Vec<u128> {
@@ -202,13 +170,7 @@ mod tests {
             let mut times = Vec::new();
             for number in 0..1000 {
                 let begun = runtime.monotonic();
-                store
-                    .put(
-                        &StorePath::from(format!("x/{number}")),
-                        Payload::from(&b"x"[..]),
-                    )
-                    .await
-                    .unwrap();
+                store.put(&StorePath::from(format!("x/{number}")), Payload::from(&b"x"[..])).await.unwrap();
                 times.push((runtime.monotonic() - begun).as_millis());
             }
             times.sort_unstable();
@@ -233,21 +195,15 @@ mod tests {
             let store = s3(&runtime);
             let megabytes_8 = Bytes::from(vec![0; 8_000_000]);
             let begun = runtime.monotonic();
-            store
-                .put(&StorePath::from("a"), megabytes_8.clone().into())
-                .await
-                .unwrap();
+            store.put(&StorePath::from("a"), megabytes_8.clone().into()).await.unwrap();
             let alone = runtime.monotonic() - begun;
             assert!((120..=270).contains(&alone.as_millis()), "{alone:?}");
             let begun = runtime.monotonic();
             let tasks: Vec<_> = (0..100)
                 .map(|number| {
                     let (store, payload) = (Arc::clone(&store), Payload::from(megabytes_8.clone()));
-                    runtime.spawn("put", async move {
-                        store
-                            .put(&StorePath::from(format!("b/{number}")), payload)
-                            .await
-                    })
+                    runtime
+                        .spawn("put", async move { store.put(&StorePath::from(format!("b/{number}")), payload).await })
                 })
                 .collect();
             for task in tasks {

@@ -62,19 +62,13 @@ pub struct StoreCredentials {
 
 impl std::fmt::Debug for StoreCredentials {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter
-            .debug_struct("StoreCredentials")
-            .field("access_key_id", &self.access_key_id)
-            .finish_non_exhaustive()
+        formatter.debug_struct("StoreCredentials").field("access_key_id", &self.access_key_id).finish_non_exhaustive()
     }
 }
 
 /// A URL taken apart: `scheme://host/prefix`.
 #[derive(Debug)]
-#[cfg_attr(
-    not(feature = "cloud"),
-    allow(dead_code, reason = "only cloud stores have a bucket")
-)]
+#[cfg_attr(not(feature = "cloud"), allow(dead_code, reason = "only cloud stores have a bucket"))]
 pub(crate) struct StoreUrl<'a> {
     pub(crate) text: &'a str,
     pub(crate) scheme: &'a str,
@@ -88,30 +82,19 @@ pub(crate) struct StoreUrl<'a> {
 /// S3 ([`super::Modelled`]).
 ///
 /// Nothing is written to a bucket and no request is sent; a folder is made when it is missing.
-pub fn open(
-    url: &str,
-    options: &StoreOptions,
-    runtime: &Runtime,
-) -> Result<Arc<dyn Store>, OpenStoreError> {
+pub fn open(url: &str, options: &StoreOptions, runtime: &Runtime) -> Result<Arc<dyn Store>, OpenStoreError> {
     if let Some(modelled) = url.strip_prefix("model+") {
         let inner = open(modelled, options, runtime)?;
         return Ok(Modelled::new(inner, StoreModel::s3(), runtime.clone()));
     }
-    let invalid = |reason: &str| OpenStoreError::InvalidUrl {
-        url: url.to_owned(),
-        reason: reason.to_owned(),
-    };
+    let invalid = |reason: &str| OpenStoreError::InvalidUrl { url: url.to_owned(), reason: reason.to_owned() };
     let Some((scheme, rest)) = url.split_once("://") else {
         return Err(invalid("there is no scheme"));
     };
     match scheme {
         "memory" => Ok(Arc::new(MemoryStore::new(runtime.clone()))),
         "file" if rest.is_empty() => Err(invalid("the folder is missing")),
-        "file" => Ok(Arc::new(FolderStore::open(
-            PathBuf::from(rest),
-            options.sync,
-            runtime,
-        )?)),
+        "file" => Ok(Arc::new(FolderStore::open(PathBuf::from(rest), options.sync, runtime)?)),
         "s3" | "s3a" | "gs" | "az" | "azure" => {
             let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
             let prefix = prefix.trim_matches('/');
@@ -121,27 +104,14 @@ pub fn open(
             if !prefix.is_empty() {
                 StorePath::parse(prefix).map_err(|error| invalid(&error.to_string()))?;
             }
-            open_cloud(
-                &StoreUrl {
-                    text: url,
-                    scheme,
-                    bucket,
-                    prefix,
-                },
-                options,
-                runtime,
-            )
+            open_cloud(&StoreUrl { text: url, scheme, bucket, prefix }, options, runtime)
         }
         _ => Err(invalid(&format!("the scheme \"{scheme}\" is unknown"))),
     }
 }
 
 #[cfg(feature = "cloud")]
-fn open_cloud(
-    url: &StoreUrl<'_>,
-    options: &StoreOptions,
-    runtime: &Runtime,
-) -> Result<Arc<dyn Store>, OpenStoreError> {
+fn open_cloud(url: &StoreUrl<'_>, options: &StoreOptions, runtime: &Runtime) -> Result<Arc<dyn Store>, OpenStoreError> {
     super::cloud::open(url, options, runtime)
 }
 

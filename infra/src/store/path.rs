@@ -71,8 +71,7 @@ fn fault_in(path: &str) -> Option<&'static str> {
         if part.len() > STORE_PATH_PART_BYTES_MAX {
             return Some("a part is longer than 255 bytes");
         }
-        let allowed =
-            |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'=' | b'-');
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'=' | b'-');
         if !part.bytes().all(allowed) {
             return Some("only letters, digits and . _ = - are allowed in a part");
         }
@@ -124,28 +123,12 @@ mod tests {
 
     #[test]
     fn keys_are_checked() {
-        for good in [
-            "a",
-            "3f/0/log/00000000000000000007",
-            "x=1/y.parquet",
-            "A-b_c/d",
-        ] {
+        for good in ["a", "3f/0/log/00000000000000000007", "x=1/y.parquet", "A-b_c/d"] {
             assert_eq!(StorePath::parse(good).unwrap().as_str(), good);
         }
-        for bad in [
-            "",
-            "/a",
-            "a/",
-            "a//b",
-            "a/../b",
-            "./a",
-            ".tmp/x",
-            "a b",
-            "ä",
-            "a\\b",
-            &"x".repeat(800),
-            &"x".repeat(256),
-        ] {
+        for bad in
+            ["", "/a", "a/", "a//b", "a/../b", "./a", ".tmp/x", "a b", "ä", "a\\b", &"x".repeat(800), &"x".repeat(256)]
+        {
             StorePath::parse(bad).unwrap_err();
         }
         assert_eq!(StorePath::from("a/b").join("c/d").as_str(), "a/b/c/d");

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alluvium_infra::Runtime;
-use alluvium_infra::store::{
-    Fault, FaultRule, Faulty, Payload, Store, StoreError, StoreOperation, StorePath,
-};
+use alluvium_infra::store::{Fault, FaultRule, Faulty, Payload, Store, StoreError, StoreOperation, StorePath};
 use bytes::Bytes;
 
 /// A fresh corner of a store: two handles to the same place, and keys of this scenario alone.
@@ -24,51 +22,24 @@ impl Corner<'_> {
     }
 
     async fn put(&self, key: &str, bytes: &'static [u8]) {
-        self.one
-            .put(&self.path(key), Payload::from(bytes))
-            .await
-            .unwrap();
+        self.one.put(&self.path(key), Payload::from(bytes)).await.unwrap();
     }
 
     async fn get(&self, key: &str) -> Bytes {
         self.one.get(&self.path(key)).await.unwrap()
     }
 
-    async fn keys(
-        &self,
-        prefix: &str,
-        start_after: Option<&str>,
-        limit: usize,
-    ) -> (Vec<String>, bool) {
+    async fn keys(&self, prefix: &str, start_after: Option<&str>, limit: usize) -> (Vec<String>, bool) {
         let beginning = format!("scenario-{:02}/", self.number);
         let start_after = start_after.map(|after| format!("{beginning}{after}"));
-        let page = self
-            .one
-            .list(
-                &format!("{beginning}{prefix}"),
-                start_after.as_deref(),
-                limit,
-            )
-            .await
-            .unwrap();
+        let page = self.one.list(&format!("{beginning}{prefix}"), start_after.as_deref(), limit).await.unwrap();
         let key = |path: &StorePath| path.as_str().strip_prefix(&beginning).unwrap().to_owned();
-        (
-            page.objects
-                .iter()
-                .map(|object| key(&object.path))
-                .collect(),
-            page.truncated,
-        )
+        (page.objects.iter().map(|object| key(&object.path)).collect(), page.truncated)
     }
 }
 
 /// Runs all scenarios and prints a line for each.
-pub(crate) async fn run(
-    name: &str,
-    one: &Arc<dyn Store>,
-    other: &Arc<dyn Store>,
-    runtime: &Runtime,
-) {
+pub(crate) async fn run(name: &str, one: &Arc<dyn Store>, other: &Arc<dyn Store>, runtime: &Runtime) {
     macro_rules! scenarios {
         ($($number:literal $scenario:ident),* $(,)?) => {$(
             $scenario(&Corner { one, other, runtime, number: $number }).await;
@@ -96,43 +67,21 @@ pub(crate) async fn run(
 }
 
 async fn what_is_written_in_parts_is_read_whole(corner: &Corner<'_>) {
-    let parts = vec![
-        Bytes::from_static(b"one "),
-        Bytes::new(),
-        Bytes::from_static(b"two "),
-        Bytes::from_static(b"three"),
-    ];
-    corner
-        .one
-        .put_if_absent(&corner.path("a/b/c"), Payload::from(parts.clone()))
-        .await
-        .unwrap();
-    corner
-        .one
-        .put(&corner.path("a/b/d"), Payload::from(parts))
-        .await
-        .unwrap();
+    let parts =
+        vec![Bytes::from_static(b"one "), Bytes::new(), Bytes::from_static(b"two "), Bytes::from_static(b"three")];
+    corner.one.put_if_absent(&corner.path("a/b/c"), Payload::from(parts.clone())).await.unwrap();
+    corner.one.put(&corner.path("a/b/d"), Payload::from(parts)).await.unwrap();
     assert_eq!(&corner.get("a/b/c").await[..], b"one two three");
     assert_eq!(&corner.get("a/b/d").await[..], b"one two three");
 }
 
 async fn put_if_absent_never_changes_an_object(corner: &Corner<'_>) {
     let path = corner.path("slot");
-    corner
-        .one
-        .put_if_absent(&path, Payload::from(&b"first"[..]))
-        .await
-        .unwrap();
-    let again = corner
-        .one
-        .put_if_absent(&path, Payload::from(&b"second"[..]))
-        .await;
+    corner.one.put_if_absent(&path, Payload::from(&b"first"[..])).await.unwrap();
+    let again = corner.one.put_if_absent(&path, Payload::from(&b"second"[..])).await;
     assert_eq!(again, Err(StoreError::AlreadyExists));
     // The same bytes make no difference: an ETag is a content hash and decides nothing.
-    let same = corner
-        .one
-        .put_if_absent(&path, Payload::from(&b"first"[..]))
-        .await;
+    let same = corner.one.put_if_absent(&path, Payload::from(&b"first"[..])).await;
     assert_eq!(same, Err(StoreError::AlreadyExists));
     assert_eq!(&corner.get("slot").await[..], b"first");
 }
@@ -142,15 +91,9 @@ async fn one_of_many_racing_writers_wins(corner: &Corner<'_>) {
         let path = corner.path(&format!("slot/{round}"));
         let writers: Vec<_> = (0..12_u8)
             .map(|writer| {
-                let store = Arc::clone(if writer % 2 == 0 {
-                    corner.one
-                } else {
-                    corner.other
-                });
+                let store = Arc::clone(if writer % 2 == 0 { corner.one } else { corner.other });
                 let (path, payload) = (path.clone(), Payload::from(vec![writer; 10_000]));
-                corner.runtime.spawn("writer", async move {
-                    (writer, store.put_if_absent(&path, payload).await)
-                })
+                corner.runtime.spawn("writer", async move { (writer, store.put_if_absent(&path, payload).await) })
             })
             .collect();
         let mut winners = Vec::new();
@@ -162,58 +105,31 @@ async fn one_of_many_racing_writers_wins(corner: &Corner<'_>) {
             }
         }
         assert_eq!(winners.len(), 1, "winners of one slot");
-        assert_eq!(
-            corner.one.get(&path).await.unwrap(),
-            vec![winners[0]; 10_000]
-        );
+        assert_eq!(corner.one.get(&path).await.unwrap(), vec![winners[0]; 10_000]);
     }
 }
 
 async fn what_is_absent_says_so(corner: &Corner<'_>) {
     let path = corner.path("no/such/object");
     assert_eq!(corner.one.get(&path).await, Err(StoreError::NotFound));
-    assert_eq!(
-        corner.one.get_range(&path, 0..10).await,
-        Err(StoreError::NotFound)
-    );
+    assert_eq!(corner.one.get_range(&path, 0..10).await, Err(StoreError::NotFound));
     assert_eq!(corner.one.delete(&path).await, Ok(()));
     assert_eq!(corner.keys("no/", None, 10).await, (vec![], false));
     // A folder is no object.
     corner.put("folder/object", b"x").await;
-    assert_eq!(
-        corner.one.get(&corner.path("folder")).await,
-        Err(StoreError::NotFound)
-    );
+    assert_eq!(corner.one.get(&corner.path("folder")).await, Err(StoreError::NotFound));
 }
 
 async fn a_range_is_exact_or_an_error(corner: &Corner<'_>) {
     corner.put("object", b"0123456789").await;
     let path = corner.path("object");
-    for (range, expected) in [
-        (0..10, "0123456789"),
-        (0..1, "0"),
-        (9..10, "9"),
-        (3..7, "3456"),
-        (4..4, ""),
-    ] {
+    for (range, expected) in [(0..10, "0123456789"), (0..1, "0"), (9..10, "9"), (3..7, "3456"), (4..4, "")] {
         let bytes = corner.one.get_range(&path, range.clone()).await.unwrap();
         assert_eq!(bytes, expected.as_bytes(), "{range:?}");
     }
-    for (range, expected, actual) in [
-        (5..11, 6, 5),
-        (0..100, 100, 10),
-        (10..12, 2, 0),
-        (50..60, 10, 0),
-    ] {
+    for (range, expected, actual) in [(5..11, 6, 5), (0..100, 100, 10), (10..12, 2, 0), (50..60, 10, 0)] {
         let error = corner.one.get_range(&path, range).await.unwrap_err();
-        assert_eq!(
-            error,
-            StoreError::Truncated {
-                path: path.clone(),
-                expected,
-                actual
-            }
-        );
+        assert_eq!(error, StoreError::Truncated { path: path.clone(), expected, actual });
     }
 }
 
@@ -221,49 +137,23 @@ async fn put_replaces(corner: &Corner<'_>) {
     corner.put("hint", b"a long first value").await;
     corner.put("hint", b"short").await;
     assert_eq!(&corner.get("hint").await[..], b"short");
-    corner
-        .one
-        .put_if_absent(&corner.path("entry"), Payload::from(&b"1"[..]))
-        .await
-        .unwrap();
+    corner.one.put_if_absent(&corner.path("entry"), Payload::from(&b"1"[..])).await.unwrap();
     corner.put("entry", b"2").await;
     assert_eq!(&corner.get("entry").await[..], b"2");
 }
 
 async fn lists_are_in_byte_order_and_paged(corner: &Corner<'_>) {
     // '-' and '.' sort before '/', '0' and letters behind it.
-    let keys = [
-        "a-b", "a.b", "a/1", "a/2/x", "a/2=y", "a0", "b/1", "b/10", "b/2", "c",
-    ];
+    let keys = ["a-b", "a.b", "a/1", "a/2/x", "a/2=y", "a0", "b/1", "b/10", "b/2", "c"];
     for key in keys {
         corner.put(key, b"12345").await;
     }
-    assert_eq!(
-        corner.keys("", None, 100).await,
-        (keys.map(str::to_owned).to_vec(), false)
-    );
-    let of = |wanted: &[&str]| {
-        wanted
-            .iter()
-            .map(|key| (*key).to_owned())
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(
-        corner.keys("a/", None, 100).await,
-        (of(&["a/1", "a/2/x", "a/2=y"]), false)
-    );
-    assert_eq!(
-        corner.keys("b/1", None, 100).await,
-        (of(&["b/1", "b/10"]), false)
-    );
-    assert_eq!(
-        corner.keys("", Some("a0"), 100).await,
-        (of(&["b/1", "b/10", "b/2", "c"]), false)
-    );
-    assert_eq!(
-        corner.keys("b/", Some("b/15"), 100).await,
-        (of(&["b/2"]), false)
-    );
+    assert_eq!(corner.keys("", None, 100).await, (keys.map(str::to_owned).to_vec(), false));
+    let of = |wanted: &[&str]| wanted.iter().map(|key| (*key).to_owned()).collect::<Vec<_>>();
+    assert_eq!(corner.keys("a/", None, 100).await, (of(&["a/1", "a/2/x", "a/2=y"]), false));
+    assert_eq!(corner.keys("b/1", None, 100).await, (of(&["b/1", "b/10"]), false));
+    assert_eq!(corner.keys("", Some("a0"), 100).await, (of(&["b/1", "b/10", "b/2", "c"]), false));
+    assert_eq!(corner.keys("b/", Some("b/15"), 100).await, (of(&["b/2"]), false));
     assert_eq!(corner.keys("b/", Some("c"), 100).await, (vec![], false));
     assert_eq!(corner.keys("b/", Some("a"), 1).await, (of(&["b/1"]), true));
     assert!(!corner.keys("", None, 10).await.1);
@@ -287,11 +177,7 @@ async fn lists_are_in_byte_order_and_paged(corner: &Corner<'_>) {
 async fn what_is_deleted_can_be_written_again(corner: &Corner<'_>) {
     let path = corner.path("slot");
     for round in [&b"one"[..], b"two"] {
-        corner
-            .one
-            .put_if_absent(&path, Payload::from(round))
-            .await
-            .unwrap();
+        corner.one.put_if_absent(&path, Payload::from(round)).await.unwrap();
         assert_eq!(&corner.get("slot").await[..], round);
         corner.one.delete(&path).await.unwrap();
         assert_eq!(corner.one.get(&path).await, Err(StoreError::NotFound));
@@ -300,108 +186,57 @@ async fn what_is_deleted_can_be_written_again(corner: &Corner<'_>) {
 }
 
 async fn large_objects_are_read_in_ranges(corner: &Corner<'_>) {
-    let parts: Vec<Bytes> = (0..18_u8)
-        .map(|part| Bytes::from(vec![part; 512 * 1024]))
-        .collect();
+    let parts: Vec<Bytes> = (0..18_u8).map(|part| Bytes::from(vec![part; 512 * 1024])).collect();
     let path = corner.path("segment");
-    corner
-        .one
-        .put_if_absent(&path, Payload::from(parts.clone()))
-        .await
-        .unwrap();
+    corner.one.put_if_absent(&path, Payload::from(parts.clone())).await.unwrap();
     let whole = corner.one.get(&path).await.unwrap();
     assert_eq!(whole.len(), 9 * 1024 * 1024);
     for (number, part) in parts.iter().enumerate() {
         let start = number as u64 * 512 * 1024;
-        assert_eq!(
-            corner
-                .one
-                .get_range(&path, start..start + 512 * 1024)
-                .await
-                .unwrap(),
-            part
-        );
+        assert_eq!(corner.one.get_range(&path, start..start + 512 * 1024).await.unwrap(), part);
     }
 }
 
 async fn empty_objects_exist(corner: &Corner<'_>) {
     let path = corner.path("empty");
-    corner
-        .one
-        .put_if_absent(&path, Payload::default())
-        .await
-        .unwrap();
+    corner.one.put_if_absent(&path, Payload::default()).await.unwrap();
     assert!(corner.get("empty").await.is_empty());
-    let again = corner
-        .one
-        .put_if_absent(&path, Payload::from(&b"x"[..]))
-        .await;
+    let again = corner.one.put_if_absent(&path, Payload::from(&b"x"[..])).await;
     assert_eq!(again, Err(StoreError::AlreadyExists));
     let error = corner.one.get_range(&path, 0..1).await.unwrap_err();
-    assert_eq!(
-        error,
-        StoreError::Truncated {
-            path,
-            expected: 1,
-            actual: 0
-        }
-    );
-    assert_eq!(
-        corner.keys("", None, 10).await,
-        (vec!["empty".to_owned()], false)
-    );
+    assert_eq!(error, StoreError::Truncated { path, expected: 1, actual: 0 });
+    assert_eq!(corner.keys("", None, 10).await, (vec!["empty".to_owned()], false));
 }
 
 async fn the_store_tells_its_time(corner: &Corner<'_>) {
     corner.put("object", b"x").await;
     let off_ms = corner.one.clock_ms().unwrap() - corner.runtime.now_ms();
-    assert!(
-        off_ms.abs() < 300_000,
-        "the store's clock is {off_ms} ms off"
-    );
+    assert!(off_ms.abs() < 300_000, "the store's clock is {off_ms} ms off");
     assert!(!corner.one.describe().is_empty());
 }
 
 async fn parallel_readers_do_not_disturb_each_other(corner: &Corner<'_>) {
-    let bytes: Vec<u8> = (0..200_000_u32)
-        .map(|number| (number % 251) as u8)
-        .collect();
+    let bytes: Vec<u8> = (0..200_000_u32).map(|number| (number % 251) as u8).collect();
     let path = corner.path("object");
-    corner
-        .one
-        .put(&path, Payload::from(bytes.clone()))
-        .await
-        .unwrap();
+    corner.one.put(&path, Payload::from(bytes.clone())).await.unwrap();
     let readers: Vec<_> = (0..48_u64)
         .map(|reader| {
             let (store, path) = (Arc::clone(corner.one), path.clone());
             let range = reader * 4_000..reader * 4_000 + 8_000;
-            corner.runtime.spawn("reader", async move {
-                (range.clone(), store.get_range(&path, range).await)
-            })
+            corner.runtime.spawn("reader", async move { (range.clone(), store.get_range(&path, range).await) })
         })
         .collect();
     for reader in readers {
         let (range, read) = reader.await.unwrap();
-        assert_eq!(
-            read.unwrap(),
-            &bytes[range.start as usize..range.end as usize]
-        );
+        assert_eq!(read.unwrap(), &bytes[range.start as usize..range.end as usize]);
     }
 }
 
 async fn a_second_handle_sees_the_same(corner: &Corner<'_>) {
     let path = corner.path("slot");
-    corner
-        .one
-        .put_if_absent(&path, Payload::from(&b"mine"[..]))
-        .await
-        .unwrap();
+    corner.one.put_if_absent(&path, Payload::from(&b"mine"[..])).await.unwrap();
     assert_eq!(&corner.other.get(&path).await.unwrap()[..], b"mine");
-    let again = corner
-        .other
-        .put_if_absent(&path, Payload::from(&b"theirs"[..]))
-        .await;
+    let again = corner.other.put_if_absent(&path, Payload::from(&b"theirs"[..])).await;
     assert_eq!(again, Err(StoreError::AlreadyExists));
     corner.other.delete(&path).await.unwrap();
     assert_eq!(corner.one.get(&path).await, Err(StoreError::NotFound));
@@ -409,15 +244,11 @@ async fn a_second_handle_sees_the_same(corner: &Corner<'_>) {
 
 async fn long_lists_have_many_pages(corner: &Corner<'_>) {
     const OBJECTS: usize = 1_100;
-    let keys: Vec<StorePath> = (0..OBJECTS)
-        .map(|number| corner.path(&format!("log/{number:020}")))
-        .collect();
+    let keys: Vec<StorePath> = (0..OBJECTS).map(|number| corner.path(&format!("log/{number:020}"))).collect();
     for chunk in keys.chunks(100) {
         let writers = chunk.iter().map(|path| {
             let (store, path) = (Arc::clone(corner.one), path.clone());
-            corner.runtime.spawn("writer", async move {
-                store.put(&path, Payload::from(&b"x"[..])).await
-            })
+            corner.runtime.spawn("writer", async move { store.put(&path, Payload::from(&b"x"[..])).await })
         });
         for writer in writers.collect::<Vec<_>>() {
             writer.await.unwrap().unwrap();
@@ -476,14 +307,9 @@ async fn a_late_write_loses_to_the_slot_that_is_taken(corner: &Corner<'_>) {
     let path = corner.path("slot");
     let late = Fault::LatePut(Duration::from_millis(100));
     store.script(FaultRule::next(StoreOperation::PutIfAbsent, late));
-    let mine = store
-        .put_if_absent(&path, Payload::from(&b"late"[..]))
-        .await;
+    let mine = store.put_if_absent(&path, Payload::from(&b"late"[..])).await;
     assert_eq!(mine, Err(StoreError::Timeout));
-    store
-        .put_if_absent(&path, Payload::from(&b"taken"[..]))
-        .await
-        .unwrap();
+    store.put_if_absent(&path, Payload::from(&b"taken"[..])).await.unwrap();
     corner.runtime.sleep(Duration::from_millis(400)).await;
     assert_eq!(&store.get(&path).await.unwrap()[..], b"taken");
 }

@@ -81,7 +81,9 @@ impl Checkpointer {
 
     /// Writes a checkpoint for a quick next start, if enough has happened to be worth it.
     pub(crate) async fn close(&self, state: &Arc<State>) {
-        if self.entries_since >= CLOSING_ENTRIES_MIN.min(self.entries_min) && !self.written.busy.swap(true, Ordering::AcqRel) {
+        if self.entries_since >= CLOSING_ENTRIES_MIN.min(self.entries_min)
+            && !self.written.busy.swap(true, Ordering::AcqRel)
+        {
             write(self.store.clone(), self.paths.clone(), state.clone(), self.written.clone()).await;
         }
     }

@@ -85,18 +85,11 @@ fn rows_are_sorted_and_found() {
 #[test]
 fn the_codec_knows_every_served_version() {
     for row in SERVED {
-        let descriptor = kafka_wire::API_DESCRIPTORS
-            .iter()
-            .find(|descriptor| descriptor.api_key.value() == row.code)
-            .unwrap();
+        let descriptor =
+            kafka_wire::API_DESCRIPTORS.iter().find(|descriptor| descriptor.api_key.value() == row.code).unwrap();
         assert_eq!(descriptor.request.name, format!("{}Request", row.name));
         assert!(row.advertised_min <= row.version_min && row.version_min <= row.version_max);
-        assert_eq!(
-            row.version_min,
-            descriptor.supported_versions.min().value(),
-            "{}",
-            row.name
-        );
+        assert_eq!(row.version_min, descriptor.supported_versions.min().value(), "{}", row.name);
         let stable = descriptor.latest_stable_version().unwrap().value();
         assert!(row.version_max <= stable, "{}", row.name);
         assert_eq!(
@@ -109,10 +102,7 @@ fn the_codec_knows_every_served_version() {
 
 #[test]
 fn nothing_is_newer_than_kafka_4_2() {
-    let maxima: Vec<(i16, i16)> = SERVED
-        .iter()
-        .map(|row| (row.code, row.version_max))
-        .collect();
+    let maxima: Vec<(i16, i16)> = SERVED.iter().map(|row| (row.code, row.version_max)).collect();
     assert_eq!(maxima, KAFKA_4_2_VERSION_MAX);
 }
 
@@ -127,10 +117,7 @@ fn what_clients_send_is_served() {
 #[test]
 fn only_produce_advertises_more_than_it_serves() {
     for row in SERVED {
-        assert_eq!(
-            row.advertised_min < row.version_min,
-            row.key == ApiName::Produce
-        );
+        assert_eq!(row.advertised_min < row.version_min, row.key == ApiName::Produce);
     }
     let produce = ApiName::Produce.served();
     assert!(produce.advertises(0) && !produce.serves(2) && produce.serves(3));

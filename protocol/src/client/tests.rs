@@ -62,11 +62,7 @@ fn a_truncated_response_is_an_error() {
     let limits = FrameLimits::default();
     let frame = unframed(crate::response::encode_api_versions_unsupported(7).unwrap());
     for length in 0..frame.len() {
-        let result = decode_response::<crate::messages::ApiVersionsResponse>(
-            0,
-            frame.slice(..length),
-            &limits,
-        );
+        let result = decode_response::<crate::messages::ApiVersionsResponse>(0, frame.slice(..length), &limits);
         assert!(result.is_err(), "{length} bytes of {}", frame.len());
     }
     assert_eq!(peek_correlation_id(&[1, 2, 3]), None);

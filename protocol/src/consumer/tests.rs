@@ -7,18 +7,11 @@ use crate::messages::consumer_protocol_assignment::TopicPartition;
 #[test]
 fn payloads_make_the_round_trip() {
     for version in 0..=3 {
-        let subscription = message!(ConsumerProtocolSubscription {
-            topics: vec!["a".into(), "b".into()]
-        });
+        let subscription = message!(ConsumerProtocolSubscription { topics: vec!["a".into(), "b".into()] });
         let payload = encode_subscription(version, &subscription).unwrap();
         assert_eq!(decode_subscription(payload), Ok((version, subscription)));
-        let assigned = message!(TopicPartition {
-            topic: "a".into(),
-            partitions: vec![0, 2]
-        });
-        let assignment = message!(ConsumerProtocolAssignment {
-            assigned_partitions: vec![assigned]
-        });
+        let assigned = message!(TopicPartition { topic: "a".into(), partitions: vec![0, 2] });
+        let assignment = message!(ConsumerProtocolAssignment { assigned_partitions: vec![assigned] });
         let payload = encode_assignment(version, &assignment).unwrap();
         assert_eq!(decode_assignment(payload), Ok((version, assignment)));
     }
@@ -26,16 +19,11 @@ fn payloads_make_the_round_trip() {
 
 #[test]
 fn a_newer_version_is_read_as_the_newest_known() {
-    let subscription = message!(ConsumerProtocolSubscription {
-        topics: vec!["a".into()]
-    });
+    let subscription = message!(ConsumerProtocolSubscription { topics: vec!["a".into()] });
     let mut payload = encode_subscription(3, &subscription).unwrap().to_vec();
     payload[1] = 9;
     payload.extend([1, 2, 3]);
-    assert_eq!(
-        decode_subscription(Bytes::from(payload)),
-        Ok((9, subscription))
-    );
+    assert_eq!(decode_subscription(Bytes::from(payload)), Ok((9, subscription)));
 }
 
 #[test]

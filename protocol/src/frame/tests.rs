@@ -14,21 +14,9 @@ fn lengths_within_the_limit_pass() {
 
 #[test]
 fn wrong_lengths_are_told_apart() {
-    assert_eq!(
-        length([0, 0, 0, 0]),
-        Err(FrameError::TooShort { length: 0 })
-    );
-    assert_eq!(
-        length([0, 0, 0, 3]),
-        Err(FrameError::TooShort { length: 3 })
-    );
-    assert_eq!(
-        length(1001_i32.to_be_bytes()),
-        Err(FrameError::TooLarge {
-            length: 1001,
-            limit: 1000
-        })
-    );
+    assert_eq!(length([0, 0, 0, 0]), Err(FrameError::TooShort { length: 0 }));
+    assert_eq!(length([0, 0, 0, 3]), Err(FrameError::TooShort { length: 3 }));
+    assert_eq!(length(1001_i32.to_be_bytes()), Err(FrameError::TooLarge { length: 1001, limit: 1000 }));
     assert_eq!(length([0xff; 4]), Err(FrameError::Negative { length: -1 }));
 }
 
@@ -51,11 +39,6 @@ fn other_protocols_are_named() {
             other => panic!("{bytes:?}: {other:?}"),
         }
     }
-    let message = frame_length(*b"GET ", &FrameLimits::default())
-        .unwrap_err()
-        .to_string();
-    assert_eq!(
-        message,
-        "the peer speaks HTTP, this port speaks Kafka: use a Kafka client, or the HTTP port"
-    );
+    let message = frame_length(*b"GET ", &FrameLimits::default()).unwrap_err().to_string();
+    assert_eq!(message, "the peer speaks HTTP, this port speaks Kafka: use a Kafka client, or the HTTP port");
 }

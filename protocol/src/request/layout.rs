@@ -53,20 +53,9 @@ pub(super) enum WalkEnd {
 }
 
 /// Walks a body. Returns the weight of its structure and how many bytes the fields take.
-pub(super) fn weigh(
-    api: &ServedApi,
-    version: i16,
-    body: &[u8],
-    weight_max: usize,
-) -> Result<(usize, usize), WalkEnd> {
+pub(super) fn weigh(api: &ServedApi, version: i16, body: &[u8], weight_max: usize) -> Result<(usize, usize), WalkEnd> {
     let flexible = api.is_flexible(version);
-    let mut walk = Walk {
-        version,
-        flexible,
-        rest: body,
-        weight: 0,
-        weight_max,
-    };
+    let mut walk = Walk { version, flexible, rest: body, weight: 0, weight_max };
     walk.structure(table::layout_of(api.key))?;
     Ok((walk.weight, body.len() - walk.rest.len()))
 }
@@ -96,11 +85,7 @@ impl Walk<'_> {
         match kind {
             Kind::Fixed(bytes) => self.skip(*bytes),
             Kind::Text => {
-                let length = if self.flexible {
-                    self.compact_length()?
-                } else {
-                    self.length_i16()?
-                };
+                let length = if self.flexible { self.compact_length()? } else { self.length_i16()? };
                 self.skip(length)
             }
             Kind::Blob => {
@@ -123,11 +108,7 @@ impl Walk<'_> {
             }
             Kind::Optional(fields) => {
                 let present = self.take::<1>()?[0] < 0x80;
-                if present {
-                    self.structure(fields)
-                } else {
-                    Ok(())
-                }
+                if present { self.structure(fields) } else { Ok(()) }
             }
         }
     }
@@ -143,21 +124,13 @@ impl Walk<'_> {
     }
 
     fn charge_element(&mut self, element_bytes: usize, index: usize) -> Result<(), WalkEnd> {
-        let factor = if index == 0 {
-            FIRST_ELEMENT_FACTOR
-        } else {
-            GROWTH_FACTOR
-        };
+        let factor = if index == 0 { FIRST_ELEMENT_FACTOR } else { GROWTH_FACTOR };
         self.charge(element_bytes * factor)
     }
 
     fn charge(&mut self, bytes: usize) -> Result<(), WalkEnd> {
         self.weight += bytes;
-        if self.weight > self.weight_max {
-            Err(WalkEnd::TooHeavy)
-        } else {
-            Ok(())
-        }
+        if self.weight > self.weight_max { Err(WalkEnd::TooHeavy) } else { Ok(()) }
     }
 
     /// A 32-bit or compact length; null counts as empty.
@@ -198,10 +171,7 @@ impl Walk<'_> {
     }
 
     fn take<const N: usize>(&mut self) -> Result<[u8; N], WalkEnd> {
-        let (taken, rest) = self
-            .rest
-            .split_first_chunk::<N>()
-            .ok_or(WalkEnd::Malformed)?;
+        let (taken, rest) = self.rest.split_first_chunk::<N>().ok_or(WalkEnd::Malformed)?;
         self.rest = rest;
         Ok(*taken)
     }

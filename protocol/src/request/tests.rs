@@ -18,12 +18,7 @@ fn frame(api_key: i16, version: i16, after_client_id: &[u8]) -> Bytes {
 }
 
 fn header(api_key: i16, api_version: i16) -> RequestHeader {
-    RequestHeader {
-        api_key,
-        api_version,
-        correlation_id: 42,
-        client_id: Some("abc".into()),
-    }
+    RequestHeader { api_key, api_version, correlation_id: 42, client_id: Some("abc".into()) }
 }
 
 #[test]
@@ -40,8 +35,7 @@ fn header_version_follows_api_and_version() {
 #[test]
 fn a_null_client_id_is_none() {
     let bytes = [0, 12, 0, 0, 0, 0, 0, 1, 0xff, 0xff];
-    let (found, _) =
-        decode_header(Bytes::copy_from_slice(&bytes), &FrameLimits::default()).unwrap();
+    let (found, _) = decode_header(Bytes::copy_from_slice(&bytes), &FrameLimits::default()).unwrap();
     assert_eq!(found.client_id, None);
 }
 
@@ -57,10 +51,7 @@ fn api_versions_of_the_future_is_recognised() {
             version_max: 4
         }
     );
-    assert_eq!(
-        error.to_string(),
-        "ApiVersions version 99 is not served, only 0 to 4"
-    );
+    assert_eq!(error.to_string(), "ApiVersions version 99 is not served, only 0 to 4");
 }
 
 #[test]
@@ -81,10 +72,7 @@ fn a_header_cut_anywhere_is_an_error() {
     let whole = frame(3, 9, &[1, 5, 2, 0, 0]);
     for length in 0..whole.len() {
         let result = decode_header(whole.slice(..length), &FrameLimits::default());
-        assert!(
-            matches!(result, Err(RequestError::MalformedHeader(_))),
-            "{length}: {result:?}"
-        );
+        assert!(matches!(result, Err(RequestError::MalformedHeader(_))), "{length}: {result:?}");
     }
 }
 
@@ -98,14 +86,8 @@ fn a_frame_over_the_limit_is_an_error() {
 fn strings_are_slices_of_the_frame() {
     let body = Bytes::from_static(b"\0\x05group\0\0\0\x01\0\x02me");
     let request: HeartbeatRequest = decode_body(0, body.clone(), &FrameLimits::default()).unwrap();
-    assert!(
-        body.as_ptr_range()
-            .contains(&request.group_id.as_bytes().as_ptr())
-    );
-    assert_eq!(
-        (request.group_id.as_str(), request.member_id.as_str()),
-        ("group", "me")
-    );
+    assert!(body.as_ptr_range().contains(&request.group_id.as_bytes().as_ptr()));
+    assert_eq!((request.group_id.as_str(), request.member_id.as_str()), ("group", "me"));
 }
 
 #[test]
@@ -125,10 +107,7 @@ fn claims_without_bytes_are_errors() {
     let limits = FrameLimits::default();
     for claim in [i32::MAX, 1_000_000, -2, i32::MIN] {
         let body = Bytes::copy_from_slice(&claim.to_be_bytes());
-        assert!(
-            decode_body::<MetadataRequest>(1, body, &limits).is_err(),
-            "{claim}"
-        );
+        assert!(decode_body::<MetadataRequest>(1, body, &limits).is_err(), "{claim}");
     }
     let body = Bytes::from_static(&[0xff, 0xff, 0xff, 0xff, 0x0f]);
     assert!(decode_body::<MetadataRequest>(12, body.clone(), &limits).is_err());

@@ -95,8 +95,7 @@ impl FetchResponseFrame {
             structure_bytes += 32 + topic.name.len();
             for partition in &topic.partitions {
                 slice_count += partition.records.len() + 1;
-                structure_bytes +=
-                    48 + 24 * partition.aborted_transactions.as_ref().map_or(0, Vec::len);
+                structure_bytes += 48 + 24 * partition.aborted_transactions.as_ref().map_or(0, Vec::len);
             }
         }
         writer.structure.reserve(structure_bytes);
@@ -127,20 +126,10 @@ impl FrameWriter {
             });
         }
         let flexible = FetchResponse::is_flexible(api_version);
-        Ok(Self {
-            version,
-            flexible,
-            structure: BytesMut::new(),
-            cuts: Vec::new(),
-            record_bytes: 0,
-        })
+        Ok(Self { version, flexible, structure: BytesMut::new(), cuts: Vec::new(), record_bytes: 0 })
     }
 
-    fn write_response(
-        &mut self,
-        response: FetchResponseFrame,
-        correlation_id: i32,
-    ) -> Result<(), EncodeError> {
+    fn write_response(&mut self, response: FetchResponseFrame, correlation_id: i32) -> Result<(), EncodeError> {
         self.structure.put_i32(0); // the length, known at the end
         self.structure.put_i32(correlation_id);
         self.write_tags_end();
@@ -190,10 +179,7 @@ impl FrameWriter {
         Ok(())
     }
 
-    fn write_aborted_transactions(
-        &mut self,
-        aborted: Option<&[AbortedTransaction]>,
-    ) -> Result<(), EncodeError> {
+    fn write_aborted_transactions(&mut self, aborted: Option<&[AbortedTransaction]>) -> Result<(), EncodeError> {
         let length = aborted.map(<[_]>::len);
         if self.flexible {
             self.encoder().write_compact_nullable_array_len(length)?;
@@ -214,12 +200,7 @@ impl FrameWriter {
         self.write_array_length(length)?;
         self.record_bytes += length;
         let position = self.structure.len();
-        self.cuts.extend(
-            records
-                .into_iter()
-                .filter(|slice| !slice.is_empty())
-                .map(|slice| (position, slice)),
-        );
+        self.cuts.extend(records.into_iter().filter(|slice| !slice.is_empty()).map(|slice| (position, slice)));
         Ok(())
     }
 
@@ -244,8 +225,7 @@ impl FrameWriter {
 
     fn finish(mut self) -> Result<Vec<Bytes>, EncodeError> {
         let frame_bytes = self.structure.len() - FRAME_LENGTH_BYTES + self.record_bytes;
-        let length = i32::try_from(frame_bytes)
-            .map_err(|_| EncodeError::FrameTooLarge { bytes: frame_bytes })?;
+        let length = i32::try_from(frame_bytes).map_err(|_| EncodeError::FrameTooLarge { bytes: frame_bytes })?;
         self.structure[..FRAME_LENGTH_BYTES].copy_from_slice(&length.to_be_bytes());
         let structure = self.structure.freeze();
         let mut slices = Vec::with_capacity(2 * self.cuts.len() + 1);

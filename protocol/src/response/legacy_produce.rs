@@ -37,13 +37,9 @@ pub fn refuse_legacy_produce(
     };
     refusal.frame.put_i32(0); // the length, known at the end
     refusal.frame.put_i32(header.correlation_id);
-    let acks = refusal
-        .answer(&mut decoder)
-        .map_err(RequestError::MalformedBody)?;
+    let acks = refusal.answer(&mut decoder).map_err(RequestError::MalformedBody)?;
     if refusal.is_full() {
-        return Err(RequestError::StructureTooLarge {
-            limit: limits.structure_bytes_max,
-        });
+        return Err(RequestError::StructureTooLarge { limit: limits.structure_bytes_max });
     }
     Ok((acks != 0).then(|| refusal.into_frame()))
 }

@@ -5,9 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::apis::ApiName;
 use crate::frame::FrameLimits;
-use crate::messages::{
-    FetchResponse, HeartbeatResponse, MetadataResponse, StrBytes, Uuid, fetch_response,
-};
+use crate::messages::{FetchResponse, HeartbeatResponse, MetadataResponse, StrBytes, Uuid, fetch_response};
 use crate::request::RequestHeader;
 use crate::samples::{Entropy, entropy};
 
@@ -18,16 +16,10 @@ fn header_version_follows_api_and_version() {
     assert_eq!(&frame[..], [0, 0, 0, 6, 0, 0, 0, 5, 0, 27]);
     // Version 4 is flexible: one byte of header tags and one of body tags more, and the throttle time.
     let frame = encode_response(5, 4, &heartbeat).unwrap();
-    assert_eq!(
-        &frame[..],
-        [0, 0, 0, 12, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 27, 0]
-    );
+    assert_eq!(&frame[..], [0, 0, 0, 12, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 27, 0]);
     // ApiVersions keeps header version 0 in all versions.
     let frame = encode_response(5, 3, &ApiVersionsResponse::default()).unwrap();
-    assert_eq!(
-        &frame[..],
-        [0, 0, 0, 12, 0, 0, 0, 5, 0, 0, 1, 0, 0, 0, 0, 0]
-    );
+    assert_eq!(&frame[..], [0, 0, 0, 12, 0, 0, 0, 5, 0, 0, 1, 0, 0, 0, 0, 0]);
 }
 
 #[test]
@@ -40,24 +32,14 @@ fn a_version_that_the_message_does_not_have_is_an_error() {
 #[test]
 fn api_versions_refusal_lists_what_is_served() {
     let frame = encode_api_versions_unsupported(9).unwrap();
-    assert_eq!(
-        frame[4..14],
-        [0, 0, 0, 9, 0, 35, 0, 0, 0, SERVED.len() as u8]
-    );
-    assert_eq!(
-        frame[14..20],
-        [0, 0, 0, 0, 0, 13],
-        "Produce is advertised from version 0"
-    );
+    assert_eq!(frame[4..14], [0, 0, 0, 9, 0, 35, 0, 0, 0, SERVED.len() as u8]);
+    assert_eq!(frame[14..20], [0, 0, 0, 0, 0, 13], "Produce is advertised from version 0");
     assert_eq!(frame.len(), 14 + 6 * SERVED.len());
 }
 
 /// A random response, once for the hand-written encoder and once for the codec.
 fn fetch_pair(version: i16, entropy: &mut Entropy) -> (FetchResponseFrame, FetchResponse) {
-    let mut frame = FetchResponseFrame {
-        throttle_time_ms: entropy.i32(),
-        ..Default::default()
-    };
+    let mut frame = FetchResponseFrame { throttle_time_ms: entropy.i32(), ..Default::default() };
     if version >= 7 {
         frame.error_code = entropy.i32() as i16;
         frame.session_id = entropy.i32();
@@ -85,10 +67,7 @@ fn fetch_pair(version: i16, entropy: &mut Entropy) -> (FetchResponseFrame, Fetch
 
 fn fetched_partition(version: i16, entropy: &mut Entropy) -> FetchedPartition {
     let aborted = (0..entropy.below(3))
-        .map(|_| AbortedTransaction {
-            producer_id: entropy.i64(),
-            first_offset: entropy.i64(),
-        })
+        .map(|_| AbortedTransaction { producer_id: entropy.i64(), first_offset: entropy.i64() })
         .collect();
     let mut partition = FetchedPartition {
         partition_index: entropy.i32(),
@@ -96,9 +75,7 @@ fn fetched_partition(version: i16, entropy: &mut Entropy) -> FetchedPartition {
         high_watermark: entropy.i64(),
         last_stable_offset: entropy.i64(),
         aborted_transactions: (entropy.byte() & 1 == 1).then_some(aborted),
-        records: (0..entropy.below(4))
-            .map(|_| Bytes::from(entropy.bytes(200)))
-            .collect(),
+        records: (0..entropy.below(4)).map(|_| Bytes::from(entropy.bytes(200))).collect(),
         ..Default::default()
     };
     if version >= 5 {
@@ -159,76 +136,43 @@ proptest! {
 }
 
 fn legacy_header(api_version: i16) -> RequestHeader {
-    RequestHeader {
-        api_key: 0,
-        api_version,
-        correlation_id: 3,
-        client_id: None,
-    }
+    RequestHeader { api_key: 0, api_version, correlation_id: 3, client_id: None }
 }
 
 /// acks, timeout, one topic "t" with partition 7 and two bytes of records.
 fn legacy_body(acks: i16) -> Bytes {
     let mut body = acks.to_be_bytes().to_vec();
-    body.extend([
-        0, 0, 0, 9, 0, 0, 0, 1, 0, 1, b't', 0, 0, 0, 1, 0, 0, 0, 7, 0, 0, 0, 2, 1, 1,
-    ]);
+    body.extend([0, 0, 0, 9, 0, 0, 0, 1, 0, 1, b't', 0, 0, 0, 1, 0, 0, 0, 7, 0, 0, 0, 2, 1, 1]);
     Bytes::from(body)
 }
 
 #[test]
 fn old_produce_versions_are_refused_in_their_own_format() {
     let limits = FrameLimits::default();
-    let start: Vec<u8> = [
-        0, 0, 0, 3, 0, 0, 0, 1, 0, 1, b't', 0, 0, 0, 1, 0, 0, 0, 7, 0, 35,
-    ]
-    .into_iter()
-    .chain([0xff; 8])
-    .collect();
-    for (version, end) in [
-        (0, vec![]),
-        (1, vec![0; 4]),
-        (2, [vec![0xff; 8], vec![0; 4]].concat()),
-    ] {
-        let frame = refuse_legacy_produce(&legacy_header(version), legacy_body(1), &limits)
-            .unwrap()
-            .unwrap();
+    let start: Vec<u8> =
+        [0, 0, 0, 3, 0, 0, 0, 1, 0, 1, b't', 0, 0, 0, 1, 0, 0, 0, 7, 0, 35].into_iter().chain([0xff; 8]).collect();
+    for (version, end) in [(0, vec![]), (1, vec![0; 4]), (2, [vec![0xff; 8], vec![0; 4]].concat())] {
+        let frame = refuse_legacy_produce(&legacy_header(version), legacy_body(1), &limits).unwrap().unwrap();
         let expected = [start.clone(), end].concat();
         assert_eq!(frame[..4], (expected.len() as u32).to_be_bytes());
         assert_eq!(frame[4..], expected, "version {version}");
     }
-    assert_eq!(
-        refuse_legacy_produce(&legacy_header(2), legacy_body(0), &limits),
-        Ok(None)
-    );
+    assert_eq!(refuse_legacy_produce(&legacy_header(2), legacy_body(0), &limits), Ok(None));
     assert!(refuse_legacy_produce(&legacy_header(3), legacy_body(1), &limits).is_err());
     for length in 0..legacy_body(1).len() {
-        assert!(
-            refuse_legacy_produce(&legacy_header(1), legacy_body(1).slice(..length), &limits)
-                .is_err()
-        );
+        assert!(refuse_legacy_produce(&legacy_header(1), legacy_body(1).slice(..length), &limits).is_err());
     }
 }
 
 #[test]
 fn a_refusal_that_would_grow_too_large_is_an_error() {
-    let limits = FrameLimits {
-        structure_bytes_max: 3000,
-        ..FrameLimits::default()
-    };
+    let limits = FrameLimits { structure_bytes_max: 3000, ..FrameLimits::default() };
     let mut body = vec![0, 1, 0, 0, 0, 9, 0, 0, 0, 1, 0, 1, b't'];
     body.extend(1000_i32.to_be_bytes());
     body.extend(std::iter::repeat_n([0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff], 1000).flatten());
     let result = refuse_legacy_produce(&legacy_header(2), Bytes::from(body.clone()), &limits);
-    assert_eq!(
-        result,
-        Err(crate::request::RequestError::StructureTooLarge { limit: 3000 })
-    );
-    let result = refuse_legacy_produce(
-        &legacy_header(2),
-        Bytes::from(body),
-        &FrameLimits::default(),
-    );
+    assert_eq!(result, Err(crate::request::RequestError::StructureTooLarge { limit: 3000 }));
+    let result = refuse_legacy_produce(&legacy_header(2), Bytes::from(body), &FrameLimits::default());
     assert!(result.is_ok_and(|frame| frame.is_some()));
 }
 
@@ -237,8 +181,5 @@ fn advertised_apis_are_the_table() {
     let advertised = advertised_apis();
     assert_eq!(advertised.len(), SERVED.len());
     let produce = &advertised[0];
-    assert_eq!(
-        (produce.api_key, produce.min_version, produce.max_version),
-        (ApiName::Produce.code(), 0, 13)
-    );
+    assert_eq!((produce.api_key, produce.min_version, produce.max_version), (ApiName::Produce.code(), 0, 13));
 }

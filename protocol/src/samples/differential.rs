@@ -15,10 +15,7 @@ use crate::frame::FrameLimits;
 use crate::messages::KafkaMessage;
 
 /// `None` for a version that the other implementation does not have.
-fn recoded_by_other<T: Message + Decodable + Encodable>(
-    version: i16,
-    body: &Bytes,
-) -> Option<Bytes> {
+fn recoded_by_other<T: Message + Decodable + Encodable>(version: i16, body: &Bytes) -> Option<Bytes> {
     if !(T::VERSIONS.min..=T::VERSIONS.max).contains(&version) {
         return None;
     }
@@ -31,16 +28,11 @@ fn recoded_by_other<T: Message + Decodable + Encodable>(
 }
 
 fn recoded<T: KafkaMessage>(version: i16, body: &Bytes) -> Result<Bytes, DecodeError> {
-    let mut decoder = Decoder::new(
-        body.clone(),
-        FrameLimits::default().decode_limits(body.len()),
-    )?;
+    let mut decoder = Decoder::new(body.clone(), FrameLimits::default().decode_limits(body.len()))?;
     let message = <T as KafkaDecode>::decode(&mut decoder, ApiVersion::new(version))?;
     decoder.finish()?;
     let mut buffer = BytesMut::new();
-    message
-        .encode(&mut Encoder::new(&mut buffer), ApiVersion::new(version))
-        .unwrap();
+    message.encode(&mut Encoder::new(&mut buffer), ApiVersion::new(version)).unwrap();
     Ok(buffer.freeze())
 }
 
@@ -81,20 +73,14 @@ fn others(api: &ServedApi, version: i16, request: &Bytes, response: &Bytes) -> [
         ApiName::DescribeLogDirs => recode!(DescribeLogDirsRequest, DescribeLogDirsResponse),
         ApiName::CreatePartitions => recode!(CreatePartitionsRequest, CreatePartitionsResponse),
         ApiName::DeleteGroups => recode!(DeleteGroupsRequest, DeleteGroupsResponse),
-        ApiName::IncrementalAlterConfigs => recode!(
-            IncrementalAlterConfigsRequest,
-            IncrementalAlterConfigsResponse
-        ),
+        ApiName::IncrementalAlterConfigs => recode!(IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse),
         ApiName::OffsetDelete => recode!(OffsetDeleteRequest, OffsetDeleteResponse),
         ApiName::DescribeCluster => recode!(DescribeClusterRequest, DescribeClusterResponse),
         ApiName::DescribeProducers => recode!(DescribeProducersRequest, DescribeProducersResponse),
         ApiName::ListConfigResources => {
             recode!(ListConfigResourcesRequest, ListConfigResourcesResponse)
         }
-        ApiName::DescribeTopicPartitions => recode!(
-            DescribeTopicPartitionsRequest,
-            DescribeTopicPartitionsResponse
-        ),
+        ApiName::DescribeTopicPartitions => recode!(DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse),
     }
 }
 

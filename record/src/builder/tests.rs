@@ -14,19 +14,8 @@ fn header() -> impl Strategy<Value = Header> {
 }
 
 fn record() -> impl Strategy<Value = Record> {
-    (
-        0..i64::MAX,
-        option::of(bytes(40)),
-        option::of(bytes(200)),
-        vec(header(), 0..4),
-    )
-        .prop_map(|(timestamp, key, value, headers)| Record {
-            offset: 0,
-            timestamp,
-            key,
-            value,
-            headers,
-        })
+    (0..i64::MAX, option::of(bytes(40)), option::of(bytes(200)), vec(header(), 0..4))
+        .prop_map(|(timestamp, key, value, headers)| Record { offset: 0, timestamp, key, value, headers })
 }
 
 fn codec() -> impl Strategy<Value = Compression> {
@@ -74,15 +63,9 @@ fn flags_reach_the_header() {
     let header = builder.build(9).header;
     assert_eq!(header.attributes.compression(), Ok(Compression::Snappy));
     assert!(header.attributes.is_transactional() && header.attributes.is_control());
-    assert_eq!(
-        header.attributes.timestamp_type(),
-        TimestampType::LogAppendTime
-    );
+    assert_eq!(header.attributes.timestamp_type(), TimestampType::LogAppendTime);
     assert_eq!((header.base_offset, header.partition_leader_epoch), (9, 3));
-    assert_eq!(
-        header.attributes.with_control(false).with_control(true),
-        header.attributes
-    );
+    assert_eq!(header.attributes.with_control(false).with_control(true), header.attributes);
 }
 
 #[test]
@@ -91,10 +74,7 @@ fn nothing_pushed_is_not_a_batch_to_send() {
     assert!(builder.is_empty());
     let batch = builder.build(0);
     assert_eq!(batch.records(1024), Ok(vec![]));
-    assert_eq!(
-        batch.validate_for_produce(),
-        Err(crate::BatchError::InvalidRecordCount(0))
-    );
+    assert_eq!(batch.validate_for_produce(), Err(crate::BatchError::InvalidRecordCount(0)));
 }
 
 #[test]
@@ -104,12 +84,7 @@ fn a_full_batch_refuses_and_stays_as_it_was() {
     // 600 MiB once, named twice: more than a batch holds, and never copied.
     let large = Bytes::from(vec![0; 600 << 20]);
     let refused = builder.push(2, Some(large.clone()), Some(large), vec![]);
-    assert_eq!(
-        refused,
-        Err(PushError::BatchFull {
-            bytes_max: RECORDS_BYTES_MAX
-        })
-    );
+    assert_eq!(refused, Err(PushError::BatchFull { bytes_max: RECORDS_BYTES_MAX }));
     assert_eq!(builder.record_count(), 1);
     assert_eq!(builder.build(0).records(0).unwrap().len(), 1);
 }

@@ -7,9 +7,7 @@ use crate::batch::sealed;
 fn batch(compression: Compression, timestamps: &[i64]) -> RecordBatch {
     let mut builder = BatchBuilder::new(compression);
     for timestamp in timestamps {
-        builder
-            .push(*timestamp, None, Some(Bytes::from_static(b"value")), vec![])
-            .unwrap();
+        builder.push(*timestamp, None, Some(Bytes::from_static(b"value")), vec![]).unwrap();
     }
     builder.build(0)
 }
@@ -23,10 +21,7 @@ fn changed(batch: &RecordBatch, change: impl FnOnce(&mut BatchHeader)) -> Record
 
 fn with_records(header: BatchHeader, records: &[u8]) -> RecordBatch {
     let batch_length = (BATCH_HEADER_BYTES - 12 + records.len()) as i32;
-    let header = BatchHeader {
-        batch_length,
-        ..header
-    };
+    let header = BatchHeader { batch_length, ..header };
     let mut bytes = BytesMut::from(&header.encode()[..]);
     bytes.extend_from_slice(records);
     sealed(header, bytes)
@@ -41,16 +36,9 @@ fn every_codec_is_taken() {
     for codec in Compression::ALL {
         let batch = batch(codec, &[5, 6]);
         assert_eq!(batch.validate_for_produce(), Ok(()), "{codec}");
-        assert_eq!(
-            batch.admitted().unwrap().bytes.as_ptr(),
-            batch.bytes.as_ptr(),
-            "{codec}: not copied"
-        );
+        assert_eq!(batch.admitted().unwrap().bytes.as_ptr(), batch.bytes.as_ptr(), "{codec}: not copied");
     }
-    assert_eq!(
-        outcome(|header| header.attributes.0 |= 5),
-        Err(BatchError::UnsupportedCompression(5))
-    );
+    assert_eq!(outcome(|header| header.attributes.0 |= 5), Err(BatchError::UnsupportedCompression(5)));
 }
 
 #[test]
@@ -58,10 +46,7 @@ fn a_wrong_checksum_comes_before_what_it_covers() {
     let mut bytes = batch(Compression::None, &[5]).bytes.to_vec();
     bytes[22] |= 0x20;
     let broken = RecordBatch::decode_first(&bytes.into()).unwrap();
-    assert!(matches!(
-        broken.validate_for_produce(),
-        Err(BatchError::ChecksumMismatch { .. })
-    ));
+    assert!(matches!(broken.validate_for_produce(), Err(BatchError::ChecksumMismatch { .. })));
 }
 
 #[test]
@@ -71,9 +56,7 @@ fn flags_of_the_broker_are_refused() {
         Err(BatchError::ControlBatch)
     );
     assert_eq!(
-        outcome(|header| header.attributes = header
-            .attributes
-            .with_timestamp_type(TimestampType::LogAppendTime)),
+        outcome(|header| header.attributes = header.attributes.with_timestamp_type(TimestampType::LogAppendTime)),
         Err(BatchError::ProducerSetLogAppendTime)
     );
     assert_eq!(
@@ -92,34 +75,12 @@ fn producer_fields_are_judged_only_with_a_producer_id() {
         })
     };
     assert_eq!(set(-1, -1, -1), Ok(()));
-    assert_eq!(
-        set(-1, 0, 0),
-        Ok(()),
-        "some clients send zeros beside no producer id"
-    );
+    assert_eq!(set(-1, 0, 0), Ok(()), "some clients send zeros beside no producer id");
     assert_eq!(set(0, 0, 0), Ok(()));
     assert_eq!(set(i64::MAX, i16::MAX, i32::MAX), Ok(()));
-    assert_eq!(
-        set(-2, 0, 0),
-        Err(BatchError::InvalidProducer {
-            producer_id: -2,
-            producer_epoch: 0
-        })
-    );
-    assert_eq!(
-        set(7, -1, 0),
-        Err(BatchError::InvalidProducer {
-            producer_id: 7,
-            producer_epoch: -1
-        })
-    );
-    assert_eq!(
-        set(7, 0, -1),
-        Err(BatchError::InvalidSequence {
-            producer_id: 7,
-            base_sequence: -1
-        })
-    );
+    assert_eq!(set(-2, 0, 0), Err(BatchError::InvalidProducer { producer_id: -2, producer_epoch: 0 }));
+    assert_eq!(set(7, -1, 0), Err(BatchError::InvalidProducer { producer_id: 7, producer_epoch: -1 }));
+    assert_eq!(set(7, 0, -1), Err(BatchError::InvalidSequence { producer_id: 7, base_sequence: -1 }));
     assert_eq!(
         outcome(|header| header.attributes = header.attributes.with_transactional(true)),
         Err(BatchError::TransactionalWithoutProducer)
@@ -137,10 +98,7 @@ fn counts_must_agree() {
     for last_offset_delta in [0, 2, -1, i32::MIN, i32::MAX] {
         assert_eq!(
             outcome(|header| header.last_offset_delta = last_offset_delta),
-            Err(BatchError::OffsetDeltaMismatch {
-                last_offset_delta,
-                record_count: 2
-            })
+            Err(BatchError::OffsetDeltaMismatch { last_offset_delta, record_count: 2 })
         );
     }
     let both = |count: i32| {
@@ -149,21 +107,9 @@ fn counts_must_agree() {
             header.last_offset_delta = count - 1;
         })
     };
-    assert_eq!(
-        both(1),
-        Err(BatchError::InvalidRecord {
-            index: 1,
-            reason: BYTES_LEFT
-        })
-    );
-    assert!(matches!(
-        both(3),
-        Err(BatchError::InvalidRecord { index: 2, .. })
-    ));
-    assert!(matches!(
-        both(i32::MAX),
-        Err(BatchError::InvalidRecord { index: 2, .. })
-    ));
+    assert_eq!(both(1), Err(BatchError::InvalidRecord { index: 1, reason: BYTES_LEFT }));
+    assert!(matches!(both(3), Err(BatchError::InvalidRecord { index: 2, .. })));
+    assert!(matches!(both(i32::MAX), Err(BatchError::InvalidRecord { index: 2, .. })));
 }
 
 #[test]
@@ -176,27 +122,15 @@ fn offsets_within_the_batch_count_up() {
     records[position] = 4;
     assert_eq!(
         with_records(batch.header, &records).validate_for_produce(),
-        Err(BatchError::InvalidRecord {
-            index: 1,
-            reason: "its offset delta is out of order"
-        })
+        Err(BatchError::InvalidRecord { index: 1, reason: "its offset delta is out of order" })
     );
 }
 
 #[test]
 fn timestamps_below_none_are_refused() {
-    assert_eq!(
-        outcome(|header| header.max_timestamp = -2),
-        Err(BatchError::InvalidTimestamp(-2))
-    );
-    assert_eq!(
-        outcome(|header| header.base_timestamp = i64::MIN),
-        Err(BatchError::InvalidTimestamp(i64::MIN))
-    );
-    assert_eq!(
-        batch(Compression::None, &[-1, -1]).validate_for_produce(),
-        Ok(())
-    );
+    assert_eq!(outcome(|header| header.max_timestamp = -2), Err(BatchError::InvalidTimestamp(-2)));
+    assert_eq!(outcome(|header| header.base_timestamp = i64::MIN), Err(BatchError::InvalidTimestamp(i64::MIN)));
+    assert_eq!(batch(Compression::None, &[-1, -1]).validate_for_produce(), Ok(()));
 }
 
 #[test]
@@ -207,8 +141,6 @@ fn a_wrong_largest_timestamp_is_put_right_where_records_are_plain() {
         assert_eq!(wrong.validate_for_produce(), Ok(()));
         assert_eq!(wrong.admitted(), Ok(right.clone()));
     }
-    let compressed = changed(&batch(Compression::Gzip, &[5, 9, 6]), |header| {
-        header.max_timestamp = 77
-    });
+    let compressed = changed(&batch(Compression::Gzip, &[5, 9, 6]), |header| header.max_timestamp = 77);
     assert_eq!(compressed.admitted(), Ok(compressed.clone()));
 }

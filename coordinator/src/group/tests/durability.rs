@@ -215,7 +215,14 @@ fn s712_two_replacements_wait_in_one_queue() {
     h.sync(&first, 1, &[]);
     for instance in ["j", "k"] {
         let newcomer = h.join_instance(instance);
-        let rejoining: Vec<_> = h.groups.describe(GROUP).unwrap().members.into_iter().filter(|m| m.instance_id.as_deref() != Some(instance)).collect();
+        let rejoining: Vec<_> = h
+            .groups
+            .describe(GROUP)
+            .unwrap()
+            .members
+            .into_iter()
+            .filter(|m| m.instance_id.as_deref() != Some(instance))
+            .collect();
         for member in rejoining {
             let input = JoinInput { instance_id: member.instance_id, ..h.join_input(&member.member_id) };
             h.join(input);

@@ -21,7 +21,8 @@ impl Harness {
     fn heartbeat_instance(&mut self, member_id: &str, instance_id: &str) -> Result<(), GroupError> {
         let generation = self.generation();
         let instance_id = Some(instance_id.to_owned());
-        let input = HeartbeatInput { group: GROUP.to_owned(), generation, member_id: member_id.to_owned(), instance_id };
+        let input =
+            HeartbeatInput { group: GROUP.to_owned(), generation, member_id: member_id.to_owned(), instance_id };
         self.groups.heartbeat(self.now, &input)
     }
 }
@@ -134,7 +135,11 @@ fn s406_a_restart_while_the_assignment_is_awaited_rebalances() {
 fn s407_a_restart_during_the_joining_phase_takes_the_place() {
     let mut h = Harness::new();
     let (first, second) = h.stable_instances();
-    let input = JoinInput { instance_id: Some("j".to_owned()), protocols: vec![("range".to_owned(), subscription(&["u"]))], ..h.join_input(&second) };
+    let input = JoinInput {
+        instance_id: Some("j".to_owned()),
+        protocols: vec![("range".to_owned(), subscription(&["u"]))],
+        ..h.join_input(&second)
+    };
     let old = h.join(input);
     let new = h.join_instance("j");
     assert_eq!(h.refused(old), GroupError::FencedInstanceId);
@@ -156,7 +161,13 @@ fn s408_requests_with_a_fenced_id_are_refused() {
     let join = h.join(input);
     assert_eq!(h.refused(join), GroupError::FencedInstanceId);
     assert_eq!(h.leave(&[(&second, Some("j"))]), [Err(GroupError::FencedInstanceId)]);
-    let input = CommitInput { group: GROUP.to_owned(), generation: 2, member_id: second, instance_id: instance, transactional: false };
+    let input = CommitInput {
+        group: GROUP.to_owned(),
+        generation: 2,
+        member_id: second,
+        instance_id: instance,
+        transactional: false,
+    };
     assert_eq!(h.groups.check_commit(h.now, &input), Err(GroupError::FencedInstanceId));
 }
 
@@ -194,7 +205,16 @@ fn s410_a_group_whose_static_members_all_stay_away_waits_for_their_sessions() {
     let first = h.joined(ticket).member_id;
     h.sync(&first, 1, &[]);
     let newcomer = h.join_as("");
-    let second = h.groups.describe(GROUP).unwrap().members.iter().find(|member| member.instance_id.is_none()).unwrap().member_id.clone();
+    let second = h
+        .groups
+        .describe(GROUP)
+        .unwrap()
+        .members
+        .iter()
+        .find(|member| member.instance_id.is_none())
+        .unwrap()
+        .member_id
+        .clone();
     h.leave(&[(&second, None)]);
     assert_eq!(h.refused(newcomer), GroupError::UnknownMemberId);
     h.pass(3 * i64::from(REBALANCE_MS));

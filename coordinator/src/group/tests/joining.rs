@@ -10,7 +10,10 @@ fn s101_a_first_member_leads_alone() {
     assert_eq!((joined.generation, joined.protocol.as_str(), joined.protocol_type.as_str()), (1, "range", "consumer"));
     assert_eq!(joined.leader, joined.member_id);
     assert!(joined.member_id.starts_with("client-"));
-    assert_eq!(joined.members, [JoinedMember { member_id: joined.member_id.clone(), instance_id: None, metadata: subscription(&["t"]) }]);
+    assert_eq!(
+        joined.members,
+        [JoinedMember { member_id: joined.member_id.clone(), instance_id: None, metadata: subscription(&["t"]) }]
+    );
     assert_eq!(h.state(), State::CompletingRebalance);
     let sync = h.sync(&joined.member_id, 1, &[(&joined.member_id, "all")]);
     assert_eq!(h.assignment(sync), "all");
@@ -273,7 +276,13 @@ fn s119_a_new_member_that_waits_too_long_is_taken_for_dead() {
 
 #[test]
 fn s120_members_bring_no_more_than_the_limits() {
-    let mut h = Harness::with(GroupSettings { metadata_bytes_max: 100, protocols_max: 2, id_bytes_max: 50, groups_max: 1, ..settings() });
+    let mut h = Harness::with(GroupSettings {
+        metadata_bytes_max: 100,
+        protocols_max: 2,
+        id_bytes_max: 50,
+        groups_max: 1,
+        ..settings()
+    });
     let many = (0..3).map(|n| (n.to_string(), Bytes::new())).collect();
     let large = vec![("range".to_owned(), Bytes::from(vec![0; 100]))];
     let inputs = [
@@ -323,8 +332,14 @@ fn s201_sync_checks_member_generation_and_protocol() {
         (SyncInput { member_id: "stranger".to_owned(), ..h.sync_input(&member, 1, &[]) }, GroupError::UnknownMemberId),
         (h.sync_input(&member, 0, &[]), GroupError::IllegalGeneration),
         (h.sync_input(&member, 2, &[]), GroupError::IllegalGeneration),
-        (SyncInput { protocol_type: Some("connect".to_owned()), ..h.sync_input(&member, 1, &[]) }, GroupError::InconsistentGroupProtocol),
-        (SyncInput { protocol: Some("sticky".to_owned()), ..h.sync_input(&member, 1, &[]) }, GroupError::InconsistentGroupProtocol),
+        (
+            SyncInput { protocol_type: Some("connect".to_owned()), ..h.sync_input(&member, 1, &[]) },
+            GroupError::InconsistentGroupProtocol,
+        ),
+        (
+            SyncInput { protocol: Some("sticky".to_owned()), ..h.sync_input(&member, 1, &[]) },
+            GroupError::InconsistentGroupProtocol,
+        ),
         (SyncInput { instance_id: Some("i".to_owned()), ..h.sync_input(&member, 1, &[]) }, GroupError::UnknownMemberId),
     ];
     for (number, (input, error)) in cases.into_iter().enumerate() {

@@ -3,7 +3,13 @@
 use super::*;
 
 fn commit(group: &str, member_id: &str, generation: i32) -> CommitInput {
-    CommitInput { group: group.to_owned(), generation, member_id: member_id.to_owned(), instance_id: None, transactional: false }
+    CommitInput {
+        group: group.to_owned(),
+        generation,
+        member_id: member_id.to_owned(),
+        instance_id: None,
+        transactional: false,
+    }
 }
 
 fn age(topic: &str, commit_ms: i64) -> OffsetAge<String> {

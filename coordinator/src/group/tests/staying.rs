@@ -60,7 +60,14 @@ fn s305_leaving_is_answered_for_each_member() {
     let mut h = Harness::new();
     assert_eq!(h.leave(&[("m", None), ("n", None)]), [Err(GroupError::UnknownMemberId); 2]);
     let (first, second) = h.stable_two();
-    let results = h.leave(&[(&first, None), ("stranger", None), (&second, Some("i")), ("", None), ("", Some("i")), (&first, None)]);
+    let results = h.leave(&[
+        (&first, None),
+        ("stranger", None),
+        (&second, Some("i")),
+        ("", None),
+        ("", Some("i")),
+        (&first, None),
+    ]);
     let unknown = Err(GroupError::UnknownMemberId);
     assert_eq!(results, [Ok(()), unknown, unknown, unknown, unknown, unknown]);
     assert_eq!(h.leave(&[("stranger", None)]), [Err(GroupError::UnknownMemberId)]);
@@ -141,7 +148,11 @@ fn s311_a_clock_that_steps_back_is_ignored() {
 fn s312_timers_of_many_groups_run_in_order() {
     let mut h = Harness::new();
     for number in 0..50 {
-        let input = JoinInput { group: format!("g{number:02}"), session_timeout_ms: 6_000 + 100 * (number % 7), ..h.join_input("") };
+        let input = JoinInput {
+            group: format!("g{number:02}"),
+            session_timeout_ms: 6_000 + 100 * (number % 7),
+            ..h.join_input("")
+        };
         h.join(input);
     }
     assert_eq!(h.groups.next_deadline_ms(), Some(h.now + 6_000));

@@ -9,15 +9,35 @@ use super::*;
 
 #[derive(Clone, Debug)]
 enum Step {
-    Join { client: usize, with_id: bool, id_required: bool, topics: bool },
-    Sync { client: usize },
-    Heartbeat { client: usize },
-    Leave { client: usize },
-    Commit { client: usize },
-    Pass { milliseconds: i64 },
-    Write { succeeds: bool },
+    Join {
+        client: usize,
+        with_id: bool,
+        id_required: bool,
+        topics: bool,
+    },
+    Sync {
+        client: usize,
+    },
+    Heartbeat {
+        client: usize,
+    },
+    Leave {
+        client: usize,
+    },
+    Commit {
+        client: usize,
+    },
+    Pass {
+        milliseconds: i64,
+    },
+    Write {
+        succeeds: bool,
+    },
     /// Everybody behaves for a while.
-    Settle { clients: usize, syncs: bool },
+    Settle {
+        clients: usize,
+        syncs: bool,
+    },
     Restart,
     Delete,
 }
@@ -107,7 +127,13 @@ impl Walk {
             }
             Step::Commit { client } => {
                 let Client { member_id, generation, .. } = self.clients[client].clone();
-                let input = CommitInput { group: GROUP.to_owned(), generation, member_id, instance_id: None, transactional: false };
+                let input = CommitInput {
+                    group: GROUP.to_owned(),
+                    generation,
+                    member_id,
+                    instance_id: None,
+                    transactional: false,
+                };
                 let _ = self.h.groups.check_commit(self.h.now, &input);
             }
             Step::Pass { milliseconds } => self.h.pass(milliseconds),
@@ -142,7 +168,8 @@ impl Walk {
         let Some((_, _, change)) = self.h.unwritten.first().cloned() else { return };
         match change {
             GroupChange::Put(record) if succeeds => {
-                self.acknowledged.extend(record.members.iter().map(|member| (record.generation, member.assignment.clone())));
+                self.acknowledged
+                    .extend(record.members.iter().map(|member| (record.generation, member.assignment.clone())));
             }
             GroupChange::Put(_) | GroupChange::Delete => {}
         }
@@ -159,7 +186,10 @@ impl Walk {
                 Response::Join(Ok(joined)) => {
                     let leads = joined.leader == joined.member_id;
                     assert!(joined.members.is_empty() || leads, "only the leader is told the members");
-                    assert!(joined.members.is_empty() || joined.members.iter().any(|member| member.member_id == joined.leader));
+                    assert!(
+                        joined.members.is_empty()
+                            || joined.members.iter().any(|member| member.member_id == joined.leader)
+                    );
                     client.leads = joined.members.into_iter().map(|member| member.member_id).collect();
                     (client.member_id, client.generation) = (joined.member_id, joined.generation);
                 }
@@ -187,7 +217,10 @@ impl Walk {
             None => self.generation = 0,
         }
         let next = self.h.groups.next_deadline_ms();
-        assert!(next.is_none_or(|next| next > self.h.now) || !matches!(self.h.groups.tick(self.h.now).len(), 1..), "a timer was late");
+        assert!(
+            next.is_none_or(|next| next > self.h.now) || !matches!(self.h.groups.tick(self.h.now).len(), 1..),
+            "a timer was late"
+        );
     }
 
     /// The clients fall silent and the log recovers.

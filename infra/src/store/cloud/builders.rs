@@ -16,16 +16,10 @@ use crate::store::open::{StoreOptions, StoreUrl};
 
 /// The endpoint in use, when it is not the provider's own.
 pub(crate) fn endpoint_of(url: &StoreUrl<'_>, options: &StoreOptions) -> Option<String> {
-    let from_environment = |names: &[&str]| {
-        names
-            .iter()
-            .find_map(|name| env::var(name).ok())
-            .filter(|text| !text.is_empty())
-    };
+    let from_environment =
+        |names: &[&str]| names.iter().find_map(|name| env::var(name).ok()).filter(|text| !text.is_empty());
     options.endpoint.clone().or_else(|| match url.scheme {
-        "s3" | "s3a" => {
-            from_environment(&["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"])
-        }
+        "s3" | "s3a" => from_environment(&["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"]),
         "az" | "azure" => from_environment(&["AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"]),
         _ => None,
     })
@@ -58,11 +52,7 @@ pub(crate) fn s3(
         // A dot in the name of a bucket does not fit the provider's certificate.
         None => builder = builder.with_virtual_hosted_style_request(!url.bucket.contains('.')),
     }
-    if let Some(region) = options
-        .region
-        .clone()
-        .or_else(|| env::var("AWS_REGION").ok())
-    {
+    if let Some(region) = options.region.clone().or_else(|| env::var("AWS_REGION").ok()) {
         builder = builder.with_region(region);
     }
     if let Some(credentials) = &options.credentials {
@@ -80,27 +70,18 @@ pub(crate) fn s3(
         let plain_options = client_options(options, plain).with_no_system_certificates(true);
         builder = builder.with_client_options(plain_options);
     }
-    let retrying = builder
-        .clone()
-        .with_retry(retrying(options))
-        .build()
-        .map_err(|error| refused(url, &error))?;
+    let retrying = builder.clone().with_retry(retrying(options)).build().map_err(|error| refused(url, &error))?;
     let once = builder
         .with_http_connector(connector.sharing())
         .with_credentials(Arc::clone(retrying.credentials()))
         .with_retry(once())
         .build()
         .map_err(|error| refused(url, &error))?;
-    Ok(Clients {
-        once: Arc::new(once) as Arc<dyn Client>,
-        retrying: Arc::new(retrying),
-    })
+    Ok(Clients { once: Arc::new(once) as Arc<dyn Client>, retrying: Arc::new(retrying) })
 }
 
 fn given(builder: &AmazonS3Builder, key: AmazonS3ConfigKey) -> bool {
-    builder
-        .get_config_value(&key)
-        .is_some_and(|value| !value.is_empty())
+    builder.get_config_value(&key).is_some_and(|value| !value.is_empty())
 }
 
 /// With an endpoint of one's own there is no instance role to ask, and asking would only take time.
@@ -109,16 +90,9 @@ fn check_s3_credentials(
     builder: &AmazonS3Builder,
     has_endpoint: bool,
 ) -> Result<(), OpenStoreError> {
-    let missing = |reason: &str| {
-        Err(OpenStoreError::Credentials {
-            url: url.text.to_owned(),
-            reason: reason.to_owned(),
-        })
-    };
-    match (
-        given(builder, AmazonS3ConfigKey::AccessKeyId),
-        given(builder, AmazonS3ConfigKey::SecretAccessKey),
-    ) {
+    let missing =
+        |reason: &str| Err(OpenStoreError::Credentials { url: url.text.to_owned(), reason: reason.to_owned() });
+    match (given(builder, AmazonS3ConfigKey::AccessKeyId), given(builder, AmazonS3ConfigKey::SecretAccessKey)) {
         (true, true) => return Ok(()),
         (true, false) => {
             return missing("AWS_ACCESS_KEY_ID is set but AWS_SECRET_ACCESS_KEY is not");
@@ -128,17 +102,10 @@ fn check_s3_credentials(
         }
         (false, false) => {}
     }
-    let unsigned = builder
-        .get_config_value(&AmazonS3ConfigKey::SkipSignature)
-        .is_some_and(|value| value == "true");
-    let role = [
-        "AWS_WEB_IDENTITY_TOKEN_FILE",
-        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-    ];
-    let has_role = role
-        .iter()
-        .any(|name| env::var(name).is_ok_and(|value| !value.is_empty()));
+    let unsigned = builder.get_config_value(&AmazonS3ConfigKey::SkipSignature).is_some_and(|value| value == "true");
+    let role =
+        ["AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI"];
+    let has_role = role.iter().any(|name| env::var(name).is_ok_and(|value| !value.is_empty()));
     if has_endpoint && !unsigned && !has_role {
         return missing("set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY");
     }
@@ -159,25 +126,16 @@ pub(crate) fn google(
         .with_http_connector(connector.clone());
     if let Some(endpoint) = &endpoint {
         check_endpoint(url, endpoint)?;
-        builder = builder
-            .with_base_url(endpoint)
-            .with_skip_signature(options.credentials.is_none());
+        builder = builder.with_base_url(endpoint).with_skip_signature(options.credentials.is_none());
     }
-    let retrying = builder
-        .clone()
-        .with_retry(retrying(options))
-        .build()
-        .map_err(|error| refused(url, &error))?;
+    let retrying = builder.clone().with_retry(retrying(options)).build().map_err(|error| refused(url, &error))?;
     let once = builder
         .with_http_connector(connector.sharing())
         .with_credentials(Arc::clone(retrying.credentials()))
         .with_retry(once())
         .build()
         .map_err(|error| refused(url, &error))?;
-    Ok(Clients {
-        once: Arc::new(once),
-        retrying: Arc::new(retrying),
-    })
+    Ok(Clients { once: Arc::new(once), retrying: Arc::new(retrying) })
 }
 
 /// Azure Blob Storage; the account comes from `AZURE_STORAGE_ACCOUNT_NAME`.
@@ -195,35 +153,20 @@ pub(crate) fn azure(
         .with_http_connector(connector.clone());
     if let Some(endpoint) = &endpoint {
         check_endpoint(url, endpoint)?;
-        builder = builder
-            .with_endpoint(endpoint.clone())
-            .with_allow_http(plain || options.allow_http);
+        builder = builder.with_endpoint(endpoint.clone()).with_allow_http(plain || options.allow_http);
     }
-    if builder
-        .get_config_value(&AzureConfigKey::AccountName)
-        .is_none()
-    {
+    if builder.get_config_value(&AzureConfigKey::AccountName).is_none() {
         let reason = "set AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY".to_owned();
-        return Err(OpenStoreError::Credentials {
-            url: url.text.to_owned(),
-            reason,
-        });
+        return Err(OpenStoreError::Credentials { url: url.text.to_owned(), reason });
     }
-    let retrying = builder
-        .clone()
-        .with_retry(retrying(options))
-        .build()
-        .map_err(|error| refused(url, &error))?;
+    let retrying = builder.clone().with_retry(retrying(options)).build().map_err(|error| refused(url, &error))?;
     let once = builder
         .with_http_connector(connector.sharing())
         .with_credentials(Arc::clone(retrying.credentials()))
         .with_retry(once())
         .build()
         .map_err(|error| refused(url, &error))?;
-    Ok(Clients {
-        once: Arc::new(once),
-        retrying: Arc::new(retrying),
-    })
+    Ok(Clients { once: Arc::new(once), retrying: Arc::new(retrying) })
 }
 
 fn is_plain(endpoint: Option<&str>) -> bool {
@@ -252,26 +195,16 @@ fn client_options(options: &StoreOptions, plain: bool) -> ClientOptions {
 
 fn retrying(options: &StoreOptions) -> RetryConfig {
     RetryConfig {
-        backoff: BackoffConfig {
-            init_backoff: RETRY_WAIT_FIRST,
-            max_backoff: RETRY_WAIT_MAX,
-            base: 2.0,
-        },
+        backoff: BackoffConfig { init_backoff: RETRY_WAIT_FIRST, max_backoff: RETRY_WAIT_MAX, base: 2.0 },
         max_retries: options.retries_max,
         retry_timeout: options.retry_duration_max,
     }
 }
 
 fn once() -> RetryConfig {
-    RetryConfig {
-        max_retries: 0,
-        ..RetryConfig::default()
-    }
+    RetryConfig { max_retries: 0, ..RetryConfig::default() }
 }
 
 fn refused(url: &StoreUrl<'_>, error: &object_store::Error) -> OpenStoreError {
-    OpenStoreError::Configuration {
-        url: url.text.to_owned(),
-        reason: error.to_string(),
-    }
+    OpenStoreError::Configuration { url: url.text.to_owned(), reason: error.to_string() }
 }

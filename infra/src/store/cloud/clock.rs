@@ -42,15 +42,10 @@ pub(crate) struct Failed {
 }
 
 /// Runs one operation and keeps the status of its last reply.
-pub(crate) async fn observed<T>(
-    operation: impl Future<Output = object_store::Result<T>>,
-) -> Result<T, Failed> {
+pub(crate) async fn observed<T>(operation: impl Future<Output = object_store::Result<T>>) -> Result<T, Failed> {
     LAST_STATUS
         .scope(Cell::new(None), async {
-            operation.await.map_err(|error| Failed {
-                error,
-                status: LAST_STATUS.with(Cell::get),
-            })
+            operation.await.map_err(|error| Failed { error, status: LAST_STATUS.with(Cell::get) })
         })
         .await
 }
@@ -64,10 +59,7 @@ pub(crate) struct ObservingConnector {
 
 impl ObservingConnector {
     pub(crate) fn new(clock: &Arc<StoreClock>) -> ObservingConnector {
-        ObservingConnector {
-            clock: Arc::clone(clock),
-            newest: Arc::default(),
-        }
+        ObservingConnector { clock: Arc::clone(clock), newest: Arc::default() }
     }
 
     /// A connector that hands out the client that was made last, when there is one.
@@ -79,10 +71,7 @@ impl ObservingConnector {
 impl HttpConnector for ObservingConnector {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
         let client = ReqwestConnector::default().connect(options)?;
-        let observed = HttpClient::new(ObservedService {
-            client,
-            clock: Arc::clone(&self.clock),
-        });
+        let observed = HttpClient::new(ObservedService { client, clock: Arc::clone(&self.clock) });
         *self.newest.lock() = Some(observed.clone());
         Ok(observed)
     }
@@ -115,11 +104,7 @@ impl HttpService for ObservedService {
         note(None);
         let response = self.client.execute(request).await?;
         note(Some(response.status().as_u16()));
-        if let Some(date) = response
-            .headers()
-            .get("date")
-            .and_then(|date| date.to_str().ok())
-        {
+        if let Some(date) = response.headers().get("date").and_then(|date| date.to_str().ok()) {
             self.clock.observe(date);
         }
         Ok(response)
@@ -128,9 +113,7 @@ impl HttpService for ObservedService {
 
 /// Reads the form that RFC 9110 section 5.6.7 prescribes: `Sun, 06 Nov 1994 08:49:37 GMT`.
 pub(crate) fn http_date_ms(date: &str) -> Option<i64> {
-    const MONTHS: [&str; 12] = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-    ];
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let mut parts = date.split_once(", ")?.1.split(' ');
     let day: i64 = parts.next()?.parse().ok()?;
     let month_name = parts.next()?;
@@ -163,15 +146,9 @@ mod tests {
 
     #[test]
     fn http_dates_are_read() {
-        assert_eq!(
-            http_date_ms("Sun, 06 Nov 1994 08:49:37 GMT"),
-            Some(784_111_777_000)
-        );
+        assert_eq!(http_date_ms("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777_000));
         assert_eq!(http_date_ms("Thu, 01 Jan 1970 00:00:00 GMT"), Some(0));
-        assert_eq!(
-            http_date_ms("Thu, 29 Feb 2024 23:59:59 GMT"),
-            Some(1_709_251_199_000)
-        );
+        assert_eq!(http_date_ms("Thu, 29 Feb 2024 23:59:59 GMT"), Some(1_709_251_199_000));
         for bad in [
             "",
             "Sun",

@@ -21,32 +21,22 @@ pub(crate) struct Failures {
 
 impl Failures {
     pub(crate) fn new(bucket: &str, endpoint: Option<&str>) -> Failures {
-        let place = endpoint.map_or_else(
-            || format!("bucket {bucket}"),
-            |endpoint| format!("bucket {bucket} at {endpoint}"),
-        );
-        Failures {
-            bucket: bucket.to_owned(),
-            place,
-        }
+        let place =
+            endpoint.map_or_else(|| format!("bucket {bucket}"), |endpoint| format!("bucket {bucket} at {endpoint}"));
+        Failures { bucket: bucket.to_owned(), place }
     }
 
     /// `status` is that of the last reply, when there was one.
     pub(crate) fn classify(&self, error: &object_store::Error, status: Option<u16>) -> StoreError {
         let words = error.to_string();
         if words.contains("NoSuchBucket") || words.contains("ContainerNotFound") {
-            return StoreError::BucketMissing(format!(
-                "create the bucket \"{}\" first ({})",
-                self.bucket, self.place
-            ));
+            return StoreError::BucketMissing(format!("create the bucket \"{}\" first ({})", self.bucket, self.place));
         }
         if let Some(kind) = transport_kind(error) {
             return self.classify_transport(kind, error, &words);
         }
         match (status, error) {
-            (Some(412), _) | (_, object_store::Error::Precondition { .. }) => {
-                StoreError::AlreadyExists
-            }
+            (Some(412), _) | (_, object_store::Error::Precondition { .. }) => StoreError::AlreadyExists,
             // Azure says so with a 409, S3 means a competing request by it.
             (Some(409), _) if words.contains("BlobAlreadyExists") => StoreError::AlreadyExists,
             (Some(409), _) => StoreError::Conflict,
@@ -56,34 +46,23 @@ impl Failures {
             )),
             (_, object_store::Error::AlreadyExists { .. }) => StoreError::AlreadyExists,
             (Some(429), _) => StoreError::Throttled,
-            (Some(503), _) if words.contains("SlowDown") || words.contains("ServerBusy") => {
-                StoreError::Throttled
-            }
+            (Some(503), _) if words.contains("SlowDown") || words.contains("ServerBusy") => StoreError::Throttled,
             (Some(401 | 403), _)
-            | (
-                _,
-                object_store::Error::PermissionDenied { .. }
-                | object_store::Error::Unauthenticated { .. },
-            ) => StoreError::PermissionDenied(self.denied(&words)),
+            | (_, object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. }) => {
+                StoreError::PermissionDenied(self.denied(&words))
+            }
             (Some(408), _) => StoreError::Timeout,
             (Some(501), _) => StoreError::Unsupported(self.told(&words)),
             (Some(500..=599), _) => StoreError::Unavailable(self.told(&words)),
             (_, object_store::Error::NotFound { .. }) => StoreError::NotFound,
-            (
-                _,
-                object_store::Error::NotSupported { .. }
-                | object_store::Error::NotImplemented { .. },
-            ) => StoreError::Unsupported(self.told(&words)),
+            (_, object_store::Error::NotSupported { .. } | object_store::Error::NotImplemented { .. }) => {
+                StoreError::Unsupported(self.told(&words))
+            }
             _ => StoreError::Other(self.told(&words)),
         }
     }
 
-    fn classify_transport(
-        &self,
-        kind: HttpErrorKind,
-        error: &object_store::Error,
-        words: &str,
-    ) -> StoreError {
+    fn classify_transport(&self, kind: HttpErrorKind, error: &object_store::Error, words: &str) -> StoreError {
         // Only a machine on AWS has this address; elsewhere it means that no credentials were given.
         if words.contains("169.254.169.254") || words.contains("169.254.170.2") {
             return StoreError::PermissionDenied(format!(
@@ -94,16 +73,10 @@ impl Failures {
         match kind {
             HttpErrorKind::Timeout => StoreError::Timeout,
             HttpErrorKind::Decode => StoreError::Other(self.told(words)),
-            HttpErrorKind::Connect => StoreError::Unavailable(format!(
-                "cannot connect to {}: {}",
-                self.place,
-                innermost(error)
-            )),
-            _ => StoreError::Unavailable(format!(
-                "the connection to {} broke: {}",
-                self.place,
-                innermost(error)
-            )),
+            HttpErrorKind::Connect => {
+                StoreError::Unavailable(format!("cannot connect to {}: {}", self.place, innermost(error)))
+            }
+            _ => StoreError::Unavailable(format!("the connection to {} broke: {}", self.place, innermost(error))),
         }
     }
 
@@ -133,13 +106,9 @@ impl Failures {
 }
 
 fn is_wrong_region(words: &str) -> bool {
-    [
-        "AuthorizationHeaderMalformed",
-        "PermanentRedirect",
-        "incorrectly configured region",
-    ]
-    .iter()
-    .any(|sign| words.contains(sign))
+    ["AuthorizationHeaderMalformed", "PermanentRedirect", "incorrectly configured region"]
+        .iter()
+        .any(|sign| words.contains(sign))
 }
 
 fn transport_kind(error: &object_store::Error) -> Option<HttpErrorKind> {

@@ -25,10 +25,7 @@ impl Answering {
         let tasks = runtime.clone();
         runtime.spawn("server", async move {
             while let Ok((connection, _)) = listener.accept().await {
-                tasks.spawn(
-                    "connection",
-                    serve(connection, reply.clone(), Arc::clone(&counter)),
-                );
+                tasks.spawn("connection", serve(connection, reply.clone(), Arc::clone(&counter)));
             }
         });
         Answering { endpoint, requests }
@@ -74,11 +71,8 @@ async fn serve(mut connection: TcpStream, reply: String, requests: Arc<AtomicUsi
         let Some(head) = text.find("\r\n\r\n") else {
             continue;
         };
-        let body: usize = text
-            .split("content-length: ")
-            .nth(1)
-            .and_then(|rest| rest.split("\r\n").next()?.parse().ok())
-            .unwrap_or(0);
+        let body: usize =
+            text.split("content-length: ").nth(1).and_then(|rest| rest.split("\r\n").next()?.parse().ok()).unwrap_or(0);
         if received.len() >= head + 4 + body {
             break;
         }
@@ -97,58 +91,29 @@ async fn each_status_becomes_the_error_it_means_and_puts_are_sent_once() {
     let runtime = Runtime::system();
     let path = StorePath::from("a");
     let cases: [(&str, &str, StoreErrorKind); 14] = [
-        ("412 Precondition Failed", "PreconditionFailed", |error| {
-            *error == StoreError::AlreadyExists
-        }),
-        ("409 Conflict", "ConditionalRequestConflict", |error| {
-            *error == StoreError::Conflict
-        }),
-        ("429 Too Many Requests", "TooManyRequests", |error| {
-            *error == StoreError::Throttled
-        }),
-        ("503 Service Unavailable", "SlowDown", |error| {
-            *error == StoreError::Throttled
-        }),
-        ("503 Service Unavailable", "ServiceUnavailable", |error| {
-            matches!(error, StoreError::Unavailable(_))
-        }),
-        ("500 Internal Server Error", "InternalError", |error| {
-            matches!(error, StoreError::Unavailable(_))
-        }),
-        ("501 Not Implemented", "NotImplemented", |error| {
-            matches!(error, StoreError::Unsupported(_))
-        }),
-        ("404 Not Found", "NoSuchBucket", |error| {
-            matches!(error, StoreError::BucketMissing(_))
-        }),
-        ("404 Not Found", "NoSuchKey", |error| {
-            *error == StoreError::NotFound
-        }),
-        ("403 Forbidden", "AccessDenied", |error| {
-            matches!(error, StoreError::PermissionDenied(_))
-        }),
-        ("401 Unauthorized", "Unauthorized", |error| {
-            matches!(error, StoreError::PermissionDenied(_))
-        }),
-        ("408 Request Timeout", "RequestTimeout", |error| {
-            *error == StoreError::Timeout
-        }),
+        ("412 Precondition Failed", "PreconditionFailed", |error| *error == StoreError::AlreadyExists),
+        ("409 Conflict", "ConditionalRequestConflict", |error| *error == StoreError::Conflict),
+        ("429 Too Many Requests", "TooManyRequests", |error| *error == StoreError::Throttled),
+        ("503 Service Unavailable", "SlowDown", |error| *error == StoreError::Throttled),
+        ("503 Service Unavailable", "ServiceUnavailable", |error| matches!(error, StoreError::Unavailable(_))),
+        ("500 Internal Server Error", "InternalError", |error| matches!(error, StoreError::Unavailable(_))),
+        ("501 Not Implemented", "NotImplemented", |error| matches!(error, StoreError::Unsupported(_))),
+        ("404 Not Found", "NoSuchBucket", |error| matches!(error, StoreError::BucketMissing(_))),
+        ("404 Not Found", "NoSuchKey", |error| *error == StoreError::NotFound),
+        ("403 Forbidden", "AccessDenied", |error| matches!(error, StoreError::PermissionDenied(_))),
+        ("401 Unauthorized", "Unauthorized", |error| matches!(error, StoreError::PermissionDenied(_))),
+        ("408 Request Timeout", "RequestTimeout", |error| *error == StoreError::Timeout),
         (
             "400 Bad Request",
             "AuthorizationHeaderMalformed",
             |error| matches!(error, StoreError::Other(words) if words.contains("AWS_REGION")),
         ),
-        ("400 Bad Request", "InvalidRequest", |error| {
-            matches!(error, StoreError::Other(_))
-        }),
+        ("400 Bad Request", "InvalidRequest", |error| matches!(error, StoreError::Other(_))),
     ];
     for (status, code, expected) in cases {
         let server = Answering::status(&runtime, status, &error_body(code)).await;
         let store = server.open(&runtime);
-        let error = store
-            .put_if_absent(&path, Payload::from(&b"x"[..]))
-            .await
-            .unwrap_err();
+        let error = store.put_if_absent(&path, Payload::from(&b"x"[..])).await.unwrap_err();
         assert!(expected(&error), "{status} {code} gave {error:?}");
         assert_eq!(server.requests(), 1, "requests at {status}");
         assert_eq!(store.clock_ms(), Some(784_111_777_000));
@@ -165,13 +130,7 @@ async fn reads_and_plain_puts_are_tried_again() {
     let store = server.open(&runtime);
     assert!(store.get(&path).await.unwrap_err().is_retryable());
     assert_eq!(server.requests(), 3);
-    assert!(
-        store
-            .put(&path, Payload::from(&b"x"[..]))
-            .await
-            .unwrap_err()
-            .is_retryable()
-    );
+    assert!(store.put(&path, Payload::from(&b"x"[..])).await.unwrap_err().is_retryable());
     assert_eq!(server.requests(), 3);
 }
 
@@ -180,14 +139,8 @@ async fn a_closed_connection_is_one_unavailable_attempt() {
     let runtime = Runtime::system();
     let server = Answering::with(&runtime, String::new()).await;
     let store = server.open(&runtime);
-    let error = store
-        .put_if_absent(&StorePath::from("a"), Payload::from(&b"x"[..]))
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(&error, StoreError::Unavailable(words) if words.contains("broke")),
-        "{error:?}"
-    );
+    let error = store.put_if_absent(&StorePath::from("a"), Payload::from(&b"x"[..])).await.unwrap_err();
+    assert!(matches!(&error, StoreError::Unavailable(words) if words.contains("broke")), "{error:?}");
     assert_eq!(server.requests(), 1);
 }
 
@@ -200,53 +153,25 @@ async fn a_reply_that_breaks_off_never_gives_fewer_bytes() {
          content-range: bytes 0-9/100\r\ncontent-length: 10\r\n\r\n01234"
     );
     let server = Answering::with(&runtime, reply).await;
-    let error = server
-        .open(&runtime)
-        .get_range(&path, 0..10)
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(error, StoreError::Truncated { expected: 10, .. }),
-        "{error:?}"
-    );
+    let error = server.open(&runtime).get_range(&path, 0..10).await.unwrap_err();
+    assert!(matches!(error, StoreError::Truncated { expected: 10, .. }), "{error:?}");
 }
 
 #[tokio::test]
 async fn a_range_past_the_end_is_truncated() {
     let runtime = Runtime::system();
     let path = StorePath::from("a");
-    let server = Answering::status(
-        &runtime,
-        "416 Range Not Satisfiable",
-        &error_body("InvalidRange"),
-    )
-    .await;
-    let error = server
-        .open(&runtime)
-        .get_range(&path, 500..510)
-        .await
-        .unwrap_err();
-    assert_eq!(
-        error,
-        StoreError::Truncated {
-            path,
-            expected: 10,
-            actual: 0
-        }
-    );
+    let server = Answering::status(&runtime, "416 Range Not Satisfiable", &error_body("InvalidRange")).await;
+    let error = server.open(&runtime).get_range(&path, 500..510).await.unwrap_err();
+    assert_eq!(error, StoreError::Truncated { path, expected: 10, actual: 0 });
 }
 
 #[tokio::test]
 async fn what_cannot_be_opened_says_why() {
     let runtime = Runtime::system();
     let open = |url: &str, endpoint: Option<&str>| {
-        let options = StoreOptions {
-            endpoint: endpoint.map(str::to_owned),
-            ..StoreOptions::default()
-        };
-        store::open(url, &options, &runtime)
-            .unwrap_err()
-            .to_string()
+        let options = StoreOptions { endpoint: endpoint.map(str::to_owned), ..StoreOptions::default() };
+        store::open(url, &options, &runtime).unwrap_err().to_string()
     };
     assert!(open("s3:bucket", None).contains("there is no scheme"));
     assert!(open("ftp://x", None).contains("the scheme \"ftp\" is unknown"));
@@ -254,14 +179,9 @@ async fn what_cannot_be_opened_says_why() {
     assert!(open("s3://b/../x", None).contains("is not a key"));
     assert!(open("file://", None).contains("the folder is missing"));
     assert!(open("s3://b", Some("localhost:9000")).contains("must begin with http:// or https://"));
-    if std::env::var_os("AWS_ACCESS_KEY_ID").is_none()
-        && std::env::var_os("AWS_SECRET_ACCESS_KEY").is_none()
-    {
+    if std::env::var_os("AWS_ACCESS_KEY_ID").is_none() && std::env::var_os("AWS_SECRET_ACCESS_KEY").is_none() {
         let error = open("s3://b", Some("http://127.0.0.1:1"));
-        assert_eq!(
-            error,
-            "no credentials for s3://b: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-        );
+        assert_eq!(error, "no credentials for s3://b: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY");
     }
 }
 
@@ -269,10 +189,7 @@ async fn what_cannot_be_opened_says_why() {
 #[ignore = "a measurement, to be run by hand with --ignored --nocapture"]
 async fn time_to_open() {
     let runtime = Runtime::system();
-    let server = Answering {
-        endpoint: "http://127.0.0.1:1".to_owned(),
-        requests: Arc::default(),
-    };
+    let server = Answering { endpoint: "http://127.0.0.1:1".to_owned(), requests: Arc::default() };
     for _ in 0..3 {
         let begun = runtime.monotonic();
         let _store = server.open(&runtime);

@@ -15,9 +15,7 @@ fn simulate<F: Future<Output = ()>>(scenario: impl FnOnce(Runtime, Arc<Faulty>) 
 }
 
 async fn put(store: &Faulty, key: &str) -> Result<(), StoreError> {
-    store
-        .put_if_absent(&StorePath::from(key), Payload::from(&b"12345678"[..]))
-        .await
+    store.put_if_absent(&StorePath::from(key), Payload::from(&b"12345678"[..])).await
 }
 
 async fn exists(store: &Faulty, key: &str) -> bool {
@@ -31,21 +29,11 @@ fn a_fault_decides_the_object_and_the_reply() {
         (Fault::ReplyLost, true, unavailable),
         (Fault::Unavailable503AfterApply, true, unavailable),
         (Fault::Unavailable503, false, unavailable),
-        (Fault::Conflict409, false, |error| {
-            error == StoreError::Conflict
-        }),
-        (Fault::Precondition412, false, |error| {
-            error == StoreError::AlreadyExists
-        }),
-        (Fault::Throttle429, false, |error| {
-            error == StoreError::Throttled
-        }),
-        (Fault::LatePut(Duration::from_secs(5)), false, |error| {
-            error == StoreError::Timeout
-        }),
-        (Fault::Lost(Duration::from_secs(5)), false, |error| {
-            error == StoreError::Timeout
-        }),
+        (Fault::Conflict409, false, |error| error == StoreError::Conflict),
+        (Fault::Precondition412, false, |error| error == StoreError::AlreadyExists),
+        (Fault::Throttle429, false, |error| error == StoreError::Throttled),
+        (Fault::LatePut(Duration::from_secs(5)), false, |error| error == StoreError::Timeout),
+        (Fault::Lost(Duration::from_secs(5)), false, |error| error == StoreError::Timeout),
     ];
     simulate(|_, store| async move {
         for (number, (fault, applied, expected)) in cases.into_iter().enumerate() {
@@ -69,15 +57,9 @@ fn a_late_put_appears_later_and_may_lose_its_race() {
         assert!(exists(&store, "a").await);
         store.script(FaultRule::next(PUT, Fault::LatePut(Duration::from_secs(5))));
         assert_eq!(put(&store, "b").await, Err(StoreError::Timeout));
-        store
-            .put_if_absent(&StorePath::from("b"), Payload::from(&b"other"[..]))
-            .await
-            .unwrap();
+        store.put_if_absent(&StorePath::from("b"), Payload::from(&b"other"[..])).await.unwrap();
         runtime.sleep(Duration::from_secs(6)).await;
-        assert_eq!(
-            &store.get(&StorePath::from("b")).await.unwrap()[..],
-            b"other"
-        );
+        assert_eq!(&store.get(&StorePath::from("b")).await.unwrap()[..], b"other");
     });
 }
 
@@ -91,11 +73,7 @@ fn rules_count_only_what_matches() {
         put(&store, "log/2").await.unwrap();
         assert_eq!(
             store.injected(),
-            [InjectedFault {
-                operation: PUT,
-                path: "log/2".to_owned(),
-                fault: Fault::Conflict409
-            }]
+            [InjectedFault { operation: PUT, path: "log/2".to_owned(), fault: Fault::Conflict409 }]
         );
     });
 }
@@ -105,25 +83,12 @@ fn reads_break_off_flip_and_slow_down() {
     simulate(|runtime, store| async move {
         put(&store, "a").await.unwrap();
         let path = StorePath::from("a");
-        store.script(FaultRule::next(
-            StoreOperation::GetRange,
-            Fault::TruncatedRead,
-        ));
+        store.script(FaultRule::next(StoreOperation::GetRange, Fault::TruncatedRead));
         let error = store.get_range(&path, 0..8).await.unwrap_err();
-        assert_eq!(
-            error,
-            StoreError::Truncated {
-                path: path.clone(),
-                expected: 8,
-                actual: 4
-            }
-        );
+        assert_eq!(error, StoreError::Truncated { path: path.clone(), expected: 8, actual: 4 });
         store.script(FaultRule::next(StoreOperation::Get, Fault::FlippedBit));
         assert_eq!(&store.get(&path).await.unwrap()[..], b"12344678");
-        store.script(FaultRule::next(
-            StoreOperation::Get,
-            Fault::Slow(Duration::from_secs(9)),
-        ));
+        store.script(FaultRule::next(StoreOperation::Get, Fault::Slow(Duration::from_secs(9))));
         let begun = runtime.monotonic();
         assert_eq!(&store.get(&path).await.unwrap()[..], b"12345678");
         assert_eq!(runtime.monotonic() - begun, Duration::from_secs(9));

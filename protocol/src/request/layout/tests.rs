@@ -23,15 +23,10 @@ fn recoded(api: &ServedApi, version: i16, body: &Bytes) -> Bytes {
 
 fn check(api: &ServedApi, version: i16, entropy: &mut Entropy) {
     let body = Bytes::from(request_body(api, version, entropy));
-    let (_, walked) = weigh(api, version, &body, usize::MAX)
-        .unwrap_or_else(|end| panic!("{} v{version}: {end:?}", api.name));
+    let (_, walked) =
+        weigh(api, version, &body, usize::MAX).unwrap_or_else(|end| panic!("{} v{version}: {end:?}", api.name));
     assert_eq!(walked, body.len(), "{} v{version}", api.name);
-    assert_eq!(
-        recoded(api, version, &body),
-        body,
-        "{} v{version}",
-        api.name
-    );
+    assert_eq!(recoded(api, version, &body), body, "{} v{version}", api.name);
 }
 
 proptest! {
@@ -49,9 +44,7 @@ proptest! {
 
 /// The largest weight that one byte on the wire can cause: over all arrays, an element's charge by its fewest bytes.
 fn weight_per_byte_max(fields: &[Field], version: i16, flexible: bool) -> usize {
-    let present = fields
-        .iter()
-        .filter(|(since, until, _)| (*since..=*until).contains(&version));
+    let present = fields.iter().filter(|(since, until, _)| (*since..=*until).contains(&version));
     let heaviest = present.map(|(_, _, kind)| match kind {
         Kind::PlainArray(element_bytes, element) => {
             (FIRST_ELEMENT_FACTOR * element_bytes).div_ceil(bytes_min(element, version, flexible))
@@ -66,12 +59,8 @@ fn weight_per_byte_max(fields: &[Field], version: i16, flexible: bool) -> usize 
 }
 
 fn structure_bytes_min(fields: &[Field], version: i16, flexible: bool) -> usize {
-    let present = fields
-        .iter()
-        .filter(|(since, until, _)| (*since..=*until).contains(&version));
-    let bytes: usize = present
-        .map(|(_, _, kind)| bytes_min(kind, version, flexible))
-        .sum();
+    let present = fields.iter().filter(|(since, until, _)| (*since..=*until).contains(&version));
+    let bytes: usize = present.map(|(_, _, kind)| bytes_min(kind, version, flexible)).sum();
     bytes + usize::from(flexible)
 }
 
@@ -107,12 +96,7 @@ fn a_million_empty_topics_are_refused_before_they_are_decoded() {
     body.push(0);
     let limits = FrameLimits::default();
     let result = decode_body::<crate::messages::ProduceRequest>(9, Bytes::from(body), &limits);
-    assert_eq!(
-        result.unwrap_err(),
-        RequestError::StructureTooLarge {
-            limit: limits.structure_bytes_max
-        }
-    );
+    assert_eq!(result.unwrap_err(), RequestError::StructureTooLarge { limit: limits.structure_bytes_max });
 }
 
 #[test]
@@ -128,17 +112,9 @@ fn a_large_record_is_not_weighed() {
     body.resize(body.len() + records, 7);
     body.extend([0, 0, 0]);
     let body = Bytes::from(body);
-    let request =
-        decode_body::<crate::messages::ProduceRequest>(9, body.clone(), &FrameLimits::default())
-            .unwrap();
-    let decoded = request.topic_data[0].partition_data[0]
-        .records
-        .as_ref()
-        .unwrap();
+    let request = decode_body::<crate::messages::ProduceRequest>(9, body.clone(), &FrameLimits::default()).unwrap();
+    let decoded = request.topic_data[0].partition_data[0].records.as_ref().unwrap();
     assert_eq!(decoded.len(), records);
     let inside = body.as_ptr_range();
-    assert!(
-        inside.contains(&decoded.as_ptr()),
-        "records must be a slice of the frame"
-    );
+    assert!(inside.contains(&decoded.as_ptr()), "records must be a slice of the frame");
 }
