@@ -23,7 +23,7 @@ use crate::workload;
 use crate::world::{Injected, World};
 
 /// How long clients may take to end after all faults have ended.
-const DRAIN: Duration = Duration::from_secs(15 * 60);
+const DRAIN: Duration = Duration::from_secs(5 * 60);
 
 /// What is run.
 #[derive(Clone, Debug)]

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use crate::run::{RunOptions, run};
 
 /// Runs that are spent at most.
-const RUNS_MAX: u32 = 400;
+const RUNS_MAX: u32 = 200;
 
 /// The keys of a few faults with which the run still breaks `invariant`.
 #[must_use]

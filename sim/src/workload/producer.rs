@@ -68,12 +68,14 @@ pub(super) async fn idempotent(mut client: Client, operations: u32) {
 
 /// Sends one batch until it is known to be written.
 async fn send(cluster: Arc<Cluster>, client: u32, mut random: Random, operation: Operation) {
+    let mut pause_ms_max = 150;
     loop {
         let node = random.below(cluster.nodes.len() as u64) as u32;
         if let Outcome::Produced { .. } = cluster.call(client, node, operation.clone(), WAIT).await {
             return;
         }
-        cluster.world.runtime.sleep(Duration::from_millis(random.between(5, 150))).await;
+        cluster.world.runtime.sleep(Duration::from_millis(random.between(5, pause_ms_max))).await;
+        pause_ms_max = (pause_ms_max * 5 / 4).min(5_000);
     }
 }
 

@@ -1,0 +1,89 @@
+//! Checkers that can fail: each bug that can be planted is found within a bounded number of seeds, and by the right one.
+
+#![cfg(feature = "planted-bugs")]
+
+use alluvium_infra::planted::{Bug, plant};
+use alluvium_sim::run::{RunOptions, run};
+use alluvium_sim::scenario::by_name;
+
+/// Plants `bug` and looks for it. One of `invariants` has to be among what is violated.
+fn is_found(bug: Bug, scenario: &str, seeds_max: u64, invariants: &[u8]) {
+    let scenario = by_name(scenario).expect("the scenario exists");
+    plant(Some(bug));
+    for seed in 0..seeds_max {
+        let report = run(&RunOptions { seed, scenario, only: None, tracing: false });
+        if report.violations.iter().any(|violation| invariants.contains(&violation.invariant)) {
+            plant(None);
+            let report = run(&RunOptions { seed, scenario, only: None, tracing: false });
+            assert_eq!(report.violations, [], "seed {seed} without the bug");
+            return;
+        }
+        assert_eq!(report.violations, [], "{bug:?} was found as something else in seed {seed}");
+    }
+    panic!("{bug:?} was not found in {seeds_max} seeds of {}", scenario.name);
+}
+
+#[test]
+fn acknowledging_before_the_entry_is_durable() {
+    is_found(Bug::AcknowledgeBeforeDurable, "race", 20, &[1, 6]);
+}
+
+#[test]
+fn taking_412_for_lost_without_reading_the_slot() {
+    is_found(Bug::ExistsMeansLost, "race", 60, &[4, 6]);
+}
+
+#[test]
+fn taking_412_for_won_without_reading_the_slot() {
+    is_found(Bug::ExistsMeansWon, "race", 20, &[1, 3, 5, 6]);
+}
+
+#[test]
+fn writing_a_repeated_batch_again() {
+    is_found(Bug::SkipDuplicateCheck, "network", 20, &[4]);
+}
+
+#[test]
+fn refusing_from_a_stale_head() {
+    is_found(Bug::RejectFromStaleHead, "race", 20, &[10]);
+}
+
+#[test]
+fn showing_an_entry_before_it_holds_its_slot() {
+    is_found(Bug::PublishBeforeWin, "race", 20, &[3]);
+}
+
+#[test]
+fn answering_unknown_as_not_written() {
+    is_found(Bug::UnknownIsNotWritten, "store", 60, &[6]);
+}
+
+#[test]
+fn acknowledging_into_a_slot_that_was_collected() {
+    is_found(Bug::SkipClockRule, "freeze", 200, &[1, 5, 6, 7, 10]);
+}
+
+#[test]
+fn answering_from_a_stale_head() {
+    is_found(Bug::StaleCatchUp, "groups", 20, &[2, 10]);
+}
+
+#[test]
+fn forgetting_on_replay_what_was_planned() {
+    is_found(Bug::ReplayForgets, "race", 20, &[5, 10]);
+}
+
+#[test]
+fn waking_nobody() {
+    is_found(Bug::NoWake, "store", 60, &[12]);
+}
+
+#[test]
+fn giving_room_back_too_early() {
+    is_found(Bug::PermitDroppedEarly, "pressure", 20, &[12]);
+}
+
+#[test]
+fn deleting_more_records_than_were_asked_to_go() {
+    is_found(Bug::LogStartTooFar, "admin", 60, &[1, 2]);
+}
