@@ -25,6 +25,9 @@ func main() {
 	for _, client := range []suite.Client{franz, settled, newest} {
 		report.RunAll(place, client)
 	}
+	if tests := os.Getenv("FRANZ_GO_TESTS"); tests != "" {
+		report.RunShipped(place, franzgo.Shipped(tests, place))
+	}
 	if os.Getenv("API_VERSIONS") != "" {
 		franz.Traffic.Print(os.Stderr, franz.Name())
 		settled.Traffic.Print(os.Stderr, settled.Name())

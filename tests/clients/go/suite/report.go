@@ -74,6 +74,12 @@ func (report *Report) run(place *Place, name string, scenario Scenario) {
 	case <-time.After(timeout + 5*time.Second):
 		err = errors.New("not done after its deadline")
 	}
+	report.say(name, err)
+	fmt.Fprintf(os.Stderr, "%s took %.2f s\n", name, time.Since(started).Seconds())
+}
+
+// say prints the line of a scenario and counts it.
+func (report *Report) say(name string, err error) {
 	if skip, is := asSkip(err); is {
 		report.skipped++
 		fmt.Printf("skip %s: %s\n", name, skip.reason)
@@ -84,7 +90,6 @@ func (report *Report) run(place *Place, name string, scenario Scenario) {
 		report.passed++
 		fmt.Printf("ok %s\n", name)
 	}
-	fmt.Fprintf(os.Stderr, "%s took %.2f s\n", name, time.Since(started).Seconds())
 }
 
 // Finish prints the count and returns the exit code.
