@@ -30,7 +30,7 @@ fn acknowledging_before_the_entry_is_durable() {
 
 #[test]
 fn taking_412_for_lost_without_reading_the_slot() {
-    is_found(Bug::ExistsMeansLost, "race", 60, &[4, 6]);
+    is_found(Bug::ExistsMeansLost, "store", 60, &[4, 6]);
 }
 
 #[test]
