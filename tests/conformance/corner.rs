@@ -45,6 +45,8 @@ impl Corner {
         options.log.probe = false;
         options.log.commit.slot.backoff_min = Duration::from_millis(5);
         options.log.commit.slot.backoff_max = Duration::from_millis(100);
+        // Whatever the default is: scenarios know which of their flushes are large.
+        options.ingest.inline_bytes_max = 512 << 10;
         options
     }
 

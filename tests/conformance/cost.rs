@@ -19,7 +19,7 @@ pub(crate) async fn many_appends_ride_in_few_entries(corner: &Corner) {
     assert_eq!(offsets, (0..APPENDS).collect::<Vec<_>>());
     let since = metered.snapshot().since(&before);
     assert_eq!(since.requests(), since.puts(), "an append asks for nothing but PUTs");
-    assert!(since.puts() <= 10, "{} puts for {APPENDS} concurrent appends", since.puts());
+    assert!(since.puts() <= APPENDS as u64 / 5, "{} puts for {APPENDS} concurrent appends", since.puts());
     // Straight into the log, past the batching of ingest: what waits rides in the next entry.
     let before = metered.snapshot();
     let commits = (0..APPENDS).map(|n| {
@@ -33,7 +33,7 @@ pub(crate) async fn many_appends_ride_in_few_entries(corner: &Corner) {
         join_all(commits).await.into_iter().map(|committed| committed.unwrap().entry_number).collect();
     let since = metered.snapshot().since(&before);
     assert_eq!(since.requests(), entries.len() as u64, "one PUT an entry");
-    assert!(entries.len() <= 10, "{} entries for {APPENDS} concurrent commits", entries.len());
+    assert!(entries.len() <= APPENDS as usize / 5, "{} entries for {APPENDS} concurrent commits", entries.len());
 }
 
 pub(crate) async fn a_flush_costs_one_put_or_two_and_idling_costs_nothing(corner: &Corner) {

@@ -1,5 +1,7 @@
 //! Damage in the bucket is noticed and named, never read over.
 
+use std::time::Duration;
+
 use alluvium_infra::store::{Payload, StorePath};
 use alluvium_log::paths::ShardPaths;
 use alluvium_log::{ObjectRef, OpenLogError};
@@ -98,40 +100,43 @@ async fn damaged_entries(corner: &Corner) {
 
 async fn damaged_checkpoints(corner: &Corner) {
     let mut often: NodeOptions = corner.options();
-    often.log.commit.checkpoint_entries = 8;
-    for _ in 0..2 {
-        let node = corner.node_with(&often).await;
-        let topic = match node.state().topic_by_name("orders") {
-            Some(topic) => topic.id,
-            None => node.create_topic("orders", 1, &[]).await,
-        };
-        node.say(at(topic, 0), &["a"]).await;
-        node.close().await;
+    often.log.commit.checkpoint_entries = 3;
+    let node = corner.node_with(&often).await;
+    let topic = node.create_topic("orders", 1, &[]).await;
+    for count in 1..=2 {
+        for _ in 0..3 {
+            node.say(at(topic, 0), &["a"]).await;
+        }
+        // Written beside the commits.
+        while corner.keys("/checkpoint/").await.len() < count {
+            corner.runtime.sleep(Duration::from_millis(5)).await;
+        }
     }
+    node.close().await;
     let expected = corner.node().await.state_bytes();
     let checkpoints = corner.keys("/checkpoint/").await;
-    assert_eq!(checkpoints.len(), 2, "{checkpoints:?}");
+    let [oldest_path, newest_path] = &checkpoints[..] else { panic!("{checkpoints:?}") };
     // The newest is damaged: the older one and the entries give the same.
     for position in [3, 30, 80] {
-        let good = corner.store.get(&checkpoints[1]).await.unwrap();
-        put(corner, &checkpoints[1], flipped(&good, position)).await;
+        let good = corner.store.get(newest_path).await.unwrap();
+        put(corner, newest_path, flipped(&good, position)).await;
         assert_eq!(corner.node().await.state_bytes(), expected);
-        put(corner, &checkpoints[1], good).await;
+        put(corner, newest_path, good).await;
     }
     // A checkpoint under the number of another.
-    let other = corner.store.get(&checkpoints[0]).await.unwrap();
-    let good = corner.store.get(&checkpoints[1]).await.unwrap();
-    put(corner, &checkpoints[1], other).await;
+    let other = corner.store.get(oldest_path).await.unwrap();
+    let good = corner.store.get(newest_path).await.unwrap();
+    put(corner, newest_path, other).await;
     assert_eq!(corner.node().await.state_bytes(), expected);
-    put(corner, &checkpoints[1], flipped(&good, 80)).await;
+    put(corner, newest_path, flipped(&good, 80)).await;
     // No checkpoint can be read. While all entries are there they give the same; without them opening is refused.
-    let oldest = corner.store.get(&checkpoints[0]).await.unwrap();
-    put(corner, &checkpoints[0], flipped(&oldest, 80)).await;
+    let oldest = corner.store.get(oldest_path).await.unwrap();
+    put(corner, oldest_path, flipped(&oldest, 80)).await;
     assert_eq!(corner.node().await.state_bytes(), expected);
     let first = corner.keys("/log/").await[0].clone();
     corner.store.delete(&first).await.unwrap();
     let error = refused(corner).await.to_string();
-    let number = ShardPaths::parse_number(checkpoints[1].as_str()).unwrap();
+    let number = ShardPaths::parse_number(newest_path.as_str()).unwrap();
     assert!(error.contains(&format!("checkpoint {number}")), "{error}");
 }
 

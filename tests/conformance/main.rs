@@ -93,6 +93,7 @@ async fn run(place: Place) {
         35 timeouts::an_unknown_outcome_is_never_called_a_failure,
         36 timeouts::a_drain_answers_everything,
         37 timeouts::bytes_in_flight_are_bounded,
+        38 timeouts::a_writer_that_froze_acknowledges_nothing,
     }
     assert!(failed.is_empty(), "failed on {}: {failed:?}", place.name);
 }

@@ -38,7 +38,7 @@ async fn history(corner: &Corner) -> Vec<u8> {
 async fn settle(corner: &Corner) {
     for _ in 0..100 {
         let before = corner.keys("").await.len();
-        corner.runtime.sleep(Duration::from_millis(20)).await;
+        corner.runtime.sleep(Duration::from_millis(100)).await;
         if corner.keys("").await.len() == before && !corner.keys("/head").await.is_empty() {
             return;
         }
@@ -88,6 +88,7 @@ pub(crate) async fn a_checkpoint_and_entries_equal_replay_from_zero(corner: &Cor
     let expected = from_zero.state_bytes();
     let end = from_zero.state().entry_number();
     from_zero.close().await;
+    settle(corner).await;
     let newest = corner.keys("/checkpoint/").await.pop().expect("a checkpoint was written");
     assert_eq!(ShardPaths::parse_number(newest.as_str()), Some(end));
     assert_eq!(corner.node().await.state_bytes(), expected);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use alluvium_infra::store::{Fault, FaultRule, StoreOperation};
 use alluvium_ingest::AppendError;
+use alluvium_log::paths::ShardPaths;
 use alluvium_tests::records;
 use futures_util::FutureExt;
 
@@ -105,5 +106,51 @@ pub(crate) async fn bytes_in_flight_are_bounded(corner: &Corner) {
     fourth.await.await[0].as_ref().unwrap();
     // A request larger than the whole budget comes through, alone.
     node.must_produce(place, records::large(corner.now_ms(), 1, 50_000)).await;
-    assert_eq!(node.ingest.bytes_available(), 10_000, "all room is given back");
+    // All room is given back, a moment after the answer.
+    let given_back = async {
+        while node.ingest.bytes_available() < 10_000 {
+            corner.runtime.sleep(Duration::from_millis(1)).await;
+        }
+    };
+    assert!(corner.runtime.timeout(Duration::from_secs(10), given_back).await.is_ok());
+}
+
+pub(crate) async fn a_writer_that_froze_acknowledges_nothing(corner: &Corner) {
+    let mut options = corner.options();
+    options.log.commit.log_retention = Duration::from_secs(3);
+    options.log.commit.slot.hedge_after = Duration::from_secs(60);
+    let (frozen, faulty) = corner.faulty_node(&options).await;
+    let place = at(frozen.create_topic("orders", 1, &[]).await, 0);
+    options.log.commit.checkpoint_entries = 5;
+    let awake = corner.node_with(&options).await;
+    // Longer than half the time that entries are kept lies between looking at the end of the log and writing there.
+    faulty.script(FaultRule::next(StoreOperation::PutIfAbsent, Fault::Slow(Duration::from_secs(2))));
+    let late = records::sequenced(corner.now_ms(), (5, 0, 0), &["late"]);
+    let waiting = frozen.begin(vec![(place, late.clone())], Duration::from_secs(30)).await;
+    corner.runtime.sleep(Duration::from_millis(100)).await;
+    for n in 0..6 {
+        assert_eq!(awake.say(place, &["awake"]).await, n);
+    }
+    while corner.keys("/head").await.is_empty() {
+        corner.runtime.sleep(Duration::from_millis(10)).await;
+    }
+    // A checkpoint covers them, and so they are collected: the slot is free again.
+    let checkpoint = corner.keys("/checkpoint/").await.pop().expect("one was written");
+    let covered = ShardPaths::parse_number(checkpoint.as_str()).expect("its name is a number");
+    for entry in corner.keys("/log/").await {
+        if ShardPaths::parse_number(entry.as_str()).is_some_and(|number| number <= covered) {
+            corner.store.delete(&entry).await.unwrap();
+        }
+    }
+    assert_eq!(waiting.await[0], Err(AppendError::TimedOutUnknown), "it won a slot that had been collected");
+    // It builds its state anew before it goes on, and the producer's second attempt is the first that counts.
+    let again = frozen.produce(place, late).await.unwrap();
+    assert_eq!((again.base_offset, again.duplicate), (6, false));
+    let expected = ["awake", "awake", "awake", "awake", "awake", "awake", "late"];
+    assert_eq!(frozen.read_from(place, 6).await.unwrap().len(), 1);
+    awake.log.shard().catch_up().await.unwrap();
+    let fresh = corner.node().await;
+    assert_eq!(fresh.state_bytes(), frozen.state_bytes());
+    assert_eq!(fresh.state_bytes(), awake.state_bytes());
+    assert_eq!(awake.values(place).await, expected, "what was in its tail");
 }
