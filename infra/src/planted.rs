@@ -31,6 +31,8 @@ pub enum Bug {
     PermitDroppedEarly,
     /// A new log start reaches into records that were not asked to go (invariants 1 and 2).
     LogStartTooFar,
+    /// Garbage collection takes what is still referred to (invariant 8).
+    CollectReachable,
 }
 
 impl Bug {
@@ -49,6 +51,7 @@ impl Bug {
         Bug::NoWake,
         Bug::PermitDroppedEarly,
         Bug::LogStartTooFar,
+        Bug::CollectReachable,
     ];
 }
 

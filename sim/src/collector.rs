@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use alluvium_infra::planted::{self, Bug};
 use alluvium_infra::store::Store;
 use alluvium_log::format::checkpoint;
 use alluvium_log::paths::ShardPaths;
@@ -41,6 +42,9 @@ async fn sweep(world: &World, grace: Duration) -> Result<(), String> {
     let mut reachable = references(&covered);
     if let Some(durable) = world.durable_state() {
         reachable.extend(references(&durable));
+    }
+    if planted::is(Bug::CollectReachable) {
+        reachable.clear();
     }
     for object in list(world.paths.entry_prefix()).await?.objects {
         let Some(number) = ShardPaths::parse_number(object.path.as_ref()) else { continue };
