@@ -153,6 +153,24 @@ fn paths() {
     assert_same("paths", &golden("paths", lines.as_bytes()), lines.as_bytes());
 }
 
+/// Which producers a partition forgets is part of what entries mean: a change would make old logs read differently.
+#[test]
+fn which_producers_are_remembered() {
+    let mut state = state();
+    let mut remembered = String::new();
+    for value in values::crowd(&state) {
+        let encoded = entry::encode(&value, Vec::new());
+        state = apply(&state, &entry::decode(&encoded.payload.into_bytes()).unwrap()).unwrap();
+        if value.number.is_multiple_of(10) {
+            let partitions = state.partitions().map(|(_, partition)| partition.producers().count().to_string());
+            let counts: Vec<String> = partitions.collect();
+            let checksum = alluvium_record::crc32c(&checkpoint::state_bytes(&state));
+            remembered += &format!("{} {} {checksum:08x}\n", value.number, counts.join(" "));
+        }
+    }
+    assert_same("producers", &golden("producers", remembered.as_bytes()), remembered.as_bytes());
+}
+
 #[test]
 fn damage_of_any_byte_is_noticed() {
     let objects = values::entries()

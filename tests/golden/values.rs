@@ -2,7 +2,6 @@
 //!
 //! Written out by hand, so that nothing but the format decides the bytes.
 
-use alluvium_log::BatchToAppend;
 use alluvium_log::format::entry;
 use alluvium_log::format::messages::{
     AlterTopicConfigsMessage, AppendMessage, CommitOffsetsMessage, CommittedOffsetMessage, ConfigMessage,
@@ -11,6 +10,7 @@ use alluvium_log::format::messages::{
     TopicIdMessage, TopicMessage, TopicPartitionMessage,
 };
 use alluvium_log::format::stored_messages::{SegmentMessage, SegmentPartMessage};
+use alluvium_log::{BatchToAppend, Partition, State};
 use alluvium_record::batch::RecordBatch;
 use alluvium_record::{Compression, Header, TopicId, TopicPartition};
 use alluvium_tests::records::records_batch;
@@ -275,6 +275,47 @@ fn operations_entry() -> Parts {
         OperationKind::DeleteTopic(TopicIdMessage { id: id(BILLS) }),
     ];
     ("entry-operations", Vec::new(), operations, Vec::new())
+}
+
+/// Entries that bring a crowd of producers to one partition, some minutes apart, and a day later a few more.
+pub(crate) fn crowd(state: &State) -> Vec<EntryMessage> {
+    const EACH: i64 = 250;
+    let place = TopicPartition { topic: TopicId(ORDERS), partition: 2 };
+    let mut base_offset = state.partition(place).map_or(0, Partition::high_watermark);
+    let mut previous_hash = Bytes::copy_from_slice(&state.entry_hash().0);
+    let mut timestamp_ms = state.timestamp_ms();
+    let mut entries = Vec::new();
+    for round in 0..60 {
+        timestamp_ms += if round == 55 { 24 * 60 * 60 * 1000 } else { 60 * 1000 };
+        let message = EntryMessage {
+            shard: 0,
+            number: state.entry_number() + 1 + round as u64,
+            previous_hash,
+            id: Bytes::from(vec![round as u8; 16]),
+            timestamp_ms,
+            node: "node-0".to_owned(),
+            segments: Vec::new(),
+            operations: vec![OperationMessage {
+                kind: Some(OperationKind::Append(AppendMessage {
+                    topic: id(ORDERS),
+                    partition: 2,
+                    base_offset,
+                    segment: 0,
+                    position: DATA_START,
+                    length: 1000,
+                    offset_count: EACH,
+                    max_timestamp: timestamp_ms,
+                    producer_batches: (0..EACH)
+                        .map(|n| producer_batch(10_000 + round * EACH + n, 0, 0, 1, n))
+                        .collect(),
+                })),
+            }],
+        };
+        base_offset += EACH;
+        previous_hash = Bytes::copy_from_slice(&entry::encode(&message, Vec::new()).hash.0);
+        entries.push(message);
+    }
+    entries
 }
 
 /// An envelope written by another hand than the library's.
