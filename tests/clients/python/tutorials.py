@@ -91,6 +91,8 @@ def create_test_topic(bootstrap, admin, topic):
 
 def main(bootstrap):
     """Runs all pairs and admin programs."""
+    # Started in the background of a shell we ignore SIGINT, and so would the programs; a handled signal is not inherited.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     report = Report("python-tutorials")
     for name, (producer, consumer) in PAIRS.items():
         topic = f"tutorial-{name}-{RUN}"
