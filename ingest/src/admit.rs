@@ -17,13 +17,27 @@ use crate::{AppendError, PartitionAppend};
 /// Room for the bytes of one request; dropped when the request is answered.
 #[derive(Debug)]
 pub struct Permit {
-    _bytes: Option<OwnedSemaphorePermit>,
+    bytes: usize,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+impl Permit {
+    /// Bytes of the request that it was given for.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
 }
 
 impl Permit {
     /// The permit itself, unless the bug that gives room back too early is planted.
     pub(crate) fn unless_dropped_early(self) -> Self {
-        if planted::is(Bug::PermitDroppedEarly) { Self { _bytes: None } } else { self }
+        if planted::is(Bug::PermitDroppedEarly) { Self::none() } else { self }
+    }
+
+    /// Room for nothing.
+    pub(crate) fn none() -> Self {
+        Self { bytes: 0, _room: None }
     }
 }
 
@@ -42,7 +56,7 @@ impl Admission {
     pub(crate) async fn admit(&self, bytes: usize) -> Permit {
         // A request larger than the whole budget gets all of it, alone.
         let count = bytes.clamp(1, self.bytes_max) as u32;
-        Permit { _bytes: self.bytes.clone().acquire_many_owned(count).await.ok() }
+        Permit { bytes, _room: self.bytes.clone().acquire_many_owned(count).await.ok() }
     }
 
     pub(crate) fn available(&self) -> usize {

@@ -6,14 +6,15 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use alluvium_infra::Runtime;
 use alluvium_infra::runtime::Instant;
 use alluvium_log::{BatchToAppend, Log};
+use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -37,6 +38,8 @@ pub(crate) struct Call {
     pub(crate) log_append_times: Vec<Option<i64>>,
     /// Batches by index of their partition in the request.
     pub(crate) batches: Vec<(usize, BatchToAppend)>,
+    /// Their bytes.
+    bytes: usize,
     pub(crate) deadline: Instant,
     pub(crate) reply: oneshot::Sender<Results>,
     _permit: Permit,
@@ -62,8 +65,15 @@ pub(crate) struct Batcher {
     /// Flushes that are not answered yet.
     pub(crate) in_flight: AtomicUsize,
     /// Something that the pace depends on has changed.
-    pub(crate) wake: Notify,
+    pub(crate) wake: Arc<Notify>,
     idle: Notify,
+}
+
+impl Drop for Batcher {
+    fn drop(&mut self) {
+        // The pace has nothing to keep any more.
+        self.wake.notify_one();
+    }
 }
 
 impl Batcher {
@@ -75,13 +85,16 @@ impl Batcher {
             buffer: Mutex::default(),
             presences,
             in_flight: AtomicUsize::new(0),
-            wake: Notify::new(),
+            wake: Arc::new(Notify::new()),
             idle: Notify::new(),
         });
         let (flushes, queue) = mpsc::channel(settings.segment_uploads_max.max(1));
         let flusher = Flusher::new(log, settings, runtime.clone(), Arc::downgrade(&batcher));
         drop(runtime.spawn("flusher", flusher.run(queue)));
-        drop(runtime.spawn("batcher", pace(Arc::downgrade(&batcher), flushes)));
+        drop(runtime.spawn(
+            "batcher",
+            pace(Arc::downgrade(&batcher), batcher.wake.clone(), batcher.presences.clone(), flushes),
+        ));
         batcher
     }
 
@@ -101,16 +114,16 @@ impl Batcher {
             results: Vec::with_capacity(count),
             log_append_times: Vec::with_capacity(count),
             batches: Vec::with_capacity(count),
+            bytes: 0,
             deadline,
             reply,
-            _permit: permit.unless_dropped_early(),
             _unanswered: unanswered,
+            _permit: Permit::none(),
         };
-        let mut bytes = 0;
         for (index, partition) in partitions.into_iter().enumerate() {
             match check(&state, &partition, now_ms) {
                 Ok(admitted) => {
-                    bytes += admitted.batch.bytes.len();
+                    call.bytes += admitted.batch.bytes.len();
                     call.results.push(None);
                     call.log_append_times.push(admitted.log_append_time_ms);
                     let topic_partition = partition.topic_partition;
@@ -122,11 +135,18 @@ impl Batcher {
                 }
             }
         }
-        self.buffer(call, bytes);
+        if call.bytes * 2 < permit.bytes() {
+            // What stays in memory after the answer must not pin a frame that is mostly something else.
+            for (_, kept) in &mut call.batches {
+                kept.batch.bytes = Bytes::copy_from_slice(&kept.batch.bytes);
+            }
+        }
+        call._permit = permit.unless_dropped_early();
+        self.buffer(call);
         AppendReply { answer, count, expired: Box::pin(expire(self.runtime.clone(), deadline)) }
     }
 
-    fn buffer(&self, call: Call, bytes: usize) {
+    fn buffer(&self, call: Call) {
         if call.batches.is_empty() {
             call.answer(|| AppendError::Unavailable("nothing was sent".to_owned()));
             return;
@@ -139,7 +159,7 @@ impl Batcher {
                 return;
             }
             buffer.first_at.get_or_insert_with(|| self.runtime.monotonic());
-            buffer.bytes += bytes;
+            buffer.bytes += call.bytes;
             buffer.calls.push(call);
         }
         self.wake.notify_one();
@@ -190,9 +210,18 @@ impl Batcher {
         if buffer.calls.is_empty() {
             return None;
         }
-        buffer.first_at = None;
-        let bytes = std::mem::take(&mut buffer.bytes);
-        let calls = std::mem::take(&mut buffer.calls);
+        // Whole requests, until a flush is full: what came while flushes were waiting becomes several.
+        let (mut bytes, mut count) = (0, 0);
+        for call in &buffer.calls {
+            bytes += call.bytes;
+            count += 1;
+            if bytes >= self.settings.flush_bytes_max {
+                break;
+            }
+        }
+        let calls: Vec<Call> = buffer.calls.drain(..count).collect();
+        buffer.bytes -= bytes;
+        buffer.first_at = (!buffer.calls.is_empty()).then(|| self.runtime.monotonic());
         // Counted before the lock is let go, so that a drain never sees neither.
         self.in_flight.fetch_add(1, Ordering::AcqRel);
         Some(Flush { calls, bytes })
@@ -236,36 +265,36 @@ impl Pace {
 }
 
 /// Flushes the buffer whenever it is due, until nobody holds the batcher any more.
-async fn pace(batcher: std::sync::Weak<Batcher>, flushes: mpsc::Sender<Flush>) {
+async fn pace(batcher: Weak<Batcher>, wake: Arc<Notify>, presences: Arc<Presences>, flushes: mpsc::Sender<Flush>) {
     let mut pace = Pace::default();
     loop {
-        let Some(batcher) = batcher.upgrade() else { return };
-        let now = batcher.runtime.monotonic();
-        match batcher.due(&pace, now) {
-            Due::Now => {
-                if let Some(flush) = batcher.take() {
-                    pace = Pace { last_at: Some(now), last_bytes: flush.bytes };
-                    if flushes.send(flush).await.is_err() {
-                        return;
-                    }
-                }
-                continue;
-            }
-            Due::At(at) => {
-                tokio::select! {
-                    biased;
-                    () = batcher.wake.notified() => {}
-                    () = batcher.presences.changed.notified() => {}
-                    () = batcher.runtime.sleep_until(at) => {}
+        // Held only while something is done, never while waiting.
+        let Some(held) = batcher.upgrade() else { return };
+        let now = held.runtime.monotonic();
+        let due = held.due(&pace, now);
+        if let Due::Now = due {
+            if let Some(flush) = held.take() {
+                pace = Pace { last_at: Some(now), last_bytes: flush.bytes };
+                drop(held);
+                if flushes.send(flush).await.is_err() {
+                    return;
                 }
             }
-            Due::OnChange => {
-                tokio::select! {
-                    biased;
-                    () = batcher.wake.notified() => {}
-                    () = batcher.presences.changed.notified() => {}
-                }
+            continue;
+        }
+        let runtime = held.runtime.clone();
+        drop(held);
+        let expired = async {
+            match due {
+                Due::At(at) => runtime.sleep_until(at).await,
+                Due::Now | Due::OnChange => std::future::pending().await,
             }
+        };
+        tokio::select! {
+            biased;
+            () = wake.notified() => {}
+            () = presences.changed.notified() => {}
+            () = expired => {}
         }
     }
 }

@@ -10,6 +10,7 @@ use alluvium_infra::Runtime;
 use alluvium_infra::runtime::Instant;
 use alluvium_log::format::segment;
 use alluvium_log::{Append, AppendOutcome, AppendSource, AppendTicket, BatchToAppend, Log};
+use bytes::BytesMut;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
 use tokio::sync::mpsc;
@@ -74,8 +75,9 @@ impl Flusher {
         // Stable: batches of one partition keep the order in which they came.
         sorted.sort_by_key(|(_, _, batch)| batch.topic_partition);
         let origins = sorted.iter().map(|(call, index, _)| (*call, *index)).collect();
-        let batches: Vec<BatchToAppend> = sorted.into_iter().map(|(_, _, batch)| batch).collect();
+        let mut batches: Vec<BatchToAppend> = sorted.into_iter().map(|(_, _, batch)| batch).collect();
         let append = if bytes <= self.settings.inline_bytes_max {
+            join_small(&mut batches, bytes);
             Ok(Append { batches, source: AppendSource::Inline })
         } else {
             self.upload(batches, deadline).await
@@ -127,6 +129,25 @@ impl Flusher {
                 }
             }
         }
+    }
+}
+
+/// Batches that are smaller than this on average are copied together.
+const SMALL_BATCH_BYTES: usize = 4096;
+
+/// Copies many small batches into one buffer, so that what is kept in memory lies together and pins no request.
+fn join_small(batches: &mut [BatchToAppend], bytes: usize) {
+    if batches.len() < 2 || bytes / batches.len() >= SMALL_BATCH_BYTES {
+        return;
+    }
+    let mut joined = BytesMut::with_capacity(bytes);
+    batches.iter().for_each(|batch| joined.extend_from_slice(&batch.batch.bytes));
+    let joined = joined.freeze();
+    let mut from = 0;
+    for batch in batches {
+        let to = from + batch.batch.bytes.len();
+        batch.batch.bytes = joined.slice(from..to);
+        from = to;
     }
 }
 

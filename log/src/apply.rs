@@ -187,6 +187,7 @@ impl Applier {
         });
         for batch in &append.producer_batches {
             let epoch = i16::try_from(batch.epoch).map_err(|_| self.inconsistent("epoch out of range"))?;
+            let is_new = !partition.producers.contains_key(&batch.producer_id);
             let remembered = ProducerState::remember(
                 partition.producers.get(&batch.producer_id),
                 epoch,
@@ -198,8 +199,10 @@ impl Applier {
                 self.timestamp_ms,
             );
             partition.producers.insert_mut(batch.producer_id, remembered);
+            if is_new {
+                producer::forget(&mut partition.producers, self.timestamp_ms);
+            }
         }
-        producer::forget(&mut partition.producers, self.timestamp_ms);
         Ok(())
     }
 

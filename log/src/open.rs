@@ -229,9 +229,10 @@ async fn recover_in_time(
 ) -> Result<(Recovered, Look), RecoverError> {
     for _ in 0..RECOVERIES_MAX {
         let look = Look::begin(store, runtime);
-        let recovered = recover(store, paths).await?;
+        let recovered = recover(store, paths).await;
+        // Whoever stands still while he reads may find holes where collection has passed meanwhile, or nothing new.
         if !look.is_past(rules.log_retention, store, runtime) {
-            return Ok((recovered, look));
+            return Ok((recovered?, look));
         }
     }
     Err(StoreError::Timeout.into())

@@ -201,7 +201,11 @@ async fn wait_for_progress(
     deadline: Instant,
 ) {
     let progress = async {
-        while states.changed().await.is_ok() {
+        loop {
+            if states.changed().await.is_err() {
+                // The log is closed: there is no news to wait for, and the deadline ends the wait.
+                return std::future::pending().await;
+            }
             let state = states.newest_seen();
             let grown = request.partitions.iter().any(|wanted| {
                 let end = |state: &State| {

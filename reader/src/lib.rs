@@ -49,7 +49,7 @@ impl Reader {
         let source = source::Source::new(log.clone(), &settings, runtime.clone());
         let distances = plan::Distances {
             replay_bytes: settings.replay_distance_bytes,
-            read_ahead_bytes: settings.read_ahead_blocks * alluvium_infra::limits::BLOCK_BYTES as u64,
+            read_ahead_blocks: settings.read_ahead_blocks,
         };
         Self { inner: Arc::new(Inner { log, runtime, source, distances }) }
     }

@@ -3,7 +3,7 @@
 use alluvium_infra::limits::DECOMPRESSED_BYTES_MAX;
 use alluvium_log::{Partition, Run};
 use alluvium_record::TopicPartition;
-use alluvium_record::batch::RecordBatch;
+use alluvium_record::batch::{BatchError, RecordBatch, TimestampedOffset};
 
 use crate::assemble::Batches;
 use crate::source::Pool;
@@ -67,10 +67,8 @@ impl Reader {
         let candidates = partition.runs_from(start).filter(|run| run.max_timestamp >= timestamp);
         for run in candidates {
             for batch in self.batches(run).await? {
-                let found = batch
-                    .first_offset_at_or_after(timestamp, start, DECOMPRESSED_BYTES_MAX)
-                    .map_err(|error| ReadError::Corrupt(error.to_string()))?;
-                if let Some(found) = found {
+                let found = batch.first_offset_at_or_after(timestamp, start, DECOMPRESSED_BYTES_MAX);
+                if let Some(found) = found.unwrap_or_else(|error| by_header(&batch, start, &error)) {
                     return Ok(FoundOffset {
                         offset: found.offset,
                         timestamp: found.timestamp,
@@ -82,15 +80,32 @@ impl Reader {
         Ok(FoundOffset::NONE)
     }
 
+    /// Only the first run can hold records that were deleted: it is read for certain, and one of the others when it promises more.
     async fn with_max_timestamp(&self, partition: &Partition) -> Result<FoundOffset, ReadError> {
         let start = partition.log_start_offset();
-        let Some(run) = partition.run_with_max_timestamp() else { return Ok(FoundOffset::NONE) };
+        let mut runs = partition.runs_from(start);
+        let Some(first) = runs.next() else { return Ok(FoundOffset::NONE) };
+        let mut best = self.max_timestamp_in(first, start).await?;
+        let mut promising: Option<&Run> = None;
+        for run in runs {
+            if run.max_timestamp > promising.map_or(best.timestamp, |known| known.max_timestamp) {
+                promising = Some(run);
+            }
+        }
+        if let Some(run) = promising {
+            let found = self.max_timestamp_in(run, start).await?;
+            if found.timestamp > best.timestamp {
+                best = found;
+            }
+        }
+        Ok(best)
+    }
+
+    async fn max_timestamp_in(&self, run: &Run, start: i64) -> Result<FoundOffset, ReadError> {
         let mut best = FoundOffset::NONE;
         for batch in self.batches(run).await? {
-            let found = batch
-                .offset_of_max_timestamp(start, DECOMPRESSED_BYTES_MAX)
-                .map_err(|error| ReadError::Corrupt(error.to_string()))?;
-            if let Some(found) = found
+            let found = batch.offset_of_max_timestamp(start, DECOMPRESSED_BYTES_MAX);
+            if let Some(found) = found.unwrap_or_else(|error| by_header(&batch, start, &error))
                 && found.timestamp > best.timestamp
             {
                 best = FoundOffset { offset: found.offset, timestamp: found.timestamp, leader_epoch: LEADER_EPOCH };
@@ -103,4 +118,12 @@ impl Reader {
         let slices = self.inner.source.read(run, Pool::Live).await?;
         Batches::new(slices, run.base_offset).map(|batch| batch.map(|batch| batch.contiguous())).collect()
     }
+}
+
+/// The answer for a batch whose records cannot be read, because its producer sent them so: the header's word is taken, and the
+/// rest of the partition stays searchable.
+fn by_header(batch: &RecordBatch, start: i64, error: &BatchError) -> Option<TimestampedOffset> {
+    tracing::debug!(offset = batch.header.base_offset, %error, "records of a batch cannot be read: believing its header");
+    let offset = batch.header.base_offset.max(start);
+    Some(TimestampedOffset { offset, timestamp: batch.header.max_timestamp })
 }

@@ -3,16 +3,19 @@
 use alluvium_log::{Partition, Run, State};
 
 use crate::fetch::{FetchRequest, PartitionFetch};
-use crate::source::Pool;
+use crate::source::{Pool, blocks_of};
 use crate::{LEADER_EPOCH, ReadError};
 
-/// Distances that a plan depends on, in bytes.
+/// Runs that are looked at for reading ahead.
+const RUNS_AHEAD_MAX: usize = 256;
+
+/// Distances that a plan depends on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Distances {
-    /// A consumer with more than this before it is far behind.
+    /// A consumer with more bytes than this before it is far behind.
     pub(crate) replay_bytes: u64,
-    /// How much is read ahead of a consumer.
-    pub(crate) read_ahead_bytes: u64,
+    /// How many blocks are read ahead of a consumer.
+    pub(crate) read_ahead_blocks: u64,
 }
 
 /// What is read for one partition.
@@ -65,14 +68,24 @@ fn plan_partition(
     let budget = usize::try_from(wanted.bytes_max).unwrap_or(0).min(left);
     let mut runs = Vec::new();
     let mut ahead = Vec::new();
-    let (mut bytes, mut bytes_ahead) = (0, 0);
+    let mut blocks_ahead = 0;
+    let mut bytes = 0;
     for run in partition.runs_from(wanted.offset) {
         if bytes < budget || (runs.is_empty() && at_least_one) {
             bytes += run.length as usize;
             runs.push(*run);
-        } else if !runs.is_empty() && bytes_ahead < distances.read_ahead_bytes {
-            bytes_ahead += u64::from(run.length);
+        } else if !runs.is_empty() && blocks_ahead < distances.read_ahead_blocks {
+            // Counted by what is read for it: small runs that share an object cost one read.
+            let last = ahead.last().or(runs.last()).map(blocks_of);
+            let blocks = blocks_of(run);
+            blocks_ahead += match last {
+                Some((object, _, last)) if object == blocks.0 => blocks.2 - last.min(blocks.2),
+                _ => blocks.2 - blocks.1 + 1,
+            };
             ahead.push(*run);
+            if ahead.len() >= RUNS_AHEAD_MAX {
+                break;
+            }
         } else {
             break;
         }

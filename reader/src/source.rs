@@ -46,6 +46,7 @@ pub(crate) struct Source {
     live: Cache<BlockKey, Bytes>,
     replay: Cache<BlockKey, Bytes>,
     reads: Arc<Semaphore>,
+    reads_ahead: Arc<Semaphore>,
 }
 
 /// Why a block could not be read.
@@ -74,6 +75,8 @@ impl Source {
             live: cache(settings.block_cache_bytes_max),
             replay: cache(settings.replay_cache_bytes_max),
             reads: Arc::new(Semaphore::new(settings.reads_in_flight_max.max(1))),
+            // A share only, so that those who wait for their bytes come first.
+            reads_ahead: Arc::new(Semaphore::new((settings.reads_in_flight_max / 4).max(1))),
         }
     }
 
@@ -140,31 +143,29 @@ impl Source {
         Ok(slices)
     }
 
-    /// Starts reading what a consumer asks for next, unless it is at hand.
+    /// Starts reading what a consumer asks for next, unless it is at hand or enough is being read ahead already: nobody waits for
+    /// it, and it waits for nobody.
     pub(crate) fn read_ahead(&self, runs: &[Run], pool: Pool) {
         let tail = self.log.shard().tail();
+        let mut started = None;
         for run in runs.iter().filter(|run| !tail.contains(run.object)) {
-            let (first, last) = match run.object {
-                ObjectRef::Entry(_) => (0, 0),
-                ObjectRef::Segment(_) => {
-                    let end = run.position + u64::from(run.length);
-                    if run.position < DATA_START || end > run.segment_end {
-                        continue;
-                    }
-                    (block_of(run.position), block_of(end - 1))
-                }
-            };
+            let (object, first, last) = blocks_of(run);
             for index in first..=last {
-                let key = (run.object, index);
-                if self.replay.contains_key(&key) || self.live.contains_key(&key) {
+                let key = (object, index);
+                if started == Some(key) || self.replay.contains_key(&key) || self.live.contains_key(&key) {
                     continue;
                 }
-                let range = match run.object {
+                let Ok(permit) = self.reads_ahead.clone().try_acquire_owned() else { return };
+                started = Some(key);
+                let range = match object {
                     ObjectRef::Entry(_) => 0..0,
                     ObjectRef::Segment(_) => block_range(index, run.segment_end),
                 };
-                let reading = self.clone().load(run.object, index, range, pool);
-                drop(self.runtime.spawn("read ahead", reading));
+                let reading = self.clone().load(object, index, range, pool);
+                drop(self.runtime.spawn("read ahead", async move {
+                    let _loaded = reading.await;
+                    drop(permit);
+                }));
             }
         }
     }
@@ -244,6 +245,17 @@ fn cache(bytes_max: u64) -> Cache<BlockKey, Bytes> {
         .max_capacity(bytes_max)
         .weigher(|_, block: &Bytes| u32::try_from(block.len().max(1)).unwrap_or(u32::MAX))
         .build()
+}
+
+/// The object of a run and the first and last of its blocks that hold it.
+pub(crate) fn blocks_of(run: &Run) -> (ObjectRef, u64, u64) {
+    match run.object {
+        ObjectRef::Entry(_) => (run.object, 0, 0),
+        ObjectRef::Segment(_) => {
+            let position = run.position.max(DATA_START);
+            (run.object, block_of(position), block_of(position + u64::from(run.length).saturating_sub(1)))
+        }
+    }
 }
 
 fn block_of(position: u64) -> u64 {

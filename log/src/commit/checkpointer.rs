@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use alluvium_infra::Runtime;
+use alluvium_infra::runtime::JoinHandle;
 use alluvium_infra::store::{Payload, Store};
 use bytes::Bytes;
 
@@ -31,6 +32,7 @@ pub(crate) struct Checkpointer {
     entries_since: u64,
     bytes_since: u64,
     written: Arc<Written>,
+    writing: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug, Default)]
@@ -60,6 +62,7 @@ impl Checkpointer {
             entries_since: recovered.state.entry_number() - recovered.checkpoint,
             bytes_since: recovered.replayed_bytes,
             written: Arc::new(written),
+            writing: None,
         }
     }
 
@@ -76,11 +79,15 @@ impl Checkpointer {
         self.entries_since = 0;
         self.bytes_since = 0;
         let writing = write(self.store.clone(), self.paths.clone(), state.clone(), self.written.clone());
-        drop(self.runtime.spawn("checkpoint", writing));
+        self.writing = Some(self.runtime.spawn("checkpoint", writing));
     }
 
     /// Writes a checkpoint for a quick next start, if enough has happened to be worth it.
-    pub(crate) async fn close(&self, state: &Arc<State>) {
+    pub(crate) async fn close(&mut self, state: &Arc<State>) {
+        if let Some(writing) = self.writing.take() {
+            // It says itself when it fails.
+            let _ended = writing.await;
+        }
         if self.entries_since >= CLOSING_ENTRIES_MIN.min(self.entries_min)
             && !self.written.busy.swap(true, Ordering::AcqRel)
         {

@@ -22,13 +22,17 @@ pub(crate) enum Rider {
 /// The answer that a rider gets when its entry wins.
 pub(crate) enum Answer {
     Operation(Result<(), Rejection>),
+    /// There was nothing to change, as far as this node knows.
+    Unchanged,
     Append(Vec<AppendOutcome>),
 }
 
 impl Answer {
-    pub(crate) fn is_rejection(&self) -> bool {
+    /// Whether a node that may be stale has to look at the log before it says this.
+    pub(crate) fn is_denial(&self) -> bool {
         match self {
             Self::Operation(result) => result.is_err(),
+            Self::Unchanged => true,
             Self::Append(outcomes) => outcomes.iter().any(|outcome| matches!(outcome, AppendOutcome::Rejected(_))),
         }
     }
@@ -62,7 +66,14 @@ impl Rider {
 
     pub(crate) fn plan(&self, plan: &mut Plan) -> Result<Answer, ApplyError> {
         match self {
-            Self::Operation { operation, .. } => plan.operation(operation).map(Answer::Operation),
+            Self::Operation { operation, .. } => {
+                let before = plan.message.operations.len();
+                let result = plan.operation(operation)?;
+                Ok(match result.is_ok() && plan.message.operations.len() == before {
+                    true => Answer::Unchanged,
+                    false => Answer::Operation(result),
+                })
+            }
             Self::Append { append, .. } => plan.append(append).map(Answer::Append),
         }
     }
@@ -83,6 +94,7 @@ impl Rider {
             (Self::Operation { reply, .. }, Answer::Operation(result)) => {
                 drop(reply.send(result.map(|()| committed).map_err(CommitError::from)));
             }
+            (Self::Operation { reply, .. }, Answer::Unchanged) => drop(reply.send(Ok(committed))),
             (Self::Append { reply, .. }, Answer::Append(outcomes)) => drop(reply.send(Ok(outcomes))),
             (rider, _) => rider.fail(CommitError::Unknown),
         }

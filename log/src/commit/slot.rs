@@ -104,13 +104,13 @@ async fn put_hedged(
     tokio::pin!(second);
     tokio::select! {
         biased;
-        result = &mut first => match result {
-            Ok(()) => Ok(()),
-            Err(_) => second.await,
-        },
-        result = &mut second => match result {
-            Ok(()) => Ok(()),
-            Err(_) => first.await,
-        },
+        result = &mut first => if is_telling(&result) { result } else { second.await },
+        result = &mut second => if is_telling(&result) { result } else { first.await },
     }
+}
+
+/// Whether somebody's entry is in the slot now: there is nothing more to wait for, it is time to read it. A put that is
+/// dropped can only write the same bytes to the same slot.
+fn is_telling(result: &Result<(), StoreError>) -> bool {
+    matches!(result, Ok(()) | Err(StoreError::AlreadyExists))
 }

@@ -7,7 +7,7 @@ use alluvium_infra::planted::{self, Bug};
 use alluvium_infra::published::{Publisher, Subscription, published};
 use alluvium_infra::store::{Store, StoreError};
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use super::checkpointer::Checkpointer;
@@ -38,8 +38,11 @@ pub(crate) struct ShardTask {
     state: State,
     published: Publisher<Arc<State>>,
     checkpointer: Checkpointer,
-    /// When the end of the log was last seen.
+    /// When the end of the log was last seen, and by which of the looks.
     looked: Look,
+    looked_serial: u64,
+    /// Looks at the log that were begun.
+    looks: u64,
     /// Why the shard cannot be used any more.
     broken: Option<ApplyError>,
 }
@@ -87,6 +90,8 @@ impl ShardTask {
             published,
             checkpointer,
             looked,
+            looked_serial: 0,
+            looks: 0,
             broken: None,
         };
         (task, receiver)
@@ -96,13 +101,18 @@ impl ShardTask {
     pub(crate) async fn run(mut self, mut requests: mpsc::Receiver<Request>) {
         while let Some(first) = requests.recv().await {
             let (riders, others) = self.gather(first, &mut requests);
+            let looks = self.looks;
             if !riders.is_empty() {
                 self.commit(riders).await;
             }
-            if self.serve(others).await {
+            let closed = self.serve(others, looks).await;
+            if !closed.is_empty() {
+                refuse_waiting(requests).await;
                 let snapshot = self.published.newest();
                 self.checkpointer.close(&snapshot).await;
-                refuse_waiting(requests).await;
+                closed.into_iter().for_each(|reply| {
+                    let _closed = reply.send(());
+                });
                 return;
             }
         }
@@ -130,18 +140,15 @@ impl ShardTask {
         (riders, others)
     }
 
-    /// Answers what is no commit. Whether the shard is to close.
-    async fn serve(&mut self, others: Vec<Request>) -> bool {
+    /// Answers what is no commit; `looks` counts the looks at the log that had begun when it was gathered. Returns who is to
+    /// be told when the shard has closed.
+    async fn serve(&mut self, others: Vec<Request>, looks: u64) -> Vec<oneshot::Sender<()>> {
         let mut waiting = Vec::new();
-        let mut close = false;
         let mut closed = Vec::new();
         for request in others {
             match request {
                 Request::CatchUp { reply } => waiting.push(reply),
-                Request::Close { reply } => {
-                    close = true;
-                    closed.push(reply);
-                }
+                Request::Close { reply } => closed.push(reply),
                 Request::Operation { reply, .. } => drop(reply.send(Err(CommitError::Closed))),
                 Request::Append { reply, .. } => drop(reply.send(Err(CommitError::Closed))),
             }
@@ -150,15 +157,17 @@ impl ShardTask {
             waiting.drain(..).for_each(|reply| drop(reply.send(Ok(self.published.newest()))));
         }
         if !waiting.is_empty() {
-            let result = self.catch_up().await.map(|()| self.published.newest());
+            // A slot that was won since is the end of the log, seen after the question was asked.
+            let result = match self.looked_serial > looks && self.broken.is_none() {
+                true => Ok(()),
+                false => self.catch_up().await,
+            };
+            let result = result.map(|()| self.published.newest());
             for reply in waiting {
                 drop(reply.send(result.clone()));
             }
         }
-        for reply in closed {
-            let _closed = reply.send(());
-        }
-        close
+        closed
     }
 
     /// Reads the log to its end.
@@ -173,11 +182,12 @@ impl ShardTask {
                 false => self.replay(self.looked).await?,
             };
             if seen == Seen::TooLate {
-                self.resync().await?;
+                self.resync(look).await?;
             }
             // The answer is as old as the moment before the first read, by the clock that the replies have brought.
             if !self.is_past(look) {
                 self.looked = look;
+                self.looked_serial = self.looks;
                 return Ok(());
             }
             self.looked = look;
@@ -220,7 +230,7 @@ impl ShardTask {
     }
 
     /// Builds the state anew from the newest checkpoint: the entries that followed ours may be gone.
-    async fn resync(&mut self) -> Result<(), CatchUpError> {
+    async fn resync(&mut self, look: Look) -> Result<(), CatchUpError> {
         match crate::recover::recover(self.store.as_ref(), &self.paths).await {
             Ok(recovered) => {
                 tracing::info!(
@@ -233,6 +243,8 @@ impl ShardTask {
                 Ok(())
             }
             Err(crate::recover::RecoverError::CatchUp(error)) => Err(error),
+            // Whoever stands still while he reads finds holes where collection has passed meanwhile: no damage, look again.
+            Err(_) if self.is_past(look) => Err(CatchUpError::Store(StoreError::Timeout)),
             Err(error) => {
                 let broken = ApplyError::Inconsistent { number: self.state.entry_number(), reason: error.to_string() };
                 self.break_with(broken.clone());
@@ -248,7 +260,8 @@ impl ShardTask {
         self.broken = Some(error);
     }
 
-    fn begin_look(&self) -> Look {
+    fn begin_look(&mut self) -> Look {
+        self.looks += 1;
         Look::begin(self.store.as_ref(), &self.runtime)
     }
 
@@ -316,7 +329,7 @@ impl ShardTask {
         for rider in riders.iter() {
             answers.push(rider.plan(&mut plan)?);
         }
-        let refused = answers.iter().any(Answer::is_rejection);
+        let refused = answers.iter().any(Answer::is_denial);
         if !*looked && refused && !planted::is(Bug::RejectFromStaleHead) {
             *looked = true;
             self.look(riders).await;
@@ -439,6 +452,7 @@ impl ShardTask {
         }
         self.publish();
         self.looked = look;
+        self.looked_serial = self.looks;
         let (riders, answers): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
         self.answer(riders, answers);
         self.checkpointer.applied(1, encoded.payload.len() as u64, &self.published.newest());

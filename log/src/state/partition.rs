@@ -102,18 +102,6 @@ impl Partition {
         self.runs.values().find(|run| run.max_timestamp >= timestamp && run.last_offset >= self.log_start_offset)
     }
 
-    /// The first of the runs with the largest timestamp.
-    #[must_use]
-    pub fn run_with_max_timestamp(&self) -> Option<&Run> {
-        let mut best: Option<&Run> = None;
-        for run in self.runs.values() {
-            if best.is_none_or(|known| run.max_timestamp > known.max_timestamp) {
-                best = Some(run);
-            }
-        }
-        best
-    }
-
     /// Bytes of all runs.
     #[must_use]
     pub fn size_bytes(&self) -> u64 {

@@ -10,12 +10,15 @@ use rpds::RedBlackTreeMapSync;
 /// How many batches are remembered, as many as a client may have in flight.
 pub const REMEMBERED_BATCHES: usize = 5;
 
-/// A partition remembers no more producers than this for long. Part of what entries mean: never changed without a new
-/// operation.
-pub const REMEMBERED_PRODUCERS: usize = 10_000;
-/// Producers that were silent for so long are forgotten first, as Kafka's `producer.id.expiration.ms`. Part of what
-/// entries mean, too.
+/// Silent producers are forgotten whenever the number of a partition's producers reaches a multiple of this. Like the other
+/// three numbers here part of what entries mean: never changed without a new operation.
+pub const SWEEP_EACH: usize = 64;
+/// A producer that was silent for so long is forgotten, as Kafka's `producer.id.expiration.ms`.
 pub const SILENT_MS: i64 = 24 * 60 * 60 * 1000;
+/// Above so many producers, those that were silent for longest are forgotten sooner.
+pub const CROWD: usize = 10_000;
+/// But never one that may still repeat a batch: longer than any client's delivery timeout.
+pub const RETRYING_MS: i64 = 15 * 60 * 1000;
 
 /// One remembered batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,16 +120,17 @@ impl ProducerState {
     }
 }
 
-/// Makes room when a partition knows too many producers: the silent ones go, and if that is not enough, the eighth that was
-/// silent for longest. Time comes from the entry, so every node forgets the same ones.
+/// Makes room after a producer was added: the silent ones go, and in a crowd the eighth that was silent for longest. Time comes
+/// from the entry, so every node forgets the same ones.
 pub(crate) fn forget(producers: &mut RedBlackTreeMapSync<i64, ProducerState>, now_ms: i64) {
-    if producers.size() <= REMEMBERED_PRODUCERS {
+    if !producers.size().is_multiple_of(SWEEP_EACH) {
         return;
     }
     let mut by_age: Vec<(i64, i64)> = producers.iter().map(|(id, state)| (state.updated_ms, *id)).collect();
     by_age.sort_unstable();
-    let silent = by_age.partition_point(|(updated_ms, _)| now_ms.saturating_sub(*updated_ms) > SILENT_MS);
-    for (_, id) in &by_age[..silent.max(REMEMBERED_PRODUCERS / 8)] {
+    let older_than = |age_ms| by_age.partition_point(|(updated_ms, _)| now_ms.saturating_sub(*updated_ms) > age_ms);
+    let crowded = if by_age.len() > CROWD { (CROWD / 8).min(older_than(RETRYING_MS)) } else { 0 };
+    for (_, id) in &by_age[..older_than(SILENT_MS).max(crowded)] {
         producers.remove_mut(id);
     }
 }
@@ -204,22 +208,32 @@ mod tests {
         assert_eq!(ProducerState::check(Some(&known), &header(5, 5, 1)), SequenceCheck::OutOfOrder { expected: 0 });
     }
 
-    #[test]
-    fn a_crowd_of_producers_is_forgotten_oldest_first() {
+    fn crowd(ids: std::ops::Range<i64>, updated_ms: i64) -> RedBlackTreeMapSync<i64, ProducerState> {
         let mut producers = RedBlackTreeMapSync::new_sync();
-        for id in 0..=REMEMBERED_PRODUCERS as i64 {
-            producers.insert_mut(id, ProducerState { epoch: 0, batches: Vec::new(), updated_ms: id });
+        for id in ids {
+            producers.insert_mut(id, ProducerState { epoch: 0, batches: Vec::new(), updated_ms });
         }
-        forget(&mut producers, REMEMBERED_PRODUCERS as i64);
-        assert_eq!(producers.size(), REMEMBERED_PRODUCERS + 1 - REMEMBERED_PRODUCERS / 8);
-        assert!(producers.get(&0).is_none());
-        assert!(producers.get(&(REMEMBERED_PRODUCERS as i64)).is_some());
-        let long_after = REMEMBERED_PRODUCERS as i64 + SILENT_MS + 1;
-        for id in 0..REMEMBERED_PRODUCERS as i64 / 4 {
-            producers.insert_mut(-1 - id, ProducerState { epoch: 0, batches: Vec::new(), updated_ms: long_after });
-        }
-        forget(&mut producers, long_after);
-        assert_eq!(producers.size(), REMEMBERED_PRODUCERS / 4, "only those that were not silent stay");
+        producers
+    }
+
+    #[test]
+    fn silent_producers_are_forgotten() {
+        let mut producers = crowd(0..63, 5);
+        producers.insert_mut(63, ProducerState { epoch: 0, batches: Vec::new(), updated_ms: 6 });
+        forget(&mut producers, 5 + SILENT_MS);
+        assert_eq!(producers.size(), 64, "a day is not over");
+        forget(&mut producers, 6 + SILENT_MS);
+        assert_eq!(producers.keys().copied().collect::<Vec<_>>(), [63]);
+    }
+
+    #[test]
+    fn a_crowd_is_thinned_but_never_of_producers_that_may_retry() {
+        let full = (CROWD / SWEEP_EACH + 1) * SWEEP_EACH;
+        let mut producers = crowd(0..full as i64, 0);
+        forget(&mut producers, RETRYING_MS);
+        assert_eq!(producers.size(), full);
+        forget(&mut producers, RETRYING_MS + 1);
+        assert_eq!(producers.size(), full - CROWD / 8);
     }
 
     #[test]
