@@ -43,8 +43,14 @@ class Sizes:
     flushes: int
 
 
-FULL = Sizes(False, 500_000, 100_000, 30, 5, 5, 30, 5, 20)
-QUICK = Sizes(True, 100_000, 20_000, 5, 2, 1, 5, 1, 8)
+FULL = Sizes(
+    quick=False, records=400_000, warmup_records=50_000, paced_seconds=20,
+    paced_warmup_seconds=4, idle_seconds=5, idle_requests_seconds=30, starts=3, flushes=20,
+)
+QUICK = Sizes(
+    quick=True, records=100_000, warmup_records=10_000, paced_seconds=5,
+    paced_warmup_seconds=2, idle_seconds=1, idle_requests_seconds=5, starts=1, flushes=8,
+)
 
 
 def parse(arguments):
@@ -54,7 +60,7 @@ def parse(arguments):
     parser.add_argument("--only", metavar="KIND,...", default="", help=f"of {', '.join(KINDS)}")
     parser.add_argument("--targets", metavar="TARGET,...", default="", help=f"of {', '.join(TARGETS)}")
     parser.add_argument("--repeat", type=int, metavar="ROUNDS", help="rounds through all targets (default: 3, with --quick 1)")
-    parser.add_argument("--records", type=int, help="records of 1 KiB per throughput run (default: 500000, with --quick 100000)")
+    parser.add_argument("--records", type=int, help="most records of 1 KiB per throughput run (default: 400000, with --quick 100000)")
     parser.add_argument("--docs", action="store_true", help="also put the plots and the table into docs/performance")
     parser.add_argument("--show", metavar="JSON", help="measure nothing: table and plots of a results file")
     options = parser.parse_args(arguments)

@@ -135,8 +135,8 @@ def heading(results):
     return (
         f"{results['date'][:10]}, Alluvium {results['version']}, Apache Kafka {results['kafka_version']}; "
         f"{described['processors']} processors ({described['processor']}), {described['memory_gib']} GiB, {described['system']}, "
-        f"{described['file_system']}, disk {described['disk_write_mib_per_second']} MiB/s; {results['rounds']} round(s) of "
-        f"{results['sizes']['records']} records of 1 KiB; other programs used {busy:.2f} processors (median; at most {busiest:.2f})."
+        f"{described['file_system']}, disk {described['disk_write_mib_per_second']} MiB/s; {results['rounds']} round(s), "
+        f"at most {results['sizes']['records']} records of 1 KiB in a run; other programs used {busy:.2f} processors (median; at most {busiest:.2f})."
     )
 
 
