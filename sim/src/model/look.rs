@@ -140,19 +140,14 @@ fn ensure(world: &mut World, index: usize, bugs: Bugs) -> Event {
         world.violate(Violation::NoPrefix);
         return event;
     }
+    if end < writer.head {
+        // What readers saw already would be gone.
+        world.violate(Violation::StateWentBack);
+        return event;
+    }
     writer.head = end;
     looked(world, index, bugs);
-    match purpose {
-        Purpose::Open => finish(world, index, bugs),
-        // `catch_up` goes on with a replay behind the state that was built anew.
-        _ => {
-            let floor = world.acknowledged_end();
-            let writer = &mut world.writers[index];
-            writer.floor = floor;
-            writer.started = writer.moment();
-            writer.phase = Phase::Replay;
-        }
-    }
+    finish(world, index, bugs);
     event
 }
 

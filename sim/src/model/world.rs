@@ -139,6 +139,8 @@ pub struct Writer {
 pub enum Violation {
     /// 1: what was acknowledged is not readable where it was.
     AcknowledgedIsGone,
+    /// 2: a node's state is shorter than it was.
+    StateWentBack,
     /// 4: an operation is in the log twice.
     WrittenTwice,
     /// 5: a node's state is no prefix of the log.
@@ -163,6 +165,7 @@ impl Violation {
     pub fn describe(self) -> &'static str {
         match self {
             Self::AcknowledgedIsGone => "1: acknowledged is readable at its offset forever",
+            Self::StateWentBack => "2: what readers of a node saw does not go back",
             Self::WrittenTwice => "4: an operation is in the log at most once",
             Self::NoPrefix => "5: every node's state is a prefix of the one log",
             Self::NotWrittenAppeared => "6: what was answered \"not written\" is never in the log",

@@ -77,7 +77,7 @@ fn begin(world: &World, index: usize, operation: u8, bugs: Bugs, push: &mut impl
     writer.waiting = true;
     writer.has_looked = false;
     writer.owed = owed;
-    let must_look = writer.looked.old && !bugs.has(Bug::SkipCatchUpRule);
+    let must_look = writer.is_past_retention() && !bugs.has(Bug::SkipCatchUpRule);
     if !must_look {
         let mut after = asked;
         commit::plan(&mut after, index, bugs);
