@@ -23,7 +23,7 @@ clients: ## other people's Kafka clients
 sim: ## simulates clusters under faults for MINUTES (10)
 	cargo run --profile sim --package alluvium-sim -- --minutes $(or $(MINUTES),10) --jobs 2
 
-bench: ## measures Alluvium beside Apache Kafka
+bench: ## Alluvium and Apache Kafka side by side; writes bench/results
 	bench/run
 
 docs: ## writes the generated reference pages

@@ -43,15 +43,15 @@ pub enum ProbeError {
 /// # Errors
 /// When the store does not honour put-if-absent or does not answer.
 pub async fn probe(store: &dyn Store, paths: &ClusterPaths, runtime: &Runtime) -> Result<(), ProbeError> {
-    for race in 0..RACES {
+    let races = (0..RACES).map(|race| async move {
         let path = paths.probe(runtime.unique_uuid());
         let result = run_race(store, runtime, &path, race == 0).await;
         if let Err(error) = store.delete(&path).await {
             tracing::debug!(%path, %error, "object of the start-up probe was not deleted");
         }
-        result?;
-    }
-    Ok(())
+        result
+    });
+    join_all(races).await.into_iter().collect()
 }
 
 async fn run_race(

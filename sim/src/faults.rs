@@ -145,9 +145,7 @@ impl Faults {
             (false, 2 | 3) => StoreFault::Unavailable,
             (false, 4) => StoreFault::RequestLost,
             (false, 5) => StoreFault::FlippedBit,
-            (_, 7) => {
-                random.pick(&[StoreFault::Throttled, StoreFault::Unavailable, StoreFault::RequestLost])
-            }
+            (_, 7) => random.pick(&[StoreFault::Throttled, StoreFault::Unavailable, StoreFault::RequestLost]),
             _ => StoreFault::Slow(random.between(50, self.slow_ms_max)),
         };
         Some((key, fault))
@@ -184,10 +182,7 @@ impl Faults {
                     0 => NodeFault::Crash { down_ms: random.between(0, 3_000) },
                     1 => NodeFault::Freeze { for_ms: random.between(100, scenario.freeze_ms_max) },
                     2 => NodeFault::ClockJump { by_ms: random.between(0, 14_400_000) as i64 - 7_200_000 },
-                    _ => NodeFault::CutOff {
-                        clients: random.below(3) as u32,
-                        for_ms: random.between(100, 6_000),
-                    },
+                    _ => NodeFault::CutOff { clients: random.below(3) as u32, for_ms: random.between(100, 6_000) },
                 };
                 // Most happen while clients are busy, which is early.
                 let busy_ms = if random.chance(700) { scenario.duration_ms / 5 } else { scenario.duration_ms };

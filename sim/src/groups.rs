@@ -180,12 +180,8 @@ impl GroupDriver {
 
     /// Heartbeat.
     pub fn heartbeat(&self, group: &str, member: &str, generation: i32) -> Outcome {
-        let input = HeartbeatInput {
-            group: group.to_owned(),
-            generation,
-            member_id: member.to_owned(),
-            instance_id: None,
-        };
+        let input =
+            HeartbeatInput { group: group.to_owned(), generation, member_id: member.to_owned(), instance_id: None };
         match self.act(|groups, now| (groups.heartbeat(now, &input), Vec::new())) {
             Ok(()) => Outcome::Done { entry: 0 },
             Err(error) => Outcome::Refused(error.to_string()),
@@ -198,13 +194,8 @@ impl GroupDriver {
     /// Why not.
     pub fn check_commit(&self, group: &str, member: Option<&(i32, String)>) -> Result<(), GroupError> {
         let (generation, member_id) = member.cloned().unwrap_or((-1, String::new()));
-        let input = CommitInput {
-            group: group.to_owned(),
-            generation,
-            member_id,
-            instance_id: None,
-            transactional: false,
-        };
+        let input =
+            CommitInput { group: group.to_owned(), generation, member_id, instance_id: None, transactional: false };
         self.act(|groups, now| (groups.check_commit(now, &input), Vec::new()))
     }
 

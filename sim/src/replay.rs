@@ -147,8 +147,11 @@ pub fn replay(path: &Path) -> Result<Report, ReplayError> {
     let (header, options, text) = read(path)?;
     let name = path.display().to_string();
     if let Some(bug) = &header.planted {
-        crate::planting::plant_named(bug)
-            .map_err(|reason| ReplayError::Planted { path: name.clone(), bug: bug.clone(), reason })?;
+        crate::planting::plant_named(bug).map_err(|reason| ReplayError::Planted {
+            path: name.clone(),
+            bug: bug.clone(),
+            reason,
+        })?;
     }
     let report = run(&options);
     let expected: Vec<&str> = text.lines().skip(1).collect();

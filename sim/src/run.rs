@@ -114,8 +114,7 @@ async fn play(world: &Arc<World>) {
     }
     let cluster = Arc::new(Cluster { world: world.clone(), nodes, topics: make_topics(world) });
     for (index, (topic, partitions)) in cluster.topics.iter().enumerate() {
-        let create =
-            Operation::CreateTopic { topic: *topic, name: format!("t{index}"), partitions: *partitions };
+        let create = Operation::CreateTopic { topic: *topic, name: format!("t{index}"), partitions: *partitions };
         cluster.call(0, 0, create, Duration::from_secs(30)).await;
     }
     if scenario.retention_ms > 0 {
@@ -169,7 +168,9 @@ async fn strike(cluster: Arc<Cluster>, planned: Vec<Planned>) {
                 NodeFault::Freeze { for_ms } => at.freeze(Duration::from_millis(for_ms)).await,
                 NodeFault::ClockJump { by_ms } => at.jump(by_ms),
                 NodeFault::CutOff { clients, for_ms } => {
-                    world.note(format_args!("world"), || format!("clients {clients} are cut off node {node} for {for_ms} ms"));
+                    world.note(format_args!("world"), || {
+                        format!("clients {clients} are cut off node {node} for {for_ms} ms")
+                    });
                     world.cut_off(clients, node, Duration::from_millis(for_ms));
                     world.runtime.sleep(Duration::from_millis(for_ms)).await;
                 }

@@ -85,12 +85,7 @@ const BASE: Scenario = Scenario {
 pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "mixed", about: "parameters drawn from the seed: a bit of everything", ..BASE },
     BASE,
-    Scenario {
-        name: "store",
-        about: "one node on a store with every fault",
-        store_faults_per_mille: 150,
-        ..BASE
-    },
+    Scenario { name: "store", about: "one node on a store with every fault", store_faults_per_mille: 150, ..BASE },
     Scenario {
         name: "race",
         about: "nodes that all believe they lead, on a store with faults",

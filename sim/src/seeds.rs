@@ -165,7 +165,8 @@ fn parse_known(text: &str) -> Result<Vec<(&'static Scenario, u64)>> {
     }
     let mut known = Vec::new();
     for line in lines.map(|line| line.split('#').next().unwrap_or_default().trim()).filter(|line| !line.is_empty()) {
-        let (name, seed) = line.split_once(' ').with_context(|| format!("seeds.txt: \"{line}\" is not \"scenario seed\""))?;
+        let (name, seed) =
+            line.split_once(' ').with_context(|| format!("seeds.txt: \"{line}\" is not \"scenario seed\""))?;
         let scenario = by_name(name).with_context(|| format!("seeds.txt: there is no scenario \"{name}\""))?;
         let seed = seed.trim().parse().with_context(|| format!("seeds.txt: \"{line}\" has no seed"))?;
         known.push((scenario, seed));

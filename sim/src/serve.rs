@@ -81,9 +81,7 @@ async fn produce(
     let result = reply.await.pop();
     drop(counted);
     match result {
-        Some(Ok(appended)) => {
-            Outcome::Produced { base_offset: appended.base_offset, duplicate: appended.duplicate }
-        }
+        Some(Ok(appended)) => Outcome::Produced { base_offset: appended.base_offset, duplicate: appended.duplicate },
         Some(Err(AppendError::TimedOutUnknown)) | None => Outcome::Unknown,
         Some(Err(error)) => Outcome::Refused(error.to_string()),
     }
@@ -134,11 +132,9 @@ async fn fetch(
     let mut bytes = BytesMut::new();
     data.slices.iter().for_each(|slice| bytes.extend_from_slice(slice));
     match records_of(bytes.freeze(), offset) {
-        Ok(records) => Outcome::Fetched {
-            high_watermark: data.high_watermark,
-            log_start: data.log_start_offset,
-            records,
-        },
+        Ok(records) => {
+            Outcome::Fetched { high_watermark: data.high_watermark, log_start: data.log_start_offset, records }
+        }
         Err(problem) => {
             running.world.finding(1, format!("fetch of {topic_partition} from {offset} is malformed: {problem}"));
             Outcome::Refused(problem)

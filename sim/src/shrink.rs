@@ -27,7 +27,12 @@ pub fn shrink(options: &RunOptions, invariant: u8, keys: &[u64]) -> BTreeSet<u64
         let size = keys.len().div_ceil(parts);
         let chunks: Vec<Vec<u64>> = keys.chunks(size).map(<[u64]>::to_vec).collect();
         let without = |index: usize| -> Vec<u64> {
-            chunks.iter().enumerate().filter(|(other, _)| *other != index).flat_map(|(_, chunk)| chunk.clone()).collect()
+            chunks
+                .iter()
+                .enumerate()
+                .filter(|(other, _)| *other != index)
+                .flat_map(|(_, chunk)| chunk.clone())
+                .collect()
         };
         if let Some(chunk) = chunks.iter().find(|chunk| fails(chunk)) {
             keys = chunk.clone();

@@ -56,7 +56,9 @@ impl SimulatedStore {
         let world = self.world.clone();
         let note = {
             let (node, name, path) = (self.node, name.to_owned(), path.to_owned());
-            move |world: &World, what: &str| world.note(format_args!("n{node}"), || format!("store {name} {path}: {what}"))
+            move |world: &World, what: &str| {
+                world.note(format_args!("n{node}"), || format!("store {name} {path}: {what}"))
+            }
         };
         drop(self.world.runtime.spawn("store request", async move {
             let runtime = world.runtime.clone();
@@ -202,12 +204,7 @@ impl Store for SimulatedStore {
         .await
     }
 
-    async fn list(
-        &self,
-        prefix: &str,
-        start_after: Option<&str>,
-        limit: usize,
-    ) -> Result<ListPage, StoreError> {
+    async fn list(&self, prefix: &str, start_after: Option<&str>, limit: usize) -> Result<ListPage, StoreError> {
         let (world, prefix_owned) = (self.world.clone(), prefix.to_owned());
         let after = start_after.map(str::to_owned);
         self.send("list", prefix, false, async move {

@@ -106,7 +106,8 @@ impl World {
             let (seconds, fraction) = (now_us / 1_000_000, now_us % 1_000_000);
             let text = what();
             // Writing into a string cannot fail.
-            let _written = writeln!(self.inner.lock().trace, "{seconds:>6}.{fraction:06} {:<6} {text}", who.to_string());
+            let _written =
+                writeln!(self.inner.lock().trace, "{seconds:>6}.{fraction:06} {:<6} {text}", who.to_string());
         }
     }
 

@@ -11,15 +11,8 @@ use model::world::Violation;
 use model::{Bounds, Report, explore};
 
 /// A crash and a restart, a put that lands late, and a collection, with three operations.
-const ALL_AT_ONCE: Bounds = Bounds {
-    ticks: 1,
-    kept_ticks: 1,
-    crashes: 1,
-    late_puts: 1,
-    looks: 0,
-    operations: [1, 2],
-    states_max: 20_000_000,
-};
+const ALL_AT_ONCE: Bounds =
+    Bounds { ticks: 1, kept_ticks: 1, crashes: 1, late_puts: 1, looks: 0, operations: [1, 2], states_max: 20_000_000 };
 
 /// The same with one operation each.
 const SMALL: Bounds = Bounds { operations: [1, 1], ..ALL_AT_ONCE };
@@ -201,6 +194,12 @@ fn finds_that_replay_asks_no_clock() {
 #[test]
 fn finds_that_recovery_asks_no_clock() {
     finds(Bug::RecoverWithoutClock, Violation::LookMissedAcknowledged);
+}
+
+#[test]
+fn finds_that_recovery_is_shown_before_the_clock_is_asked() {
+    let bounds = Bounds { ticks: 2, late_puts: 0, ..SMALL };
+    finds_within(bounds, Bug::ShowBeforeClock, Violation::StateWentBack);
 }
 
 #[test]

@@ -6,7 +6,7 @@
 //! - An offset that a group committed is never older afterwards.
 //!
 //! `ALLUVIUM_CRASH_KILLS` sets how often (100), `ALLUVIUM_BIN` which program; otherwise it is the one that cargo built into the
-//! same target folder (`cargo build -p alluvium-cli`).
+//! same target folder (`cargo build -p alluvium`).
 
 #![allow(
     clippy::unwrap_used,
@@ -37,7 +37,7 @@ fn kills() -> usize {
 fn program() -> Option<std::path::PathBuf> {
     let program = victim::program();
     if program.is_none() {
-        places::skip("crashes (there is no program: run cargo build -p alluvium-cli, or set ALLUVIUM_BIN)");
+        places::skip("crashes (there is no program: run cargo build -p alluvium, or set ALLUVIUM_BIN)");
     }
     program
 }

@@ -64,6 +64,8 @@ impl Victim {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let port = listener.local_addr().expect("a bound socket has an address").port();
         arguments.extend(["--listen".to_owned(), format!("127.0.0.1:{port}")]);
+        // A few of the load's batches need a segment.
+        arguments.extend(["--set", "inline_bytes=64KiB"].map(str::to_owned));
         let log = folder.join("victim.log");
         Victim { program, arguments, environment, log, port, runtime: runtime.clone() }
     }

@@ -108,8 +108,8 @@ impl Durable {
         for batch in split_batches(bytes).map_err(|error| format!("entry {}: {error}", slot.number))? {
             let number = self.read_batch(topic_partition, offset, &batch, slot.at_us)?;
             let header = &batch.header;
-            let producer = (header.producer_id >= 0)
-                .then_some((header.producer_id, header.producer_epoch, header.base_sequence));
+            let producer =
+                (header.producer_id >= 0).then_some((header.producer_id, header.producer_epoch, header.base_sequence));
             self.batches.push(LogBatch {
                 topic_partition,
                 base_offset: offset,
@@ -123,7 +123,10 @@ impl Durable {
         if offset == append.base_offset + append.offset_count {
             Ok(())
         } else {
-            Err(format!("entry {}: a run counts {} offsets, its batches end at {offset}", slot.number, append.offset_count))
+            Err(format!(
+                "entry {}: a run counts {} offsets, its batches end at {offset}",
+                slot.number, append.offset_count
+            ))
         }
     }
 
@@ -140,11 +143,8 @@ impl Durable {
             let value = record.value.unwrap_or_default();
             let (batch, index) = parse_value(&value).ok_or("a value that nobody wrote")?;
             number = batch;
-            let known = self
-                .records
-                .entry(topic_partition)
-                .or_default()
-                .insert(offset, LogRecord { batch, index, at_us });
+            let known =
+                self.records.entry(topic_partition).or_default().insert(offset, LogRecord { batch, index, at_us });
             if known.is_some() {
                 return Err(format!("offset {offset} of {topic_partition} was given twice"));
             }
@@ -178,7 +178,11 @@ fn run_bytes(entry: &Entry, append: &AppendMessage, history: &History, paths: &S
     let length = append.length as usize;
     if append.segment == 0 {
         let from = (append.position as usize).checked_sub(ENVELOPE_HEADER_BYTES).ok_or("a run before its data")?;
-        return entry.data.get(from..from + length).map(Bytes::copy_from_slice).ok_or("a run beyond its data".to_owned());
+        return entry
+            .data
+            .get(from..from + length)
+            .map(Bytes::copy_from_slice)
+            .ok_or("a run beyond its data".to_owned());
     }
     let reference = entry.message.segments.get(append.segment as usize - 1).ok_or("a segment that is not listed")?;
     let id = Uuid::from_slice(&reference.id).map_err(|error| error.to_string())?;

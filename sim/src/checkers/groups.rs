@@ -28,7 +28,10 @@ pub(super) fn offsets_are_fresh(history: &History, durable: &Durable, violations
         let Some(floor) = newest.get(&(group.clone(), *topic_partition)) else { continue };
         let places = found.as_ref().and_then(|(_, tag)| durable.commit_places(group, *topic_partition, tag));
         violations.require(10, places.is_some_and(|(_, last)| last >= *floor), || {
-            format!("client {} reads {found:?} for {group}, which is older than commit {floor} that was known", call.client)
+            format!(
+                "client {} reads {found:?} for {group}, which is older than commit {floor} that was known",
+                call.client
+            )
         });
     }
 }

@@ -18,6 +18,7 @@ pub(super) fn check(history: &History, violations: &mut Violations) {
     }
     fetches_are_dense(history, violations);
     ends_never_go_back(history, violations);
+    marks_of_one_node_never_go_back(history, violations);
     denials_are_fresh(history, violations);
 }
 
@@ -87,6 +88,38 @@ impl Told {
     }
 }
 
+/// One node never shows a high watermark behind what it told before, whoever it told, and however often it started since.
+fn marks_of_one_node_never_go_back(history: &History, violations: &mut Violations) {
+    let mut told: Vec<_> = history
+        .calls
+        .iter()
+        .filter_map(|call| {
+            let (topic_partition, end) = told(call)?;
+            Some((call.returned_us?, call.node, topic_partition, end))
+        })
+        .collect();
+    told.sort_unstable_by_key(|(at_us, ..)| *at_us);
+    let mut told = told.into_iter().peekable();
+    let mut ends: BTreeMap<(u32, TopicPartition), i64> = BTreeMap::new();
+    for call in &history.calls {
+        while let Some((_, node, topic_partition, end)) = told.next_if(|(at_us, ..)| *at_us < call.asked_us) {
+            let known = ends.entry((node, topic_partition)).or_insert(0);
+            *known = end.max(*known);
+        }
+        if let (Operation::Fetch { topic_partition, .. }, Outcome::Fetched { high_watermark, .. }) =
+            (&call.operation, &call.outcome)
+        {
+            let before = ends.get(&(call.node, *topic_partition)).copied().unwrap_or(0);
+            violations.require(2, *high_watermark >= before, || {
+                format!(
+                    "node {} shows {high_watermark} as the end of {topic_partition}, it told {before} before",
+                    call.node
+                )
+            });
+        }
+    }
+}
+
 /// Whoever asks for the latest offset gets at least what anybody had been told before.
 fn ends_never_go_back(history: &History, violations: &mut Violations) {
     Told::new(history).walk(history, |call, ends| {
@@ -95,7 +128,10 @@ fn ends_never_go_back(history: &History, violations: &mut Violations) {
         {
             let before = ends.get(topic_partition).copied().unwrap_or(0);
             violations.require(2, *offset >= before, || {
-                format!("client {} is told that {topic_partition} ends at {offset}, it ended at {before} before", call.client)
+                format!(
+                    "client {} is told that {topic_partition} ends at {offset}, it ended at {before} before",
+                    call.client
+                )
             });
         }
     });
@@ -120,7 +156,9 @@ fn denials_are_fresh(history: &History, violations: &mut Violations) {
                 let before = ends.get(topic_partition).copied().unwrap_or(0);
                 let end: Option<i64> = reason.rsplit(' ').next().and_then(|end| end.parse().ok());
                 violations.require(2, end.is_none_or(|end| *offset <= end || end >= before), || {
-                    format!("a fetch of {topic_partition} from {offset} is refused ({reason}), it ended at {before} before")
+                    format!(
+                        "a fetch of {topic_partition} from {offset} is refused ({reason}), it ended at {before} before"
+                    )
                 });
             }
             Operation::Fetch { topic_partition, .. }

@@ -61,7 +61,9 @@ pub(super) fn acknowledged(history: &History, durable: &Durable, violations: &mu
                 let known = durable.records.get(topic_partition).and_then(|records| records.get(&offset));
                 let same = known.is_some_and(|record| (record.batch, record.index) == (*batch, index));
                 violations.require(1, same, || {
-                    format!("record {batch}.{index} was acknowledged at {offset} of {topic_partition}, which held another")
+                    format!(
+                        "record {batch}.{index} was acknowledged at {offset} of {topic_partition}, which held another"
+                    )
                 });
                 continue;
             }

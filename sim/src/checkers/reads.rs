@@ -6,8 +6,11 @@ use crate::history::{History, Operation, Outcome};
 
 pub(super) fn durable(history: &History, durable: &Durable, violations: &mut Violations) {
     for call in &history.calls {
-        let (Operation::Fetch { topic_partition, .. }, Outcome::Fetched { high_watermark, records, .. }, Some(answered_us)) =
-            (&call.operation, &call.outcome, call.answered_us)
+        let (
+            Operation::Fetch { topic_partition, .. },
+            Outcome::Fetched { high_watermark, records, .. },
+            Some(answered_us),
+        ) = (&call.operation, &call.outcome, call.answered_us)
         else {
             continue;
         };

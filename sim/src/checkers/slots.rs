@@ -88,7 +88,8 @@ pub(super) fn reused(history: &History, durable: &Durable, violations: &mut Viol
                 violations.require(7, known || !ghost, || {
                     format!("commit {tag} was acknowledged in a slot that had been collected")
                 });
-                violations.require(6, known || ghost, || format!("commit {tag} was acknowledged and is not in the log"));
+                violations
+                    .require(6, known || ghost, || format!("commit {tag} was acknowledged and is not in the log"));
             }
             _ => {}
         }

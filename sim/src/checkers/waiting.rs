@@ -8,9 +8,8 @@ const WAKE_BOUND_US: u64 = 10_000_000;
 
 pub(super) fn check(history: &History, violations: &mut Violations) {
     for (node, (peak, bound)) in &history.bytes_in_flight {
-        violations.require(12, peak <= bound, || {
-            format!("node {node} had {peak} bytes in flight, its bound is {bound}")
-        });
+        violations
+            .require(12, peak <= bound, || format!("node {node} had {peak} bytes in flight, its bound is {bound}"));
     }
     for call in &history.calls {
         let (Operation::Fetch { topic_partition, offset, .. }, Some(answered_us)) = (&call.operation, call.answered_us)

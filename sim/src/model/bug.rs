@@ -34,6 +34,8 @@ pub enum Bug {
     ReplayWithoutClock = 1 << 12,
     /// Recovery is believed without asking the clock again.
     RecoverWithoutClock = 1 << 13,
+    /// What recovery found is shown to readers before the clock is asked again.
+    ShowBeforeClock = 1 << 16,
     /// Old entries are collected as soon as a checkpoint covers them, however young that checkpoint is.
     CollectBehindFreshCheckpoint = 1 << 14,
 }
@@ -56,6 +58,7 @@ impl Bug {
         Bug::UnreadableIsNotWritten,
         Bug::ReplayWithoutClock,
         Bug::RecoverWithoutClock,
+        Bug::ShowBeforeClock,
         Bug::CollectBehindFreshCheckpoint,
     ];
 }

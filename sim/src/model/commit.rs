@@ -3,8 +3,8 @@
 use super::bug::{Bug, Bugs};
 use super::look::{self, answer, refuse};
 use super::trace::{Answered, Event};
-use super::writer;
 use super::world::{DEPENDENT, Entry, NEEDED, Phase, Purpose, SLOTS, Status, Violation, World};
+use super::writer;
 
 pub(super) fn steps(world: &World, index: usize, bugs: Bugs, push: &mut impl FnMut(Event, World)) {
     let by = index as u8;
@@ -145,8 +145,7 @@ fn won(world: &mut World, index: usize, bugs: Bugs) {
         return refuse(world, index, Status::Unknown);
     }
     if world.log[writer.head as usize] != Some(writer.entry) {
-        let violation =
-            if writer.waiting { Violation::AcknowledgedIntoCollectedSlot } else { Violation::NoPrefix };
+        let violation = if writer.waiting { Violation::AcknowledgedIntoCollectedSlot } else { Violation::NoPrefix };
         return world.violate(violation);
     }
     world.writers[index].head += 1;

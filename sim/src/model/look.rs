@@ -4,8 +4,8 @@
 //! only while that is less than half the retention ago by the clock of the reply.
 
 use super::bug::{Bug, Bugs};
-use super::trace::Event;
 use super::commit;
+use super::trace::Event;
 use super::world::{Phase, Purpose, SLOTS, Status, Violation, World};
 
 /// `catch_up`: begins with a checkpoint when the state is too old to read on from.
@@ -129,6 +129,10 @@ fn ensure(world: &mut World, index: usize, bugs: Bugs) -> Event {
     let writer = &mut world.writers[index];
     let is_late = writer.clock > writer.started.clock;
     if is_late && !bugs.has(Bug::RecoverWithoutClock) {
+        let is_hole = behind.is_some_and(|slot| slot > end);
+        if bugs.has(Bug::ShowBeforeClock) && !is_hole {
+            show(world, index);
+        }
         recover(world, index, purpose);
         return event;
     }
@@ -136,19 +140,22 @@ fn ensure(world: &mut World, index: usize, bugs: Bugs) -> Event {
         world.violate(Violation::HealthyLogCalledDamaged);
         return event;
     }
-    if writer.astray {
-        world.violate(Violation::NoPrefix);
-        return event;
-    }
-    if end < writer.head {
-        // What readers saw already would be gone.
-        world.violate(Violation::StateWentBack);
-        return event;
-    }
-    writer.head = end;
+    show(world, index);
     looked(world, index, bugs);
     finish(world, index, bugs);
     event
+}
+
+/// What recovery built becomes the node's state.
+fn show(world: &mut World, index: usize) {
+    let writer = &mut world.writers[index];
+    let (is_astray, goes_back) = (writer.astray, writer.rebuilt < writer.head);
+    writer.head = writer.rebuilt;
+    if is_astray {
+        world.violate(Violation::NoPrefix);
+    } else if goes_back {
+        world.violate(Violation::StateWentBack);
+    }
 }
 
 /// The log was seen to its end, at the moment when the look began.

@@ -46,8 +46,7 @@ fn is_collectable(world: &World, slot: usize, bounds: Bounds, bugs: Bugs) -> boo
     let covers = |written: &Option<u8>| {
         written.is_some_and(|written| is_old(written) || bugs.has(Bug::CollectBehindFreshCheckpoint))
     };
-    world.slots[slot].is_some_and(|object| is_old(object.written))
-        && world.checkpoints[slot + 1..].iter().any(covers)
+    world.slots[slot].is_some_and(|object| is_old(object.written)) && world.checkpoints[slot + 1..].iter().any(covers)
 }
 
 /// Time passes. The own clock of a node that is frozen stands still.

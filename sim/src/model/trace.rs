@@ -128,7 +128,9 @@ impl fmt::Display for Event {
             Self::CheckpointRead { by, number: 0 } => write!(f, "{} finds no checkpoint", name(by)),
             Self::CheckpointRead { by, number } => write!(f, "{} reads checkpoint/{number}", name(by)),
             Self::Listed { by, behind: None } => write!(f, "{} lists the log: nothing behind its end", name(by)),
-            Self::Listed { by, behind: Some(slot) } => write!(f, "{} lists the log: log/{} is there", name(by), slot + 1),
+            Self::Listed { by, behind: Some(slot) } => {
+                write!(f, "{} lists the log: log/{} is there", name(by), slot + 1)
+            }
             Self::CheckpointWritten { by, number } => write!(f, "{} writes checkpoint/{number}", name(by)),
             Self::Crashed { by } => write!(f, "{} crashes", name(by)),
             Self::Started { by } => write!(f, "{} starts and recovers", name(by)),

@@ -1,10 +1,10 @@
 //! A node: it is asked, it writes checkpoints, it crashes and starts again.
 
 use super::bug::{Bug, Bugs};
+use super::commit;
 use super::look;
 use super::trace::Event;
 use super::world::{DEPENDENT, Entry, NEEDED, Phase, Purpose, Status, World};
-use super::commit;
 
 pub(super) fn steps(world: &World, index: usize, bugs: Bugs, push: &mut impl FnMut(Event, World)) {
     let writer = &world.writers[index];
