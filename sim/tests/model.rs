@@ -32,6 +32,7 @@ const TWO_COLLECTIONS: Bounds = Bounds { ticks: 2, crashes: 0, ..SMALL };
 /// Readers ask for the end of the log between commits.
 const WITH_READERS: Bounds = Bounds { late_puts: 0, looks: 1, ..SMALL };
 
+#[allow(clippy::print_stdout, reason = "how far a search went, and its trace, are what a reader of the test wants")]
 fn search(name: &str, bounds: Bounds, bugs: Bugs) -> Report {
     let runtime = Runtime::system();
     let started = runtime.monotonic();
