@@ -232,6 +232,8 @@ impl ShardTask {
     /// Builds the state anew from the newest checkpoint: the entries that followed ours may be gone.
     async fn resync(&mut self, look: Look) -> Result<(), CatchUpError> {
         match crate::recover::recover(self.store.as_ref(), &self.paths).await {
+            // Too old to be shown to anybody: the caller looks again.
+            Ok(_) if self.is_past(look) => Ok(()),
             Ok(recovered) => {
                 tracing::info!(
                     from = self.state.entry_number(),
@@ -350,17 +352,19 @@ impl ShardTask {
                 self.won(plan, &encoded, data, waiting, look)?;
                 Ok(Step::Done)
             }
+            // After a long pause the slot may hold a stray in the place of a collected entry, which may have been ours. The next
+            // commit builds the state anew.
+            SlotOutcome::Lost(_) if self.is_past(self.looked) => {
+                waiting.into_iter().for_each(|(rider, _)| rider.fail(CommitError::Unknown));
+                Ok(Step::Done)
+            }
             SlotOutcome::Lost(entry) => {
                 *riders = waiting.into_iter().map(|(rider, _)| rider).collect();
-                // After a long pause the slot may hold a stray in the place of a collected entry: then it is not believed,
-                // and the look below builds the state anew.
-                if !self.is_past(self.looked) {
-                    self.state = apply(&self.state, &entry)?;
-                    if !entry.data.is_empty() {
-                        self.tail.insert(ObjectRef::Entry(entry.message.number), vec![entry.data.clone()]);
-                    }
-                    self.publish();
+                self.state = apply(&self.state, &entry)?;
+                if !entry.data.is_empty() {
+                    self.tail.insert(ObjectRef::Entry(entry.message.number), vec![entry.data.clone()]);
                 }
+                self.publish();
                 *looked = self.look(riders).await;
                 Ok(Step::Again)
             }
