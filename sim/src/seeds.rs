@@ -126,7 +126,7 @@ impl Work<'_> {
     fn report(&self, last: bool) {
         let is_terminal = std::io::stdout().is_terminal();
         let done = self.done.load(Ordering::Relaxed);
-        if !last && (self.arguments.quiet || (!is_terminal && !done.is_multiple_of(1000))) {
+        if !last && (self.arguments.quiet || (!is_terminal && !done.is_multiple_of(500))) {
             return;
         }
         let seconds = (self.clock.monotonic() - self.started).as_secs_f64();
