@@ -20,6 +20,9 @@ use crate::scenario::Scenario;
 use crate::store::SimulatedStore;
 use crate::world::World;
 
+/// Attempts of a node to start on a store with faults; each lasts half a second and more.
+const STARTS_MAX: u32 = 200;
+
 /// One node, whether it runs or not.
 pub struct Node {
     /// Its number.
@@ -74,7 +77,7 @@ impl Node {
 
     /// Starts, and tries again until it works or the node crashes.
     pub async fn start(self: &Arc<Self>) {
-        loop {
+        for _ in 0..STARTS_MAX {
             let runtime = self.base.fork();
             let incarnation = {
                 let mut life = self.life.lock();
@@ -101,6 +104,7 @@ impl Node {
                 Err(_aborted) => return,
             }
         }
+        self.world.finding(12, format!("node {} did not start in {STARTS_MAX} attempts", self.id));
     }
 
     /// Bad luck with the store is no finding; a log that cannot be read is.
