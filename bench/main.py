@@ -123,6 +123,7 @@ class Bench:
         return {
             "date": started_at.isoformat(timespec="seconds"),
             "version": _version(),
+            "given_binary": bool(os.environ.get("ALLUVIUM_BIN")),
             "kafka_version": subprocess.run([SUPPORT / "kafka", "version"], capture_output=True, text=True, check=True).stdout.strip(),
             "machine": described,
             "sizes": self.sizes.__dict__,

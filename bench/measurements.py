@@ -22,7 +22,7 @@ MIB = 1 << 20
 RECORD_BYTES = stock_clients.RECORD_BYTES
 PARTITIONS_MANY = 6
 PACED_BYTES_PER_SECOND = 5 * MIB
-LARGE_FLUSH_BYTES = 4 * 960 * 1024
+LARGE_FLUSH_BYTES = 8 * 960 * 1024
 RESTART_DEADLINE_S = 120.0
 
 
@@ -278,8 +278,9 @@ def measure_requests(run):
         librdkafka("flushes", port, topic, **arguments)
         time.sleep(1)
         counts = counter.take()
-        # A burst is cut into flushes as it comes in; each large one is one segment.
-        _requests(run, case, counts, counts.get("PUT segment", flushes) if size > RECORD_BYTES else flushes)
+        # A burst is cut into flushes as it comes in: each is an entry, or a segment and its share of an entry.
+        flushed = max(counts.get("PUT segment", 0), counts.get("PUT entry", 0))
+        _requests(run, case, counts, flushed if size > RECORD_BYTES else flushes)
     librdkafka("consume", port, topic, records=run.sizes.flushes, partitions=1, settings={})
     time.sleep(3)
     counter.take()

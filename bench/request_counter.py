@@ -106,7 +106,7 @@ class RequestCounter:
                     if status >= 200:
                         break
                 await _copy_body(reply, store, back, bodiless=method == "HEAD" or status in (204, 304))
-        except (OSError, asyncio.IncompleteReadError):
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
             back.close()
@@ -120,5 +120,11 @@ class RequestCounter:
 
     def close(self):
         """Ends the proxy."""
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        def end():
+            for task in asyncio.all_tasks(self._loop):
+                task.cancel()
+            # Once more around, so that the cancelled tasks close their connections.
+            self._loop.call_later(0.1, self._loop.stop)
+
+        self._loop.call_soon_threadsafe(end)
         self._thread.join(5)
