@@ -20,8 +20,10 @@ use crate::scenario::Scenario;
 use crate::store::SimulatedStore;
 use crate::world::World;
 
-/// Attempts of a node to start on a store with faults; each lasts half a second and more.
+/// Attempts of a node to start; each lasts half a second and more.
 const STARTS_MAX: u32 = 200;
+/// How many of them have to do with a store that fails.
+const STARTS_WITH_FAULTS_MAX: u32 = 12;
 
 /// One node, whether it runs or not.
 pub struct Node {
@@ -77,7 +79,9 @@ impl Node {
 
     /// Starts, and tries again until it works or the node crashes.
     pub async fn start(self: &Arc<Self>) {
-        for _ in 0..STARTS_MAX {
+        for attempt in 0..STARTS_MAX {
+            // Reading a long log without a fault in between is not what is asked of a store that fails every fifth time.
+            self.world.spare(self.id, attempt >= STARTS_WITH_FAULTS_MAX);
             let runtime = self.base.fork();
             let incarnation = {
                 let mut life = self.life.lock();
@@ -93,6 +97,7 @@ impl Node {
                     let running = Arc::new(running);
                     running.sample();
                     self.life.lock().running = Some(running);
+                    self.world.spare(self.id, false);
                     return;
                 }
                 Ok(Err(error)) => {

@@ -187,6 +187,8 @@ impl Store for SimulatedStore {
         // Entries and checkpoints carry checksums; nothing else is damaged on its way.
         let checked = path.as_str().contains("/log/") || path.as_str().contains("/checkpoint/");
         let damage = self.world.peek_read_fault(self.node);
+        let flips = damage == Some(StoreFault::FlippedBit);
+        let checked = checked && (!flips || self.world.may_flip(self.node, path.as_str()));
         self.send("get", path.as_ref(), false, async move {
             let bytes = world.bucket.get(&at).await?;
             damaged(&at, &bytes, damage, checked)

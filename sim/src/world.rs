@@ -3,7 +3,7 @@
 //! Owns everything that outlives a node. Invariants: one seed, one trace, byte for byte; after [`World::heal`] nothing goes
 //! wrong any more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -66,6 +66,8 @@ struct Inner {
     /// The state after each entry, by an independent replay.
     replayed: Vec<State>,
     cut_off: BTreeMap<(u32, u32), Microseconds>,
+    spared: BTreeSet<u32>,
+    flipped: BTreeMap<(u32, String), u32>,
 }
 
 impl World {
@@ -90,6 +92,8 @@ impl World {
                 batches: 0,
                 replayed: vec![genesis(ShardId(0))],
                 cut_off: BTreeMap::new(),
+                spared: BTreeSet::new(),
+                flipped: BTreeMap::new(),
             }),
         })
     }
@@ -148,7 +152,7 @@ impl World {
     pub fn store_fault(&self, node: u32, writes: bool) -> (Option<StoreFault>, Random) {
         let count = self.count(true, node);
         let random = Random::new(self.seed, 0x0570_4e00 ^ (u64::from(node) << 40) ^ count);
-        if self.is_healed() {
+        if self.is_spared(node) {
             return (None, random);
         }
         let fault = self.faults.store(node, count, writes);
@@ -158,9 +162,27 @@ impl World {
         (fault.map(|(_, fault)| fault), random)
     }
 
+    /// From now on a node's store requests go well, or suffer again.
+    pub fn spare(&self, node: u32, spared: bool) {
+        let mut inner = self.inner.lock();
+        if spared { inner.spared.insert(node) } else { inner.spared.remove(&node) };
+    }
+
+    /// Whether a read of an object may arrive with a wrong bit. Twice it may: what is damaged three times is damaged.
+    pub fn may_flip(&self, node: u32, path: &str) -> bool {
+        let mut inner = self.inner.lock();
+        let count = inner.flipped.entry((node, path.to_owned())).or_default();
+        *count += 1;
+        *count <= 2
+    }
+
+    fn is_spared(&self, node: u32) -> bool {
+        self.is_healed() || self.inner.lock().spared.contains(&node)
+    }
+
     /// What the next store request of a node will suffer, for reads that have to damage their own reply.
     pub fn peek_read_fault(&self, node: u32) -> Option<StoreFault> {
-        if self.is_healed() {
+        if self.is_spared(node) {
             return None;
         }
         let count = self.inner.lock().counts.get(&(true, node)).copied().unwrap_or_default() + 1;
