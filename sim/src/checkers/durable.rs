@@ -62,6 +62,8 @@ pub struct Durable {
     pub commits: BTreeMap<(String, TopicPartition), Vec<LogCommit>>,
     /// The same for entries in slots that had been collected.
     pub ghosts: Option<Box<Durable>>,
+    /// Whether this is what lies in such slots: several of them may have held the same offsets, one after the other.
+    is_ghostly: bool,
 }
 
 impl Durable {
@@ -71,7 +73,7 @@ impl Durable {
     /// What cannot be read.
     pub fn read(history: &History, paths: &ShardPaths) -> Result<Self, String> {
         let mut durable = Self::default();
-        let mut ghosts = Self::default();
+        let mut ghosts = Self { is_ghostly: true, ..Self::default() };
         for slot in &history.slots {
             let into = if slot.again { &mut ghosts } else { &mut durable };
             into.read_entry(slot, history, paths)?;
@@ -145,7 +147,7 @@ impl Durable {
             number = batch;
             let known =
                 self.records.entry(topic_partition).or_default().insert(offset, LogRecord { batch, index, at_us });
-            if known.is_some() {
+            if known.is_some() && !self.is_ghostly {
                 return Err(format!("offset {offset} of {topic_partition} was given twice"));
             }
         }
