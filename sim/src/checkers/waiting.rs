@@ -4,7 +4,7 @@ use super::Violations;
 use crate::history::{Call, History, Operation};
 
 /// A waiting fetch is answered so long after its node knows of data, however slow the store is.
-const WAKE_BOUND_US: u64 = 10_000_000;
+const WAKE_BOUND_US: u64 = 20_000_000;
 
 pub(super) fn check(history: &History, violations: &mut Violations) {
     for (node, (peak, bound)) in &history.bytes_in_flight {
