@@ -1,7 +1,7 @@
 """bench/run: measures Alluvium and Apache Kafka side by side, prints a table, writes JSON, draws plots.
 
 Each target gets the machine to itself in turn; every second round goes through the targets in the opposite order, so
-that a slow drift of the machine hits all alike.
+that a slow drift of the machine hits all alike. A run that is ended by a signal still writes what it has.
 """
 
 import argparse
@@ -114,13 +114,13 @@ class Bench:
         self.clients = JavaTools(), FranzGo()
         begun, started_at = time.monotonic(), datetime.datetime.now(datetime.timezone.utc)
         described = machine.describe(self.folder)
-        for number in range(self.options.rounds):
-            names = self.options.target_names if number % 2 == 0 else self.options.target_names[::-1]
-            for name in names:
-                self.one(TARGETS[name](self.folder), number)
-        if "requests" in self.options.kinds and "minio" in self.options.target_names:
-            self.one(AlluviumMinio(self.folder, counting=True), 0, requests=True)
+        interrupted = False
+        try:
+            self._rounds()
+        except (SystemExit, KeyboardInterrupt):
+            interrupted = True
         return {
+            "interrupted": interrupted,
             "date": started_at.isoformat(timespec="seconds"),
             "version": _version(),
             "given_binary": bool(os.environ.get("ALLUVIUM_BIN")),
@@ -131,6 +131,14 @@ class Bench:
             "took_seconds": round(time.monotonic() - begun),
             "samples": self.samples,
         }
+
+    def _rounds(self):
+        for number in range(self.options.rounds):
+            names = self.options.target_names if number % 2 == 0 else self.options.target_names[::-1]
+            for name in names:
+                self.one(TARGETS[name](self.folder), number)
+        if "requests" in self.options.kinds and "minio" in self.options.target_names:
+            self.one(AlluviumMinio(self.folder, counting=True), 0, requests=True)
 
     def one(self, target, number, requests=False):
         """One target in one round."""
@@ -185,6 +193,8 @@ def main():
     path = report.write(results, HERE / "results")
     report.show(results, docs=ROOT / "docs" if options.docs else None)
     print(f"\nresults: {path.relative_to(ROOT)}")
+    if results["interrupted"]:
+        return 143
     return 1 if any("failed" in sample for sample in results["samples"]) else 0
 
 

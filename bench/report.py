@@ -133,12 +133,13 @@ def heading(results):
     described = results["machine"]
     busy, busiest = others(results)
     # A binary that was handed in may be older than the checkout.
+    cut = "; the run was cut short" if results.get("interrupted") else ""
     given = " or a little before" if results.get("given_binary") else ""
     return (
         f"{results['date'][:10]}, Alluvium {results['version']}{given}, Apache Kafka {results['kafka_version']}; "
         f"{described['processors']} processors ({described['processor']}), {described['memory_gib']} GiB, {described['system']}, "
         f"{described['file_system']}, disk {described['disk_write_mib_per_second']} MiB/s; {results['rounds']} round(s), "
-        f"at most {results['sizes']['records']} records of 1 KiB in a run; other programs used {busy:.2f} processors (median; at most {busiest:.2f})."
+        f"at most {results['sizes']['records']} records of 1 KiB in a run; other programs used {busy:.2f} processors (median; at most {busiest:.2f}){cut}."
     )
 
 
