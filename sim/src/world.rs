@@ -165,7 +165,11 @@ impl World {
     /// From now on a node's store requests go well, or suffer again.
     pub fn spare(&self, node: u32, spared: bool) {
         let mut inner = self.inner.lock();
-        if spared { inner.spared.insert(node) } else { inner.spared.remove(&node) };
+        if spared {
+            inner.spared.insert(node)
+        } else {
+            inner.spared.remove(&node)
+        };
     }
 
     /// Whether a read of an object may arrive with a wrong bit. Twice it may: what is damaged three times is damaged.

@@ -10,8 +10,9 @@ pub(super) fn check(history: &History, violations: &mut Violations) {
     for (node, (peak, bound)) in &history.bytes_in_flight {
         // Room is given back as an answer is given; whoever waited for it may run before whoever hears the answer, and is
         // counted beside him for that moment.
-        violations
-            .require(12, *peak <= bound * 2, || format!("node {node} had {peak} bytes in flight, its bound is {bound}"));
+        violations.require(12, *peak <= bound * 2, || {
+            format!("node {node} had {peak} bytes in flight, its bound is {bound}")
+        });
     }
     for call in &history.calls {
         let (Operation::Fetch { topic_partition, offset, .. }, Some(answered_us)) = (&call.operation, call.answered_us)
