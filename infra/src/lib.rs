@@ -8,14 +8,17 @@
 //! - [`limits`]: every limit with its unit, and the relations between them checked at compile time;
 //! - [`settings`]: typed settings from defaults, file, environment and flags;
 //! - [`shutdown`]: one signal, many tasks, a bounded drain;
-//! - [`telemetry`]: logs to stderr; [`tls`]: the one cryptography provider.
+//! - [`telemetry`]: logs to stderr; [`metrics`]: numbers and their text; [`process`]: what the system knows about this
+//!   process; [`tls`]: the one cryptography provider.
 //!
 //! Invariants:
 //! 1. This crate imports no other crate of the workspace.
 //! 2. No other crate calls the functions that `clippy.toml` bans; each `allow` here names its reason.
 
 pub mod limits;
+pub mod metrics;
 pub mod planted;
+pub mod process;
 pub mod published;
 pub mod runtime;
 pub mod settings;

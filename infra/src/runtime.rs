@@ -6,7 +6,8 @@
 //! 2. [`Runtime::seeded`] gives the same numbers for the same seed in the same order of calls, and its wall clock
 //!    moves only with tokio's clock (and with [`Runtime::shift_wall_clock`]), so that a paused tokio clock decides all time.
 //! 3. Sleeping and timeouts always go through tokio's clock.
-//! 4. The tasks of one seeded runtime can be frozen and ended together (`simulation`): it is one simulated node.
+//! 4. A panic of an essential task is told to whoever waits for it ([`Runtime::spawn_essential`]).
+//! 5. The tasks of one seeded runtime can be frozen and ended together (`simulation`): it is one simulated node.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -22,6 +23,9 @@ pub use tokio::task::JoinHandle;
 pub use tokio::time::Instant;
 pub use tokio::time::error::Elapsed;
 
+pub use essential::EssentialFailure;
+use essential::EssentialTasks;
+
 /// Where the wall clock of a seeded runtime starts: 2026-01-01T00:00:00Z in milliseconds.
 pub const SEEDED_EPOCH_MS: i64 = 1_767_225_600_000;
 
@@ -29,6 +33,7 @@ pub const SEEDED_EPOCH_MS: i64 = 1_767_225_600_000;
 #[derive(Clone, Debug)]
 pub struct Runtime {
     source: Arc<Source>,
+    essential: Arc<EssentialTasks>,
 }
 
 #[derive(Debug)]
@@ -49,7 +54,7 @@ struct Seeded {
 impl Runtime {
     /// The clock and randomness of the operating system.
     pub fn system() -> Runtime {
-        Runtime { source: Arc::new(Source::System) }
+        Runtime { source: Arc::new(Source::System), essential: Arc::default() }
     }
 
     /// Repeatable randomness from `seed`, and a wall clock that follows tokio's (possibly paused) clock.
@@ -62,13 +67,14 @@ impl Runtime {
                 #[cfg(any(test, feature = "simulation"))]
                 tasks: simulated::Tasks::default(),
             })),
+            essential: Arc::default(),
         }
     }
 
     /// A runtime with randomness of its own, derived from this one: for a second simulated node. The system's stays the system's.
     pub fn fork(&self) -> Runtime {
         match &*self.source {
-            Source::System => self.clone(),
+            Source::System => Runtime::system(),
             Source::Seeded(seeded) => {
                 let forked = Runtime::seeded(self.random_u64());
                 if let (Source::Seeded(child), Some(start)) = (&*forked.source, seeded.start.get()) {
@@ -270,6 +276,7 @@ impl SplitMix {
     }
 }
 
+mod essential;
 #[cfg(any(test, feature = "simulation"))]
 mod simulated;
 #[cfg(test)]

@@ -24,15 +24,17 @@ mod metered;
 mod modelled;
 mod open;
 mod path;
+mod prices;
 
 pub use error::{OpenStoreError, StoreError};
 pub use faulty::{Fault, FaultRule, Faulty, InjectedFault};
 pub use folder::FolderStore;
 pub use memory::MemoryStore;
-pub use metered::{Metered, OperationSnapshot, StoreOperation, StoreSnapshot};
+pub use metered::{Metered, OperationSnapshot, StoreOperation, StoreOutcome, StoreSnapshot};
 pub use modelled::{Modelled, StoreModel};
 pub use open::{StoreCredentials, StoreOptions, open};
 pub use path::{InvalidStorePath, STORE_PATH_BYTES_MAX, STORE_PATH_PART_BYTES_MAX, StorePath};
+pub use prices::{InvalidPrices, StorePrices};
 
 /// The bytes of an object in parts, so that nothing needs to be copied together before it is sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -13,6 +13,7 @@ use bytes::Bytes;
 
 use super::{ListPage, Payload, Store, StoreError, StorePath};
 use crate::Runtime;
+use crate::metrics::{Counter, Latencies, LatencySnapshot};
 use crate::runtime::Instant;
 
 /// The kinds of requests that a store serves (and bills).
@@ -62,48 +63,85 @@ impl fmt::Display for StoreOperation {
     }
 }
 
-/// Buckets per doubling of the latency.
-const BUCKETS_PER_DOUBLING: usize = 4;
-/// From 1 us to about 71 minutes.
-const BUCKETS: usize = 32 * BUCKETS_PER_DOUBLING;
+/// How a request ended, as far as counting goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StoreOutcome {
+    /// As asked.
+    Done,
+    /// There was no such object: an answer like any other.
+    Absent,
+    /// Somebody else had written the object before.
+    Lost,
+    /// The store asked for fewer requests.
+    Throttled,
+    /// No answer in time.
+    TimedOut,
+    /// Any other failure.
+    Failed,
+}
+
+impl StoreOutcome {
+    /// All, in the order of their ordinals.
+    pub const ALL: [StoreOutcome; 6] = [
+        StoreOutcome::Done,
+        StoreOutcome::Absent,
+        StoreOutcome::Lost,
+        StoreOutcome::Throttled,
+        StoreOutcome::TimedOut,
+        StoreOutcome::Failed,
+    ];
+
+    /// Its name in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            StoreOutcome::Done => "done",
+            StoreOutcome::Absent => "absent",
+            StoreOutcome::Lost => "lost",
+            StoreOutcome::Throttled => "throttled",
+            StoreOutcome::TimedOut => "timed_out",
+            StoreOutcome::Failed => "failed",
+        }
+    }
+
+    /// Whether the store served the request, whatever it had to say.
+    fn is_answer(self) -> bool {
+        matches!(self, StoreOutcome::Done | StoreOutcome::Absent | StoreOutcome::Lost)
+    }
+
+    fn of<T>(result: &Result<T, StoreError>) -> StoreOutcome {
+        match result {
+            Ok(_) => StoreOutcome::Done,
+            Err(StoreError::NotFound) => StoreOutcome::Absent,
+            Err(StoreError::AlreadyExists | StoreError::Conflict) => StoreOutcome::Lost,
+            Err(StoreError::Throttled) => StoreOutcome::Throttled,
+            Err(StoreError::Timeout) => StoreOutcome::TimedOut,
+            Err(
+                StoreError::Unavailable(_)
+                | StoreError::PermissionDenied(_)
+                | StoreError::BucketMissing(_)
+                | StoreError::Truncated { .. }
+                | StoreError::Unsupported(_)
+                | StoreError::Other(_),
+            ) => StoreOutcome::Failed,
+        }
+    }
+}
 
 #[derive(Debug)]
 struct Counters {
-    requests: AtomicU64,
-    errors: AtomicU64,
-    bytes: AtomicU64,
-    latency_us: AtomicU64,
-    buckets: [AtomicU64; BUCKETS],
+    outcomes: [Counter; StoreOutcome::ALL.len()],
+    bytes: Counter,
+    latencies: Latencies,
 }
 
 impl Counters {
     fn new() -> Counters {
         Counters {
-            requests: AtomicU64::new(0),
-            errors: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
-            latency_us: AtomicU64::new(0),
-            buckets: [const { AtomicU64::new(0) }; BUCKETS],
+            outcomes: StoreOutcome::ALL.map(|_| Counter::new()),
+            bytes: Counter::new(),
+            latencies: Latencies::new(),
         }
     }
-}
-
-fn bucket_of(latency_us: u64) -> usize {
-    let latency_us = latency_us.max(1);
-    let doubling = latency_us.ilog2() as usize;
-    // The two bits behind the leading one split each doubling into four.
-    let quarter = if doubling >= 2 {
-        (latency_us >> (doubling - 2)) as usize & 3
-    } else {
-        ((latency_us << (2 - doubling)) & 3) as usize
-    };
-    (doubling * BUCKETS_PER_DOUBLING + quarter).min(BUCKETS - 1)
-}
-
-/// The upper end of a bucket in microseconds.
-fn bucket_end_us(bucket: usize) -> u64 {
-    let (doubling, quarter) = (bucket / BUCKETS_PER_DOUBLING, bucket % BUCKETS_PER_DOUBLING);
-    ((1_u128 << doubling) * (5 + quarter as u128) / 4).min(u128::from(u64::MAX)) as u64
 }
 
 /// What was asked of one kind since the start.
@@ -115,35 +153,35 @@ pub struct OperationSnapshot {
     pub errors: u64,
     /// Bytes sent or received, without headers.
     pub bytes: u64,
-    /// The sum of all latencies.
-    pub latency_total: Duration,
-    buckets: Vec<u64>,
+    /// How long the requests took.
+    pub latencies: LatencySnapshot,
+    outcomes: [u64; StoreOutcome::ALL.len()],
 }
 
 impl OperationSnapshot {
+    /// Requests that ended so.
+    pub fn ended(&self, outcome: StoreOutcome) -> u64 {
+        self.outcomes[outcome as usize]
+    }
+
     /// The latency that the given share (0.5, 0.99) of requests stayed below, within a fifth.
     pub fn latency_quantile(&self, share: f64) -> Duration {
-        let total: u64 = self.buckets.iter().sum();
-        let wanted = (total as f64 * share.clamp(0.0, 1.0)).ceil().max(1.0) as u64;
-        let mut seen = 0;
-        for (bucket, count) in self.buckets.iter().enumerate() {
-            seen += count;
-            if total > 0 && seen >= wanted {
-                return Duration::from_micros(bucket_end_us(bucket));
-            }
-        }
-        Duration::ZERO
+        self.latencies.quantile(share)
     }
 
     /// What came between an `earlier` snapshot and this one.
     #[must_use]
     pub fn since(&self, earlier: &OperationSnapshot) -> OperationSnapshot {
+        let mut outcomes = self.outcomes;
+        for (now, then) in outcomes.iter_mut().zip(earlier.outcomes) {
+            *now = now.saturating_sub(then);
+        }
         OperationSnapshot {
             requests: self.requests.saturating_sub(earlier.requests),
             errors: self.errors.saturating_sub(earlier.errors),
             bytes: self.bytes.saturating_sub(earlier.bytes),
-            latency_total: self.latency_total.saturating_sub(earlier.latency_total),
-            buckets: self.buckets.iter().zip(&earlier.buckets).map(|(now, then)| now.saturating_sub(*then)).collect(),
+            latencies: self.latencies.since(&earlier.latencies),
+            outcomes,
         }
     }
 }
@@ -189,38 +227,53 @@ pub struct Metered {
     inner: Arc<dyn Store>,
     runtime: Runtime,
     counters: [Counters; StoreOperation::ALL.len()],
+    begun: Instant,
+    /// Milliseconds from `begun` to the last answer, and one; 0 before the first.
+    answered_ms: AtomicU64,
 }
 
 impl Metered {
     /// Counts the requests to `inner` from now on.
     pub fn new(inner: Arc<dyn Store>, runtime: Runtime) -> Arc<Metered> {
-        Arc::new(Metered { inner, runtime, counters: StoreOperation::ALL.map(|_| Counters::new()) })
+        let (counters, begun) = (StoreOperation::ALL.map(|_| Counters::new()), runtime.monotonic());
+        Arc::new(Metered { inner, runtime, counters, begun, answered_ms: AtomicU64::new(0) })
     }
 
     /// All counts until now.
     pub fn snapshot(&self) -> StoreSnapshot {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let operations = self.counters.iter().map(|counters| OperationSnapshot {
-            requests: read(&counters.requests),
-            errors: read(&counters.errors),
-            bytes: read(&counters.bytes),
-            latency_total: Duration::from_micros(read(&counters.latency_us)),
-            buckets: counters.buckets.iter().map(read).collect(),
+        let operations = self.counters.iter().map(|counters| {
+            let outcomes = StoreOutcome::ALL.map(|outcome| counters.outcomes[outcome as usize].get());
+            let requests = outcomes.iter().sum();
+            OperationSnapshot {
+                requests,
+                errors: requests - outcomes[StoreOutcome::Done as usize],
+                bytes: counters.bytes.get(),
+                latencies: counters.latencies.snapshot(),
+                outcomes,
+            }
         });
         StoreSnapshot { operations: operations.collect() }
     }
 
+    /// How long ago the store last served a request, whatever it had to say; `None` when it never has.
+    pub fn answered_ago(&self) -> Option<Duration> {
+        let answered_ms = self.answered_ms.load(Ordering::Relaxed).checked_sub(1)?;
+        let answered = self.begun + Duration::from_millis(answered_ms);
+        Some(self.runtime.monotonic().saturating_duration_since(answered))
+    }
+
     fn count<T>(&self, operation: StoreOperation, begun: Instant, bytes: usize, result: &Result<T, StoreError>) {
         let counters = &self.counters[operation as usize];
-        let latency = self.runtime.monotonic().saturating_duration_since(begun);
-        let latency_us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
-        let add = |counter: &AtomicU64, count| counter.fetch_add(count, Ordering::Relaxed);
-        add(&counters.requests, 1);
-        add(&counters.errors, u64::from(result.is_err()));
-        add(&counters.bytes, bytes as u64);
-        add(&counters.latency_us, latency_us);
-        add(&counters.buckets[bucket_of(latency_us)], 1);
-        tracing::trace!(%operation, bytes, latency_us, failed = result.is_err(), "store request");
+        let (now, outcome) = (self.runtime.monotonic(), StoreOutcome::of(result));
+        let latency = now.saturating_duration_since(begun);
+        counters.outcomes[outcome as usize].increment();
+        counters.bytes.add(bytes as u64);
+        counters.latencies.record(latency);
+        if outcome.is_answer() {
+            let answered_ms = now.saturating_duration_since(self.begun).as_millis() as u64;
+            self.answered_ms.fetch_max(answered_ms + 1, Ordering::Relaxed);
+        }
+        tracing::trace!(%operation, bytes, latency_us = latency.as_micros() as u64, outcome = outcome.name(), "store request");
     }
 }
 
@@ -283,20 +336,6 @@ mod tests {
     use crate::store::MemoryStore;
 
     #[test]
-    fn buckets_hold_what_they_say() {
-        let mut last = 0;
-        for latency_us in (1..5_000).chain([1 << 20, (1 << 31) + 5, u64::MAX]) {
-            let bucket = bucket_of(latency_us);
-            assert!(bucket >= last, "{latency_us}");
-            last = bucket;
-            if bucket < BUCKETS - 1 {
-                assert!(latency_us <= bucket_end_us(bucket), "{latency_us}");
-                assert!(bucket_end_us(bucket) as f64 <= (latency_us as f64 * 1.26).max(4.0), "{latency_us}");
-            }
-        }
-    }
-
-    #[test]
     fn requests_bytes_errors_and_latency_are_counted() {
         Runtime::simulate(1, |runtime| async move {
             let model = super::super::Modelled::new(
@@ -304,7 +343,8 @@ mod tests {
                 super::super::StoreModel { tail_share: 0.0, spread: 0.0, ..super::super::StoreModel::s3() },
                 runtime.clone(),
             );
-            let store = Metered::new(model, runtime);
+            let store = Metered::new(model, runtime.clone());
+            assert_eq!(store.answered_ago(), None);
             let path = StorePath::from("a");
             store.put_if_absent(&path, Payload::from(&b"four"[..])).await.unwrap();
             store.put_if_absent(&path, Payload::from(&b"four"[..])).await.unwrap_err();
@@ -313,8 +353,12 @@ mod tests {
             let snapshot = store.snapshot();
             let puts = snapshot.of(StoreOperation::PutIfAbsent);
             assert_eq!((puts.requests, puts.errors, puts.bytes), (2, 1, 8));
+            assert_eq!((puts.ended(StoreOutcome::Done), puts.ended(StoreOutcome::Lost)), (1, 1));
             let median_ms = puts.latency_quantile(0.5).as_millis();
             assert!((40..=50).contains(&median_ms), "{median_ms}");
+            assert_eq!(store.answered_ago(), Some(Duration::ZERO));
+            runtime.sleep(Duration::from_secs(9)).await;
+            assert_eq!(store.answered_ago(), Some(Duration::from_secs(9)));
             let since = snapshot.since(&before);
             assert_eq!(
                 (since.requests(), since.gets(), since.puts(), since.of(StoreOperation::GetRange).bytes),
