@@ -122,6 +122,22 @@ macro_rules! with_request_type {
                 type $request = DescribeClusterRequest;
                 $body
             }
+            ApiName::DescribeQuorum => {
+                type $request = DescribeQuorumRequest;
+                $body
+            }
+            ApiName::ListPartitionReassignments => {
+                type $request = ListPartitionReassignmentsRequest;
+                $body
+            }
+            ApiName::AlterPartitionReassignments => {
+                type $request = AlterPartitionReassignmentsRequest;
+                $body
+            }
+            ApiName::ElectLeaders => {
+                type $request = ElectLeadersRequest;
+                $body
+            }
             ApiName::DescribeProducers => {
                 type $request = DescribeProducersRequest;
                 $body

@@ -100,8 +100,12 @@ served! {
     DescribeLogDirs = 35, DESCRIBE_LOG_DIRS_API_DESCRIPTOR, versions 1 ..= 4;
     CreatePartitions = 37, CREATE_PARTITIONS_API_DESCRIPTOR, versions 0 ..= 3;
     DeleteGroups = 42, DELETE_GROUPS_API_DESCRIPTOR, versions 0 ..= 2;
+    ElectLeaders = 43, ELECT_LEADERS_API_DESCRIPTOR, versions 0 ..= 2;
     IncrementalAlterConfigs = 44, INCREMENTAL_ALTER_CONFIGS_API_DESCRIPTOR, versions 0 ..= 1;
+    AlterPartitionReassignments = 45, ALTER_PARTITION_REASSIGNMENTS_API_DESCRIPTOR, versions 0 ..= 1;
+    ListPartitionReassignments = 46, LIST_PARTITION_REASSIGNMENTS_API_DESCRIPTOR, versions 0 ..= 0;
     OffsetDelete = 47, OFFSET_DELETE_API_DESCRIPTOR, versions 0 ..= 0;
+    DescribeQuorum = 55, DESCRIBE_QUORUM_API_DESCRIPTOR, versions 0 ..= 2;
     DescribeCluster = 60, DESCRIBE_CLUSTER_API_DESCRIPTOR, versions 0 ..= 2;
     DescribeProducers = 61, DESCRIBE_PRODUCERS_API_DESCRIPTOR, versions 0 ..= 0;
     ListConfigResources = 74, LIST_CONFIG_RESOURCES_API_DESCRIPTOR, versions 0 ..= 1;

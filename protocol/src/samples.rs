@@ -136,14 +136,34 @@ macro_rules! with_api_types {
                 type $response = $crate::messages::DeleteGroupsResponse;
                 $body
             }
+            $crate::apis::ApiName::ElectLeaders => {
+                type $request = $crate::messages::ElectLeadersRequest;
+                type $response = $crate::messages::ElectLeadersResponse;
+                $body
+            }
             $crate::apis::ApiName::IncrementalAlterConfigs => {
                 type $request = $crate::messages::IncrementalAlterConfigsRequest;
                 type $response = $crate::messages::IncrementalAlterConfigsResponse;
                 $body
             }
+            $crate::apis::ApiName::AlterPartitionReassignments => {
+                type $request = $crate::messages::AlterPartitionReassignmentsRequest;
+                type $response = $crate::messages::AlterPartitionReassignmentsResponse;
+                $body
+            }
+            $crate::apis::ApiName::ListPartitionReassignments => {
+                type $request = $crate::messages::ListPartitionReassignmentsRequest;
+                type $response = $crate::messages::ListPartitionReassignmentsResponse;
+                $body
+            }
             $crate::apis::ApiName::OffsetDelete => {
                 type $request = $crate::messages::OffsetDeleteRequest;
                 type $response = $crate::messages::OffsetDeleteResponse;
+                $body
+            }
+            $crate::apis::ApiName::DescribeQuorum => {
+                type $request = $crate::messages::DescribeQuorumRequest;
+                type $response = $crate::messages::DescribeQuorumResponse;
                 $body
             }
             $crate::apis::ApiName::DescribeCluster => {

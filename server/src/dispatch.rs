@@ -183,10 +183,18 @@ fn start_in_turn(
         ApiName::DescribeLogDirs => handled_by!(acting, describe_log_dirs, DescribeLogDirsRequest),
         ApiName::CreatePartitions => handled_by!(acting, create_partitions, CreatePartitionsRequest),
         ApiName::DeleteGroups => handled_by!(acting, delete_groups, DeleteGroupsRequest),
+        ApiName::ElectLeaders => handled_by!(acting, elect_leaders, ElectLeadersRequest),
         ApiName::IncrementalAlterConfigs => {
             handled_by!(acting, incremental_alter_configs, IncrementalAlterConfigsRequest)
         }
+        ApiName::AlterPartitionReassignments => {
+            handled_by!(acting, alter_partition_reassignments, AlterPartitionReassignmentsRequest)
+        }
+        ApiName::ListPartitionReassignments => {
+            handled_by!(acting, list_partition_reassignments, ListPartitionReassignmentsRequest)
+        }
         ApiName::OffsetDelete => handled_by!(acting, offset_delete, OffsetDeleteRequest),
+        ApiName::DescribeQuorum => handled_by!(acting, describe_quorum, DescribeQuorumRequest),
         ApiName::DescribeCluster => handled_by!(acting, describe_cluster, DescribeClusterRequest),
         ApiName::DescribeProducers => handled_by!(acting, describe_producers, DescribeProducersRequest),
         ApiName::ListConfigResources => handled_by!(acting, list_config_resources, ListConfigResourcesRequest),

@@ -59,8 +59,8 @@ fn what_is_not_served_says_so() {
     let limits = FrameLimits::default();
     let error = decode_header(frame(4, 0, &[]), &limits).unwrap_err();
     assert_eq!(error.to_string(), "API 4 (unknown) is not served");
-    let error = decode_header(frame(55, 0, &[]), &limits).unwrap_err();
-    assert_eq!(error.to_string(), "API 55 (DescribeQuorum) is not served");
+    let error = decode_header(frame(56, 0, &[]), &limits).unwrap_err();
+    assert_eq!(error.to_string(), "API 56 (AlterPartition) is not served");
     let error = decode_header(frame(1, -1, &[]), &limits).unwrap_err();
     assert!(matches!(error, RequestError::VersionNotServed { .. }));
     // Advertised for old clients, refused by the server with an answer.

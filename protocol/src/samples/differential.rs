@@ -73,8 +73,16 @@ fn others(api: &ServedApi, version: i16, request: &Bytes, response: &Bytes) -> [
         ApiName::DescribeLogDirs => recode!(DescribeLogDirsRequest, DescribeLogDirsResponse),
         ApiName::CreatePartitions => recode!(CreatePartitionsRequest, CreatePartitionsResponse),
         ApiName::DeleteGroups => recode!(DeleteGroupsRequest, DeleteGroupsResponse),
+        ApiName::ElectLeaders => recode!(ElectLeadersRequest, ElectLeadersResponse),
         ApiName::IncrementalAlterConfigs => recode!(IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse),
+        ApiName::AlterPartitionReassignments => {
+            recode!(AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse)
+        }
+        ApiName::ListPartitionReassignments => {
+            recode!(ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse)
+        }
         ApiName::OffsetDelete => recode!(OffsetDeleteRequest, OffsetDeleteResponse),
+        ApiName::DescribeQuorum => recode!(DescribeQuorumRequest, DescribeQuorumResponse),
         ApiName::DescribeCluster => recode!(DescribeClusterRequest, DescribeClusterResponse),
         ApiName::DescribeProducers => recode!(DescribeProducersRequest, DescribeProducersResponse),
         ApiName::ListConfigResources => {

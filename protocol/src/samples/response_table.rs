@@ -33,8 +33,12 @@ pub(crate) fn layout_of(api: ApiName) -> &'static [Field] {
         ApiName::DescribeLogDirs => DESCRIBE_LOG_DIRS,
         ApiName::CreatePartitions => CREATE_PARTITIONS,
         ApiName::DeleteGroups => DELETE_GROUPS,
+        ApiName::ElectLeaders => ELECT_LEADERS,
         ApiName::IncrementalAlterConfigs => INCREMENTAL_ALTER_CONFIGS,
+        ApiName::AlterPartitionReassignments => ALTER_PARTITION_REASSIGNMENTS,
+        ApiName::ListPartitionReassignments => LIST_PARTITION_REASSIGNMENTS,
         ApiName::OffsetDelete => OFFSET_DELETE,
+        ApiName::DescribeQuorum => DESCRIBE_QUORUM,
         ApiName::DescribeCluster => DESCRIBE_CLUSTER,
         ApiName::DescribeProducers => DESCRIBE_PRODUCERS,
         ApiName::ListConfigResources => LIST_CONFIG_RESOURCES,
@@ -403,6 +407,19 @@ const DELETE_GROUPS: &[Field] = &[
     ])), // results
 ];
 
+const ELECT_LEADERS: &[Field] = &[
+    (0, MAX, Fixed(4)), // throttle_time_ms
+    (1, MAX, Fixed(2)), // error_code
+    (0, MAX, Array(1, &[
+        (0, MAX, Text), // topic
+        (0, MAX, Array(1, &[
+            (0, MAX, Fixed(4)), // partition_id
+            (0, MAX, Fixed(2)), // error_code
+            (0, MAX, Text), // error_message
+        ])), // partition_result
+    ])), // replica_election_results
+];
+
 const INCREMENTAL_ALTER_CONFIGS: &[Field] = &[
     (0, MAX, Fixed(4)), // throttle_time_ms
     (0, MAX, Array(1, &[
@@ -411,6 +428,36 @@ const INCREMENTAL_ALTER_CONFIGS: &[Field] = &[
         (0, MAX, Fixed(1)), // resource_type
         (0, MAX, Text), // resource_name
     ])), // responses
+];
+
+const ALTER_PARTITION_REASSIGNMENTS: &[Field] = &[
+    (0, MAX, Fixed(4)), // throttle_time_ms
+    (1, MAX, Fixed(1)), // allow_replication_factor_change
+    (0, MAX, Fixed(2)), // error_code
+    (0, MAX, Text), // error_message
+    (0, MAX, Array(1, &[
+        (0, MAX, Text), // name
+        (0, MAX, Array(1, &[
+            (0, MAX, Fixed(4)), // partition_index
+            (0, MAX, Fixed(2)), // error_code
+            (0, MAX, Text), // error_message
+        ])), // partitions
+    ])), // responses
+];
+
+const LIST_PARTITION_REASSIGNMENTS: &[Field] = &[
+    (0, MAX, Fixed(4)), // throttle_time_ms
+    (0, MAX, Fixed(2)), // error_code
+    (0, MAX, Text), // error_message
+    (0, MAX, Array(1, &[
+        (0, MAX, Text), // name
+        (0, MAX, Array(1, &[
+            (0, MAX, Fixed(4)), // partition_index
+            (0, MAX, PlainArray(1, &Fixed(4))), // replicas
+            (0, MAX, PlainArray(1, &Fixed(4))), // adding_replicas
+            (0, MAX, PlainArray(1, &Fixed(4))), // removing_replicas
+        ])), // partitions
+    ])), // topics
 ];
 
 const OFFSET_DELETE: &[Field] = &[
@@ -423,6 +470,40 @@ const OFFSET_DELETE: &[Field] = &[
             (0, MAX, Fixed(2)), // error_code
         ])), // partitions
     ])), // topics
+];
+
+const DESCRIBE_QUORUM: &[Field] = &[
+    (0, MAX, Fixed(2)), // error_code
+    (2, MAX, Text), // error_message
+    (0, MAX, Array(1, &[
+        (0, MAX, Text), // topic_name
+        (0, MAX, Array(1, &[
+            (0, MAX, Fixed(4)), // partition_index
+            (0, MAX, Fixed(2)), // error_code
+            (2, MAX, Text), // error_message
+            (0, MAX, Fixed(4)), // leader_id
+            (0, MAX, Fixed(4)), // leader_epoch
+            (0, MAX, Fixed(8)), // high_watermark
+            (0, MAX, Array(1, REPLICA_STATE)), // current_voters
+            (0, MAX, Array(1, REPLICA_STATE)), // observers
+        ])), // partitions
+    ])), // topics
+    (2, MAX, Array(1, &[
+        (2, MAX, Fixed(4)), // node_id
+        (2, MAX, Array(1, &[
+            (2, MAX, Text), // name
+            (2, MAX, Text), // host
+            (2, MAX, Fixed(2)), // port
+        ])), // listeners
+    ])), // nodes
+];
+
+const REPLICA_STATE: &[Field] = &[
+    (0, MAX, Fixed(4)), // replica_id
+    (2, MAX, Fixed(16)), // replica_directory_id
+    (0, MAX, Fixed(8)), // log_end_offset
+    (1, MAX, Fixed(8)), // last_fetch_timestamp
+    (1, MAX, Fixed(8)), // last_caught_up_timestamp
 ];
 
 const DESCRIBE_CLUSTER: &[Field] = &[

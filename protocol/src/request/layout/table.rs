@@ -36,8 +36,12 @@ pub(crate) fn layout_of(api: ApiName) -> &'static [Field] {
         ApiName::DescribeLogDirs => DESCRIBE_LOG_DIRS,
         ApiName::CreatePartitions => CREATE_PARTITIONS,
         ApiName::DeleteGroups => DELETE_GROUPS,
+        ApiName::ElectLeaders => ELECT_LEADERS,
         ApiName::IncrementalAlterConfigs => INCREMENTAL_ALTER_CONFIGS,
+        ApiName::AlterPartitionReassignments => ALTER_PARTITION_REASSIGNMENTS,
+        ApiName::ListPartitionReassignments => LIST_PARTITION_REASSIGNMENTS,
         ApiName::OffsetDelete => OFFSET_DELETE,
+        ApiName::DescribeQuorum => DESCRIBE_QUORUM,
         ApiName::DescribeCluster => DESCRIBE_CLUSTER,
         ApiName::DescribeProducers => DESCRIBE_PRODUCERS,
         ApiName::ListConfigResources => LIST_CONFIG_RESOURCES,
@@ -317,6 +321,15 @@ const DELETE_GROUPS: &[Field] = &[
     (0, MAX, PlainArray(size_of::<StrBytes>(), &Text)), // groups_names
 ];
 
+const ELECT_LEADERS: &[Field] = &[
+    (1, MAX, Fixed(1)), // election_type
+    (0, MAX, Array(size_of::<elect_leaders_request::TopicPartitions>(), &[
+        (0, MAX, Text), // topic
+        (0, MAX, PlainArray(size_of::<i32>(), &Fixed(4))), // partitions
+    ])), // topic_partitions
+    (0, MAX, Fixed(4)), // timeout_ms
+];
+
 const INCREMENTAL_ALTER_CONFIGS: &[Field] = &[
     (0, MAX, Array(size_of::<incremental_alter_configs_request::AlterConfigsResource>(), &[
         (0, MAX, Fixed(1)), // resource_type
@@ -330,11 +343,40 @@ const INCREMENTAL_ALTER_CONFIGS: &[Field] = &[
     (0, MAX, Fixed(1)), // validate_only
 ];
 
+const ALTER_PARTITION_REASSIGNMENTS: &[Field] = &[
+    (0, MAX, Fixed(4)), // timeout_ms
+    (1, MAX, Fixed(1)), // allow_replication_factor_change
+    (0, MAX, Array(size_of::<alter_partition_reassignments_request::ReassignableTopic>(), &[
+        (0, MAX, Text), // name
+        (0, MAX, Array(size_of::<alter_partition_reassignments_request::ReassignablePartition>(), &[
+            (0, MAX, Fixed(4)), // partition_index
+            (0, MAX, PlainArray(size_of::<i32>(), &Fixed(4))), // replicas
+        ])), // partitions
+    ])), // topics
+];
+
+const LIST_PARTITION_REASSIGNMENTS: &[Field] = &[
+    (0, MAX, Fixed(4)), // timeout_ms
+    (0, MAX, Array(size_of::<list_partition_reassignments_request::ListPartitionReassignmentsTopics>(), &[
+        (0, MAX, Text), // name
+        (0, MAX, PlainArray(size_of::<i32>(), &Fixed(4))), // partition_indexes
+    ])), // topics
+];
+
 const OFFSET_DELETE: &[Field] = &[
     (0, MAX, Text), // group_id
     (0, MAX, Array(size_of::<offset_delete_request::OffsetDeleteRequestTopic>(), &[
         (0, MAX, Text), // name
         (0, MAX, Array(size_of::<offset_delete_request::OffsetDeleteRequestPartition>(), &[
+            (0, MAX, Fixed(4)), // partition_index
+        ])), // partitions
+    ])), // topics
+];
+
+const DESCRIBE_QUORUM: &[Field] = &[
+    (0, MAX, Array(size_of::<describe_quorum_request::TopicData>(), &[
+        (0, MAX, Text), // topic_name
+        (0, MAX, Array(size_of::<describe_quorum_request::PartitionData>(), &[
             (0, MAX, Fixed(4)), // partition_index
         ])), // partitions
     ])), // topics

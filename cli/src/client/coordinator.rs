@@ -1,0 +1,73 @@
+//! Finding the coordinator of a group, and asking it until it answers.
+//!
+//! The coordinator of a group is whoever the cluster says now. It may move between two requests: an answer that says so is
+//! reason to ask who it is again, until time is up.
+
+use std::sync::Arc;
+
+use alluvium_protocol::errors::ErrorCode;
+use alluvium_protocol::message;
+use alluvium_protocol::messages::{FindCoordinatorRequest, RequestResponsePair, StrBytes};
+
+use super::connection::Connection;
+use super::{ClientError, Cluster};
+
+/// The last version with one key a request, which every server has.
+const FIND_COORDINATOR_VERSION_MAX: i16 = 3;
+
+/// A coordinator as it was found.
+#[derive(Clone, Debug)]
+pub(crate) struct Coordinator {
+    pub(crate) node_id: i32,
+    pub(crate) connection: Arc<Connection>,
+}
+
+impl Cluster {
+    /// The coordinator of a group, once there is one.
+    pub(crate) async fn coordinator(&mut self, group: &str) -> Result<Coordinator, ClientError> {
+        let (deadline, mut tries) = (self.deadline(), 0);
+        loop {
+            match self.coordinator_once(group).await {
+                Ok(coordinator) => return Ok(coordinator),
+                Err(error) => self.pause(error, &mut tries, deadline).await?,
+            }
+        }
+    }
+
+    async fn coordinator_once(&mut self, group: &str) -> Result<Coordinator, ClientError> {
+        let request = message!(FindCoordinatorRequest { key: StrBytes::from(group) });
+        let found = self.any().await?.call(&request, FIND_COORDINATOR_VERSION_MAX).await?;
+        let what = format!("coordinator of group {group}");
+        ClientError::refused(what, found.error_code, found.error_message.as_ref())?;
+        let node_id = found.node_id;
+        // The answer has an address of its own, so that no metadata is needed to go there.
+        let connection = self.open_node(node_id, &found.host, found.port).await?;
+        Ok(Coordinator { node_id, connection })
+    }
+
+    /// Asks the coordinator of a group, again where it moved. `refusal` finds the error inside the answer.
+    pub(crate) async fn at_coordinator<Q: RequestResponsePair>(
+        &mut self,
+        group: &str,
+        request: &Q,
+        version_max: i16,
+        refusal: impl Fn(&Q::Response) -> Result<(), ClientError>,
+    ) -> Result<(Q::Response, i32), ClientError> {
+        let (deadline, mut tries) = (self.deadline(), 0);
+        loop {
+            let called = async {
+                let coordinator = self.coordinator_once(group).await?;
+                let answer = coordinator.connection.call(request, version_max).await?;
+                refusal(&answer)?;
+                Ok((answer, coordinator.node_id))
+            };
+            let error: ClientError = match called.await {
+                Ok(found) => return Ok(found),
+                // Retriable in Kafka's table, since metadata may lag; here the answer comes from who decides.
+                Err(error) if error.code() == Some(ErrorCode::UnknownTopicOrPartition) => return Err(error),
+                Err(error) => error,
+            };
+            self.pause(error, &mut tries, deadline).await?;
+        }
+    }
+}
