@@ -1,5 +1,7 @@
 //! The layouts of all served responses, from Kafka's message schemas: an account of them that does not come from the codec.
 
+mod cluster;
+
 use crate::apis::ApiName;
 use crate::request::layout::Field;
 use crate::request::layout::Kind::{Array, Blob, Fixed, Optional, PlainArray, Text};
@@ -30,18 +32,18 @@ pub(crate) fn layout_of(api: ApiName) -> &'static [Field] {
         ApiName::OffsetForLeaderEpoch => OFFSET_FOR_LEADER_EPOCH,
         ApiName::DescribeConfigs => DESCRIBE_CONFIGS,
         ApiName::AlterConfigs => ALTER_CONFIGS,
-        ApiName::DescribeLogDirs => DESCRIBE_LOG_DIRS,
+        ApiName::DescribeLogDirs => cluster::DESCRIBE_LOG_DIRS,
         ApiName::CreatePartitions => CREATE_PARTITIONS,
         ApiName::DeleteGroups => DELETE_GROUPS,
-        ApiName::ElectLeaders => ELECT_LEADERS,
+        ApiName::ElectLeaders => cluster::ELECT_LEADERS,
         ApiName::IncrementalAlterConfigs => INCREMENTAL_ALTER_CONFIGS,
-        ApiName::AlterPartitionReassignments => ALTER_PARTITION_REASSIGNMENTS,
-        ApiName::ListPartitionReassignments => LIST_PARTITION_REASSIGNMENTS,
+        ApiName::AlterPartitionReassignments => cluster::ALTER_PARTITION_REASSIGNMENTS,
+        ApiName::ListPartitionReassignments => cluster::LIST_PARTITION_REASSIGNMENTS,
         ApiName::OffsetDelete => OFFSET_DELETE,
-        ApiName::DescribeQuorum => DESCRIBE_QUORUM,
-        ApiName::DescribeCluster => DESCRIBE_CLUSTER,
-        ApiName::DescribeProducers => DESCRIBE_PRODUCERS,
-        ApiName::ListConfigResources => LIST_CONFIG_RESOURCES,
+        ApiName::DescribeQuorum => cluster::DESCRIBE_QUORUM,
+        ApiName::DescribeCluster => cluster::DESCRIBE_CLUSTER,
+        ApiName::DescribeProducers => cluster::DESCRIBE_PRODUCERS,
+        ApiName::ListConfigResources => cluster::LIST_CONFIG_RESOURCES,
         ApiName::DescribeTopicPartitions => DESCRIBE_TOPIC_PARTITIONS,
     }
 }
@@ -370,26 +372,6 @@ const ALTER_CONFIGS: &[Field] = &[
     ])), // responses
 ];
 
-const DESCRIBE_LOG_DIRS: &[Field] = &[
-    (0, MAX, Fixed(4)), // throttle_time_ms
-    (3, MAX, Fixed(2)), // error_code
-    (0, MAX, Array(1, &[
-        (0, MAX, Fixed(2)), // error_code
-        (0, MAX, Text), // log_dir
-        (0, MAX, Array(1, &[
-            (0, MAX, Text), // name
-            (0, MAX, Array(1, &[
-                (0, MAX, Fixed(4)), // partition_index
-                (0, MAX, Fixed(8)), // partition_size
-                (0, MAX, Fixed(8)), // offset_lag
-                (0, MAX, Fixed(1)), // is_future_key
-            ])), // partitions
-        ])), // topics
-        (4, MAX, Fixed(8)), // total_bytes
-        (4, MAX, Fixed(8)), // usable_bytes
-    ])), // results
-];
-
 const CREATE_PARTITIONS: &[Field] = &[
     (0, MAX, Fixed(4)), // throttle_time_ms
     (0, MAX, Array(1, &[
@@ -407,19 +389,6 @@ const DELETE_GROUPS: &[Field] = &[
     ])), // results
 ];
 
-const ELECT_LEADERS: &[Field] = &[
-    (0, MAX, Fixed(4)), // throttle_time_ms
-    (1, MAX, Fixed(2)), // error_code
-    (0, MAX, Array(1, &[
-        (0, MAX, Text), // topic
-        (0, MAX, Array(1, &[
-            (0, MAX, Fixed(4)), // partition_id
-            (0, MAX, Fixed(2)), // error_code
-            (0, MAX, Text), // error_message
-        ])), // partition_result
-    ])), // replica_election_results
-];
-
 const INCREMENTAL_ALTER_CONFIGS: &[Field] = &[
     (0, MAX, Fixed(4)), // throttle_time_ms
     (0, MAX, Array(1, &[
@@ -428,36 +397,6 @@ const INCREMENTAL_ALTER_CONFIGS: &[Field] = &[
         (0, MAX, Fixed(1)), // resource_type
         (0, MAX, Text), // resource_name
     ])), // responses
-];
-
-const ALTER_PARTITION_REASSIGNMENTS: &[Field] = &[
-    (0, MAX, Fixed(4)), // throttle_time_ms
-    (1, MAX, Fixed(1)), // allow_replication_factor_change
-    (0, MAX, Fixed(2)), // error_code
-    (0, MAX, Text), // error_message
-    (0, MAX, Array(1, &[
-        (0, MAX, Text), // name
-        (0, MAX, Array(1, &[
-            (0, MAX, Fixed(4)), // partition_index
-            (0, MAX, Fixed(2)), // error_code
-            (0, MAX, Text), // error_message
-        ])), // partitions
-    ])), // responses
-];
-
-const LIST_PARTITION_REASSIGNMENTS: &[Field] = &[
-    (0, MAX, Fixed(4)), // throttle_time_ms
-    (0, MAX, Fixed(2)), // error_code
-    (0, MAX, Text), // error_message
-    (0, MAX, Array(1, &[
-        (0, MAX, Text), // name
-        (0, MAX, Array(1, &[
-            (0, MAX, Fixed(4)), // partition_index
-            (0, MAX, PlainArray(1, &Fixed(4))), // replicas
-            (0, MAX, PlainArray(1, &Fixed(4))), // adding_replicas
-            (0, MAX, PlainArray(1, &Fixed(4))), // removing_replicas
-        ])), // partitions
-    ])), // topics
 ];
 
 const OFFSET_DELETE: &[Field] = &[
@@ -470,86 +409,6 @@ const OFFSET_DELETE: &[Field] = &[
             (0, MAX, Fixed(2)), // error_code
         ])), // partitions
     ])), // topics
-];
-
-const DESCRIBE_QUORUM: &[Field] = &[
-    (0, MAX, Fixed(2)), // error_code
-    (2, MAX, Text), // error_message
-    (0, MAX, Array(1, &[
-        (0, MAX, Text), // topic_name
-        (0, MAX, Array(1, &[
-            (0, MAX, Fixed(4)), // partition_index
-            (0, MAX, Fixed(2)), // error_code
-            (2, MAX, Text), // error_message
-            (0, MAX, Fixed(4)), // leader_id
-            (0, MAX, Fixed(4)), // leader_epoch
-            (0, MAX, Fixed(8)), // high_watermark
-            (0, MAX, Array(1, REPLICA_STATE)), // current_voters
-            (0, MAX, Array(1, REPLICA_STATE)), // observers
-        ])), // partitions
-    ])), // topics
-    (2, MAX, Array(1, &[
-        (2, MAX, Fixed(4)), // node_id
-        (2, MAX, Array(1, &[
-            (2, MAX, Text), // name
-            (2, MAX, Text), // host
-            (2, MAX, Fixed(2)), // port
-        ])), // listeners
-    ])), // nodes
-];
-
-const REPLICA_STATE: &[Field] = &[
-    (0, MAX, Fixed(4)), // replica_id
-    (2, MAX, Fixed(16)), // replica_directory_id
-    (0, MAX, Fixed(8)), // log_end_offset
-    (1, MAX, Fixed(8)), // last_fetch_timestamp
-    (1, MAX, Fixed(8)), // last_caught_up_timestamp
-];
-
-const DESCRIBE_CLUSTER: &[Field] = &[
-    (0, MAX, Fixed(4)), // throttle_time_ms
-    (0, MAX, Fixed(2)), // error_code
-    (0, MAX, Text), // error_message
-    (1, MAX, Fixed(1)), // endpoint_type
-    (0, MAX, Text), // cluster_id
-    (0, MAX, Fixed(4)), // controller_id
-    (0, MAX, Array(1, &[
-        (0, MAX, Fixed(4)), // broker_id
-        (0, MAX, Text), // host
-        (0, MAX, Fixed(4)), // port
-        (0, MAX, Text), // rack
-        (2, MAX, Fixed(1)), // is_fenced
-    ])), // brokers
-    (0, MAX, Fixed(4)), // cluster_authorized_operations
-];
-
-const DESCRIBE_PRODUCERS: &[Field] = &[
-    (0, MAX, Fixed(4)), // throttle_time_ms
-    (0, MAX, Array(1, &[
-        (0, MAX, Text), // name
-        (0, MAX, Array(1, &[
-            (0, MAX, Fixed(4)), // partition_index
-            (0, MAX, Fixed(2)), // error_code
-            (0, MAX, Text), // error_message
-            (0, MAX, Array(1, &[
-                (0, MAX, Fixed(8)), // producer_id
-                (0, MAX, Fixed(4)), // producer_epoch
-                (0, MAX, Fixed(4)), // last_sequence
-                (0, MAX, Fixed(8)), // last_timestamp
-                (0, MAX, Fixed(4)), // coordinator_epoch
-                (0, MAX, Fixed(8)), // current_txn_start_offset
-            ])), // active_producers
-        ])), // partitions
-    ])), // topics
-];
-
-const LIST_CONFIG_RESOURCES: &[Field] = &[
-    (0, MAX, Fixed(4)), // throttle_time_ms
-    (0, MAX, Fixed(2)), // error_code
-    (0, MAX, Array(1, &[
-        (0, MAX, Text), // resource_name
-        (1, MAX, Fixed(1)), // resource_type
-    ])), // config_resources
 ];
 
 const DESCRIBE_TOPIC_PARTITIONS: &[Field] = &[
