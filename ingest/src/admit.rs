@@ -59,6 +59,10 @@ impl Admission {
         Permit { bytes, _room: self.bytes.clone().acquire_many_owned(count).await.ok() }
     }
 
+    pub(crate) fn bytes_max(&self) -> usize {
+        self.bytes_max
+    }
+
     pub(crate) fn available(&self) -> usize {
         self.bytes.available_permits()
     }

@@ -82,6 +82,12 @@ impl Ingest {
         self.admission.available()
     }
 
+    /// Bytes that may come in before [`Ingest::admit`] waits, when none are there.
+    #[must_use]
+    pub fn bytes_in_flight_max(&self) -> usize {
+        self.admission.bytes_max()
+    }
+
     /// Takes the batches of one request. The order of calls is the order of the log; the reply has one result a
     /// partition, in the order of `partitions`.
     pub fn append(

@@ -16,6 +16,7 @@ mod writer;
 use std::sync::Arc;
 use std::time::Duration;
 
+use alluvium_infra::runtime::Instant;
 use alluvium_ingest::ProducerPresence;
 use alluvium_protocol::apis::ApiName;
 use alluvium_protocol::frame::{FRAME_LENGTH_BYTES, FrameError, FrameLimits, frame_length};
@@ -30,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::context::{Client, Node};
 use crate::dispatch::{self, CloseReason, ProduceAdmission, Started};
+use crate::door_counters::RequestOutcome;
 
 /// Bytes of the read buffer that small frames are taken from.
 const READ_BUFFER_BYTES: usize = 8 * 1024;
@@ -56,6 +58,30 @@ struct Queued {
     started: Started,
     /// Room for its frame, if that is large.
     memory: Option<OwnedSemaphorePermit>,
+    arrival: Arrival,
+}
+
+/// Which request came when. Its end is counted when this is dropped.
+struct Arrival {
+    node: Arc<Node>,
+    /// The number of its API.
+    code: i16,
+    /// When its last byte was here.
+    at: Instant,
+    outcome: RequestOutcome,
+}
+
+impl Arrival {
+    fn ended(mut self, outcome: RequestOutcome) {
+        self.outcome = outcome;
+    }
+}
+
+impl Drop for Arrival {
+    fn drop(&mut self) {
+        let latency = self.node.runtime.monotonic().saturating_duration_since(self.at);
+        self.node.counters.api(self.code).ended_after(self.outcome, latency);
+    }
 }
 
 /// Why a connection ends.
@@ -96,7 +122,7 @@ pub(crate) async fn serve(parts: ConnectionParts) {
             queued,
             gone: gone.clone(),
             draining: draining.clone(),
-            runtime: node.runtime.clone(),
+            node: node.clone(),
             stall_max: node.settings.transfer_stall_max(),
         }),
     );
@@ -159,10 +185,9 @@ impl ConnectionReader {
         let mut peeked = [0; PEEKED_BYTES];
         let peeked_bytes = length.min(PEEKED_BYTES);
         self.read_into(&mut peeked[..peeked_bytes]).await?;
-        if i16::from_be_bytes([peeked[0], peeked[1]]) == ApiName::Produce.code() {
-            self.take_produce(length, &peeked[..peeked_bytes]).await
-        } else {
-            self.take_other(length, &peeked[..peeked_bytes]).await
+        match i16::from_be_bytes([peeked[0], peeked[1]]) {
+            code if code == ApiName::Produce.code() => self.take_produce(length, &peeked[..peeked_bytes]).await,
+            code => self.take_other(code, length, &peeked[..peeked_bytes]).await,
         }
     }
 
@@ -173,21 +198,41 @@ impl ConnectionReader {
             () = self.gone.cancelled() => return Err(End::WriterEnded),
         };
         let frame = self.read_frame(length, peeked).await?;
+        let arrival = self.arrived(ApiName::Produce.code(), length);
         let presence = self.presence.get_or_insert_with(|| self.node.ingest.connect());
         let admission = ProduceAdmission { permit, presence };
-        let started = dispatch::start(&self.node, &self.client, &self.limits, frame, Some(admission)).await?;
-        self.enqueue(Queued { started, memory: None }).await
+        let started = dispatch::start(&self.node, &self.client, &self.limits, frame, Some(admission)).await;
+        self.enqueue(arrival, started, None).await
     }
 
-    async fn take_other(&mut self, length: usize, peeked: &[u8]) -> Result<(), End> {
+    async fn take_other(&mut self, code: i16, length: usize, peeked: &[u8]) -> Result<(), End> {
         let memory = self.reserve_memory(length).await?;
         let frame = self.read_frame(length, peeked).await?;
-        let started = dispatch::start(&self.node, &self.client, &self.limits, frame, None).await?;
-        self.enqueue(Queued { started, memory }).await
+        let arrival = self.arrived(code, length);
+        let started = dispatch::start(&self.node, &self.client, &self.limits, frame, None).await;
+        self.enqueue(arrival, started, memory).await
     }
 
-    async fn enqueue(&mut self, queued: Queued) -> Result<(), End> {
-        self.queue.send(queued).await.map_err(|_closed| End::WriterEnded)
+    fn arrived(&self, code: i16, length: usize) -> Arrival {
+        self.node.counters.arrived(code, FRAME_LENGTH_BYTES + length);
+        let at = self.node.runtime.monotonic();
+        Arrival { node: self.node.clone(), code, at, outcome: RequestOutcome::GivenUp }
+    }
+
+    async fn enqueue(
+        &mut self,
+        arrival: Arrival,
+        started: Result<Started, CloseReason>,
+        memory: Option<OwnedSemaphorePermit>,
+    ) -> Result<(), End> {
+        let started = match started {
+            Ok(started) => started,
+            Err(reason) => {
+                arrival.ended(RequestOutcome::Closed);
+                return Err(reason.into());
+            }
+        };
+        self.queue.send(Queued { started, memory, arrival }).await.map_err(|_closed| End::WriterEnded)
     }
 
     /// Waits until memory for a large frame is free. A frame larger than all of it waits for all of it.

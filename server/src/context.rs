@@ -13,6 +13,7 @@ use alluvium_protocol::messages::{StrBytes, Uuid};
 use alluvium_reader::Reader;
 use alluvium_record::TopicId;
 
+use crate::door_counters::DoorCounters;
 use crate::fetch_memory::FetchMemory;
 use crate::fetch_session::FetchSessions;
 use crate::groups::GroupDriver;
@@ -36,6 +37,7 @@ pub(crate) struct Node {
     pub(crate) groups: GroupDriver,
     pub(crate) fetch_sessions: FetchSessions,
     pub(crate) fetch_memory: FetchMemory,
+    pub(crate) counters: DoorCounters,
     pub(crate) settings: ServerSettings,
     pub(crate) runtime: Runtime,
 }

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use crate::dispatch::Frames;
 
 /// Bytes of Fetch responses in memory at which fetches become small.
-const FETCH_MEMORY_BYTES_MAX: usize = 256 * 1024 * 1024;
+pub(crate) const FETCH_MEMORY_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// What a fetch is granted in any case: a batch of the usual largest size.
 const FETCH_BYTES_GRANTED_MIN: usize = 1024 * 1024;
 
@@ -34,7 +34,12 @@ pub(crate) struct HeldBytes {
 impl FetchMemory {
     /// The most that a fetch should read now.
     pub(crate) fn grant(&self) -> usize {
-        FETCH_MEMORY_BYTES_MAX.saturating_sub(self.in_use.load(Ordering::Relaxed)).max(FETCH_BYTES_GRANTED_MIN)
+        FETCH_MEMORY_BYTES_MAX.saturating_sub(self.in_use()).max(FETCH_BYTES_GRANTED_MIN)
+    }
+
+    /// Bytes of responses in memory.
+    pub(crate) fn in_use(&self) -> usize {
+        self.in_use.load(Ordering::Relaxed)
     }
 
     /// Counts the bytes of a response.

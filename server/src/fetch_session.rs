@@ -160,6 +160,11 @@ impl FetchSessions {
         FetchSessions { sessions: Mutex::new(HashMap::new()), sessions_max, runtime }
     }
 
+    /// Sessions that are kept.
+    pub(crate) fn count(&self) -> usize {
+        self.sessions.lock().len()
+    }
+
     /// Decides what a request fetches.
     pub(crate) fn plan(&self, request: SessionRequest) -> Result<FetchPlan, ErrorCode> {
         let mut sessions = self.sessions.lock();

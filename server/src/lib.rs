@@ -12,10 +12,12 @@ mod config;
 mod connection;
 mod context;
 mod dispatch;
+mod door_counters;
 mod errors;
 mod fetch_memory;
 mod fetch_session;
 mod groups;
+pub mod http;
 mod kafka;
 mod listener;
 mod settings;
@@ -39,6 +41,7 @@ use tokio_util::sync::CancellationToken;
 pub use settings::{InvalidSetting, ListenerSettings, ServerSettings};
 
 use context::Node;
+use door_counters::DoorCounters;
 use fetch_memory::FetchMemory;
 use fetch_session::FetchSessions;
 use groups::GroupDriver;
@@ -77,13 +80,19 @@ pub enum StartServerError {
 }
 
 /// A running front door.
-#[derive(Debug)]
 pub struct Server {
+    node: Arc<Node>,
     local_addrs: Vec<SocketAddr>,
     shutdown: Shutdown,
     groups: GroupDriver,
     runtime: Runtime,
     drain_max: Duration,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Server").field("local_addrs", &self.local_addrs).finish_non_exhaustive()
+    }
 }
 
 impl Server {
@@ -108,21 +117,23 @@ impl Server {
             runtime.clone(),
             draining.clone(),
         );
+        let node = Arc::new(Node {
+            log,
+            ingest,
+            reader,
+            groups: groups.clone(),
+            fetch_sessions: FetchSessions::new(settings.fetch_sessions_max, runtime.clone()),
+            fetch_memory: FetchMemory::default(),
+            counters: DoorCounters::default(),
+            settings: settings.clone(),
+            runtime: runtime.clone(),
+        });
         let parts = ListenerParts {
             connections: Arc::new(Semaphore::new(settings.connections_max.min(Semaphore::MAX_PERMITS))),
             request_memory: Arc::new(Semaphore::new(settings.request_memory_bytes_max.min(Semaphore::MAX_PERMITS))),
             shutdown: shutdown.clone(),
             draining: draining.clone(),
-            node: Arc::new(Node {
-                log,
-                ingest,
-                reader,
-                groups: groups.clone(),
-                fetch_sessions: FetchSessions::new(settings.fetch_sessions_max, runtime.clone()),
-                fetch_memory: FetchMemory::default(),
-                settings: settings.clone(),
-                runtime: runtime.clone(),
-            }),
+            node: node.clone(),
         };
         for (listener, advertised) in listeners {
             shutdown.spawn(&runtime, "listener", listener::accept(listener, advertised, parts.clone()));
@@ -133,7 +144,7 @@ impl Server {
             draining.cancel();
         });
         let drain_max = Duration::from_millis(settings.drain_ms_max);
-        Ok(Server { local_addrs, shutdown, groups, runtime, drain_max })
+        Ok(Server { node, local_addrs, shutdown, groups, runtime, drain_max })
     }
 
     /// The addresses listened on, in the order of the settings.

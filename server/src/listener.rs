@@ -58,6 +58,7 @@ fn serve(
     limit_logged: &mut Option<Instant>,
 ) {
     let Ok(slot) = parts.connections.clone().try_acquire_owned() else {
+        parts.node.counters.connections_refused.increment();
         let now = parts.node.runtime.monotonic();
         if limit_logged.is_none_or(|logged| now.saturating_duration_since(logged) >= LIMIT_LOG_INTERVAL) {
             *limit_logged = Some(now);
@@ -80,8 +81,11 @@ fn serve(
         request_memory: parts.request_memory.clone(),
         draining: parts.draining.clone(),
     };
+    let node = parts.node.clone();
+    node.counters.connections_accepted.increment();
     parts.shutdown.spawn(&parts.node.runtime, "connection", async move {
         connection::serve(connection).await;
+        node.counters.connections_ended.increment();
         drop(slot);
     });
 }

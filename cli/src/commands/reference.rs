@@ -1,9 +1,10 @@
-//! `alluvium reference`: the pages docs/reference/cli.md and docs/reference/settings.md, made from the code.
+//! `alluvium reference`: the pages docs/reference/cli.md, settings.md and metrics.md, made from the code.
 
 use std::fmt::Write as _;
 use std::io::Write;
 
 use alluvium_infra::settings::{Layers, environment_name};
+use alluvium_server::http::metrics::definitions::SECTIONS;
 use clap::CommandFactory;
 
 use super::CommandLine;
@@ -22,12 +23,14 @@ pub(crate) struct Arguments {
 enum Page {
     Cli,
     Settings,
+    Metrics,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let page = match arguments.page {
         Page::Cli => cli_page(),
         Page::Settings => settings_page()?,
+        Page::Metrics => metrics_page(),
     };
     std::io::stdout().write_all(page.as_bytes())?;
     Ok(())
@@ -57,6 +60,22 @@ fn add_command(page: &mut String, command: &mut clap::Command, path: &str) {
             add_command(page, child, &path);
         }
     }
+}
+
+fn metrics_page() -> String {
+    let mut page = String::from(
+        "# Metrics\n\nMade by `alluvium reference metrics`. A node serves them on `/metrics` of `http_listen`, in the text format of\n\
+         Prometheus; what to look at first stands in [the guide](../guides/operations.md). Times are seconds, sizes bytes.\n",
+    );
+    for (section, metrics) in SECTIONS {
+        let _written = write!(page, "\n## {section}\n\n| Metric | Type | Labels | Meaning |\n|---|---|---|---|\n");
+        for metric in *metrics {
+            let labels: Vec<String> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
+            let (name, kind, labels, meaning) = (metric.name, metric.kind.name(), labels.join(", "), metric.meaning);
+            let _written = writeln!(page, "| `{name}` | {kind} | {labels} | {meaning} |");
+        }
+    }
+    page
 }
 
 fn settings_page() -> Result<String, Failure> {

@@ -44,6 +44,9 @@ pub(crate) fn plain(value: &str) -> String {
 pub(crate) fn serving(node: &Node, settings: &NodeSettings, ready_ms: u128) -> Result<(), Failure> {
     let addresses: Vec<String> = node.addresses().iter().map(ToString::to_string).collect();
     let (store, cluster_id) = (&settings.store, node.cluster_id());
+    if let Some(address) = node.http_address() {
+        tracing::info!(%address, "metrics and health are served over http");
+    }
     let line = match settings.log_format {
         LogFormat::Text => {
             let addresses = addresses.join(", ");

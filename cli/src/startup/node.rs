@@ -1,14 +1,16 @@
 //! A node: the rooms put together, and taken apart again in the other order.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use alluvium_infra::Runtime;
 use alluvium_infra::shutdown::Shutdown;
-use alluvium_infra::store;
+use alluvium_infra::store::{self, Metered};
 use alluvium_ingest::Ingest;
 use alluvium_log::Log;
 use alluvium_reader::Reader;
+use alluvium_server::http::{self, HttpServer, Observed, ObservedParts};
 use alluvium_server::{Server, ServerParts, StartServerError};
 
 use super::settings::NodeSettings;
@@ -26,22 +28,27 @@ pub(crate) struct Node {
     log: Log,
     ingest: Ingest,
     server: Server,
+    http: Option<HttpServer>,
+    observed: Observed,
     shutdown: Shutdown,
     runtime: Runtime,
 }
 
 impl Node {
-    /// Store, log, ingest, reader, front door. On return clients are served.
+    /// Store, HTTP door, log, ingest, reader, front door. On return clients are served.
     pub(crate) async fn start(settings: &NodeSettings, runtime: &Runtime) -> Result<Node, Failure> {
         let server_settings = settings.server_settings().map_err(Failure::Usage)?;
         let store =
             store::open(&settings.store, &settings.store_options(), runtime).map_err(|error| not_opened(&error))?;
+        let store = Metered::new(store, runtime.clone());
+        let shutdown = Shutdown::new();
+        let observed = observe(store.clone(), settings, runtime);
+        let http = listen_http(&observed, settings, runtime, &shutdown).await?;
         let log = Log::open(store, settings.log_options(), runtime.clone())
             .await
             .map_err(|error| log_not_opened(&error, &settings.store))?;
         let ingest = Ingest::start(log.clone(), settings.ingest_settings(), runtime.clone());
         let reader = Reader::new(log.clone(), settings.reader_settings(), runtime.clone());
-        let shutdown = Shutdown::new();
         let parts = ServerParts {
             log: log.clone(),
             ingest: ingest.clone(),
@@ -51,7 +58,10 @@ impl Node {
             shutdown: shutdown.clone(),
         };
         match Server::start(parts).await {
-            Ok(server) => Ok(Node { log, ingest, server, shutdown, runtime: runtime.clone() }),
+            Ok(server) => {
+                observed.serving(&server);
+                Ok(Node { log, ingest, server, http, observed, shutdown, runtime: runtime.clone() })
+            }
             Err(error) => {
                 shutdown.trigger();
                 let _cut = runtime.timeout(CLOSE_WAIT_MAX, log.close()).await;
@@ -65,6 +75,11 @@ impl Node {
         self.server.local_addrs()
     }
 
+    /// The address of the HTTP door, if there is one.
+    pub(crate) fn http_address(&self) -> Option<SocketAddr> {
+        self.http.as_ref().map(HttpServer::local_addr)
+    }
+
     /// The id of the cluster in the store.
     pub(crate) fn cluster_id(&self) -> &str {
         self.log.cluster_id()
@@ -74,6 +89,7 @@ impl Node {
     /// store already, so a step that is cut loses nothing.
     pub(crate) async fn stop(self) -> Result<(), Failure> {
         let mut cut = Vec::new();
+        self.observed.draining();
         if let Err(error) = self.server.drain().await {
             cut.push(format!("connections: {error}"));
         }
@@ -94,18 +110,51 @@ impl Node {
     }
 }
 
+/// What the HTTP door will look at.
+fn observe(store: Arc<Metered>, settings: &NodeSettings, runtime: &Runtime) -> Observed {
+    Observed::new(ObservedParts {
+        store,
+        prices: settings.store_prices,
+        group_series_max: settings.metrics_group_series,
+        topic_series_max: settings.metrics_topics,
+        version: env!("CARGO_PKG_VERSION"),
+        runtime: runtime.clone(),
+    })
+}
+
+async fn listen_http(
+    observed: &Observed,
+    settings: &NodeSettings,
+    runtime: &Runtime,
+    shutdown: &Shutdown,
+) -> Result<Option<HttpServer>, Failure> {
+    let Some(bind) = settings.http_listen.as_deref().filter(|bind| !bind.is_empty()) else { return Ok(None) };
+    match HttpServer::start(bind, http::router(observed.clone()), runtime, shutdown.clone()).await {
+        Ok(http) => Ok(Some(http)),
+        Err(error) => {
+            let advice = bind_advice(&error.error, "--http-listen 127.0.0.1:9644");
+            Err(Failure::failed(format!("{error}: {advice}")))
+        }
+    }
+}
+
 fn not_listening(error: &StartServerError) -> Failure {
     match error {
         StartServerError::Setting(error) => Failure::usage(error),
         StartServerError::Bind { error: cause, .. } => {
-            let advice = match cause.kind() {
-                std::io::ErrorKind::AddrInUse => {
-                    "another process has this port: stop it, or choose another with --listen"
-                }
-                std::io::ErrorKind::PermissionDenied => "ports below 1024 need privileges: choose a higher one",
-                _ => "give an address of this machine as host:port, such as --listen 127.0.0.1:9092",
-            };
-            Failure::failed(format!("{error}: {advice}"))
+            Failure::failed(format!("{error}: {}", bind_advice(cause, "--listen 127.0.0.1:9092")))
         }
+    }
+}
+
+/// What to do about an address that cannot be listened on.
+fn bind_advice(cause: &std::io::Error, example: &str) -> String {
+    match cause.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            let flag = example.split_once(' ').map_or(example, |(flag, _)| flag);
+            format!("another process has this port: stop it, or choose another with {flag}")
+        }
+        std::io::ErrorKind::PermissionDenied => "ports below 1024 need privileges: choose a higher one".to_owned(),
+        _ => format!("give an address of this machine as host:port, such as {example}"),
     }
 }

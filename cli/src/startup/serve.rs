@@ -39,7 +39,11 @@ async fn run(loaded: &Loaded<NodeSettings>, context: &Context) -> Result<(), Fai
     let ready_ms = (runtime.monotonic() - context.started).as_millis();
     announce::log_settings(loaded);
     announce::serving(&node, settings, ready_ms)?;
-    let signal = signals.next().await;
+    let signal = tokio::select! {
+        signal = signals.next() => signal,
+        // What the task held may be in any state: what was acknowledged is in the store, and the next start reads it there.
+        failure = runtime.essential_failed() => return Err(Failure::failed(format!("{failure}: the node ends"))),
+    };
     tracing::info!(signal, "stopping: open requests are answered, then the log is closed");
     let stopping = runtime.monotonic();
     tokio::select! {

@@ -6,6 +6,7 @@
 
 use alluvium_infra::limits;
 use alluvium_infra::settings::{ByteSize, Duration, Settings};
+use alluvium_infra::store::StorePrices;
 use alluvium_infra::telemetry::LogFormat;
 use serde::{Deserialize, Serialize};
 
@@ -76,6 +77,11 @@ pub(crate) struct NodeSettings {
     pub(crate) offsets_retention: Duration,
     pub(crate) offset_metadata_bytes: ByteSize,
 
+    pub(crate) http_listen: Option<String>,
+    pub(crate) metrics_group_series: usize,
+    pub(crate) metrics_topics: usize,
+    pub(crate) store_prices: StorePrices,
+
     pub(crate) log_format: LogFormat,
     pub(crate) log_filter: String,
 }
@@ -132,6 +138,10 @@ impl Default for NodeSettings {
             group_members: 2_000,
             offsets_retention: Duration::from_secs(7 * 24 * 60 * 60),
             offset_metadata_bytes: bytes(limits::OFFSET_METADATA_BYTES_MAX),
+            http_listen: None,
+            metrics_group_series: 10_000,
+            metrics_topics: 100,
+            store_prices: StorePrices::default(),
             log_format: LogFormat::Text,
             log_filter: "info".to_owned(),
         }

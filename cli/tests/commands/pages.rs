@@ -4,7 +4,7 @@ use crate::harness::run;
 
 #[test]
 fn the_reference_pages_are_those_of_the_code() {
-    for page in ["cli", "settings"] {
+    for page in ["cli", "settings", "metrics"] {
         let path = format!("{}/../docs/reference/{page}.md", env!("CARGO_MANIFEST_DIR"));
         let kept = std::fs::read_to_string(&path).unwrap();
         let made = run(&["reference", page]).expect_done();

@@ -7,9 +7,9 @@
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::sync::Arc;
 use std::time::Duration;
 
-use alluvium_infra::Runtime;
 use bytes::{Buf, Bytes};
 use futures_util::FutureExt;
 use tokio::io::AsyncWriteExt;
@@ -18,7 +18,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::Queued;
+use crate::context::Node;
 use crate::dispatch::{CloseReason, Frames};
+use crate::door_counters::RequestOutcome;
 
 /// Slices given to the kernel in one call.
 const SLICES_PER_WRITE_MAX: usize = 64;
@@ -31,7 +33,7 @@ pub(super) struct Writer {
     pub(super) queued: mpsc::Receiver<Queued>,
     pub(super) gone: CancellationToken,
     pub(super) draining: CancellationToken,
-    pub(super) runtime: Runtime,
+    pub(super) node: Arc<Node>,
     pub(super) stall_max: Duration,
 }
 
@@ -84,7 +86,7 @@ enum Gathered {
 impl Writer {
     /// Awaits one reply; `None` when it was given up.
     async fn resolve(&mut self, queued: Queued) -> Option<Result<Frames, CloseReason>> {
-        let Queued { started, memory } = queued;
+        let Queued { started, memory, arrival } = queued;
         let reply = if started.waits {
             // Those it waits for may need this memory to get in.
             drop(memory);
@@ -98,6 +100,7 @@ impl Writer {
             drop(memory);
             Some(reply)
         };
+        arrival.ended(outcome(reply.as_ref()));
         if reply.is_none() && self.draining.is_cancelled() {
             // Later responses must not overtake the one that is missing.
             self.gone.cancel();
@@ -109,10 +112,13 @@ impl Writer {
     fn gather_ready(&mut self, frames: &mut Frames) -> Gathered {
         while frames.bytes() < GATHERED_BYTES_MAX && frames.slices.len() < SLICES_PER_WRITE_MAX {
             let Ok(mut queued) = self.queued.try_recv() else { return Gathered::Drained };
-            match (&mut queued.started.reply).now_or_never() {
-                Some(Ok(more)) => frames.append(more),
-                Some(Err(reason)) => return Gathered::Failed(reason),
-                None => return Gathered::Waiting(Box::new(queued)),
+            let Some(reply) = (&mut queued.started.reply).now_or_never() else {
+                return Gathered::Waiting(Box::new(queued));
+            };
+            queued.arrival.ended(outcome(Some(&reply)));
+            match reply {
+                Ok(more) => frames.append(more),
+                Err(reason) => return Gathered::Failed(reason),
             }
         }
         Gathered::Drained
@@ -130,16 +136,26 @@ impl Writer {
             let slices: Vec<IoSlice<'_>> =
                 rest.iter().take(SLICES_PER_WRITE_MAX).map(|bytes| IoSlice::new(bytes)).collect();
             let writing = self.half.write_vectored(&slices);
-            let written = match self.runtime.timeout(self.stall_max, writing).await {
+            let written = match self.node.runtime.timeout(self.stall_max, writing).await {
                 Ok(written) => written?,
                 Err(_elapsed) => return Err(std::io::ErrorKind::TimedOut.into()),
             };
+            self.node.counters.sent_bytes.add(written as u64);
             if written == 0 {
                 return Err(std::io::ErrorKind::WriteZero.into());
             }
             advance(&mut rest, written);
         }
         Ok(())
+    }
+}
+
+/// How a request ended; `None` when it was given up.
+fn outcome(reply: Option<&Result<Frames, CloseReason>>) -> RequestOutcome {
+    match reply {
+        Some(Ok(_)) => RequestOutcome::Answered,
+        Some(Err(_)) => RequestOutcome::Closed,
+        None => RequestOutcome::GivenUp,
     }
 }
 

@@ -82,6 +82,13 @@ pub(crate) const NAMED: &[NamedSetting] = &[
     row("group_members", "The most members of one group."),
     row("offsets_retention", "How long committed offsets of a group without members are kept."),
     row("offset_metadata_bytes", "The longest text that may come with a committed offset."),
+    row(
+        "http_listen",
+        "Address for /metrics, /healthz and /readyz, host:port. Without it there is no HTTP. Whoever reaches it may read it.",
+    ),
+    row("metrics_group_series", "The most series of group lag in one scrape; what is left out is counted."),
+    row("metrics_topics", "The most topics with series of their own in one scrape."),
+    row("store_prices", "Dollars per 1,000 requests, for the estimated cost. The default is S3 Standard in us-east-1."),
     row("log_format", "Log lines: text or json."),
     row(
         "log_filter",

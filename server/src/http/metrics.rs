@@ -1,0 +1,35 @@
+//! `/metrics`: reads the counters of all rooms and writes them as the metrics that [`definitions`] names.
+//!
+//! Invariants:
+//! 1. Every metric is defined in one table, of which docs/reference/metrics.md is made; a scrape writes no other.
+//! 2. A scrape takes no lock that a request waits for longer than a copy takes, and its size is bounded: series per topic and
+//!    per group have limits, and what is left out is counted.
+
+pub mod definitions;
+mod kafka;
+mod process;
+mod store;
+
+use alluvium_infra::metrics::Exposition;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+
+use super::Observed;
+
+/// All metrics now.
+pub(super) async fn answer(State(observed): State<Observed>) -> Response {
+    let headers = [(header::CONTENT_TYPE, Exposition::CONTENT_TYPE), (header::CACHE_CONTROL, "no-store")];
+    (headers, collect(&observed)).into_response()
+}
+
+/// The text of a scrape.
+pub(super) fn collect(observed: &Observed) -> String {
+    let mut exposition = Exposition::new();
+    process::collect(&mut exposition, observed);
+    store::collect(&mut exposition, observed.parts());
+    if let Some(node) = observed.node() {
+        kafka::collect(&mut exposition, node);
+    }
+    exposition.into_text()
+}

@@ -1,0 +1,77 @@
+//! Every metric of a node: the one table.
+
+use alluvium_infra::metrics::{Metric, MetricKind};
+
+macro_rules! metrics {
+    ($($title:literal: { $($constant:ident = $kind:ident $name:literal [$($label:literal),*] $meaning:literal;)+ })+) => {
+        $($(pub(crate) static $constant: Metric =
+            Metric { name: $name, kind: MetricKind::$kind, labels: &[$($label),*], meaning: $meaning };)+)+
+
+        /// All metrics, by section of the reference page.
+        pub static SECTIONS: &[(&str, &[&Metric])] = &[$(($title, &[$(&$constant),+])),+];
+    };
+}
+
+metrics! {
+    "The process": {
+        NODE_INFO = Gauge "alluvium_node_info" ["version", "node_id", "zone", "cluster_id"] "Always 1; its labels say which node this is. Absent until the node serves.";
+        NODE_READY = Gauge "alluvium_node_serving" [] "1 from the moment the node serves until it drains, else 0.";
+        ESSENTIAL_TASKS = Gauge "alluvium_essential_tasks" ["task"] "Running tasks that the node cannot live without.";
+        ESSENTIAL_FAILED = Gauge "alluvium_essential_task_failed" [] "1 when an essential task has panicked: the node is about to end.";
+        PROCESS_CPU = Counter "process_cpu_seconds_total" [] "Processor time of all threads, user and system.";
+        PROCESS_RESIDENT = Gauge "process_resident_memory_bytes" [] "Memory that is resident.";
+        PROCESS_VIRTUAL = Gauge "process_virtual_memory_bytes" [] "Address space.";
+        PROCESS_THREADS = Gauge "process_threads" [] "Threads.";
+        PROCESS_FDS = Gauge "process_open_fds" [] "File descriptors in use.";
+        PROCESS_FDS_MAX = Gauge "process_max_fds" [] "File descriptors that may be in use.";
+        PROCESS_START = Gauge "process_start_time_seconds" [] "When the node started, seconds since 1970.";
+    }
+    "The object store": {
+        STORE_REQUESTS = Counter "alluvium_store_requests_total" ["operation", "outcome"] "Requests to the store. `absent` and `lost` are answers like any other: there was no such object, or somebody had written it before.";
+        STORE_DURATION = Histogram "alluvium_store_request_duration_seconds" ["operation"] "How long requests to the store took, retries inside included.";
+        STORE_BYTES = Counter "alluvium_store_bytes_total" ["operation"] "Bytes of objects that were sent or received.";
+        STORE_COST = Counter "alluvium_store_cost_dollars_total" ["operation"] "Estimated cost of the requests at `store_prices`, whatever store it is.";
+        STORE_ANSWER_AGE = Gauge "alluvium_store_answer_age_seconds" [] "How long ago the store last served a request. Absent before the first.";
+    }
+    "The Kafka door": {
+        KAFKA_REQUESTS = Counter "alluvium_kafka_requests_total" ["api", "outcome"] "Requests of clients: `answered`, `given_up` (its client went away, or the node drained while it waited) or `closed` (answered by closing the connection).";
+        KAFKA_DURATION = Histogram "alluvium_kafka_request_duration_seconds" ["api"] "From the arrival of a request's last byte until its answer was ready. Fetch, JoinGroup and SyncGroup wait as long as the client asks.";
+        KAFKA_RECEIVED = Counter "alluvium_kafka_received_bytes_total" ["api"] "Bytes of requests.";
+        KAFKA_SENT = Counter "alluvium_kafka_sent_bytes_total" [] "Bytes of answers that were written.";
+        KAFKA_CONNECTIONS = Gauge "alluvium_kafka_connections" [] "Open connections.";
+        KAFKA_CONNECTIONS_MAX = Gauge "alluvium_kafka_connections_max" [] "Connections that may be open (`connections`).";
+        KAFKA_ACCEPTED = Counter "alluvium_kafka_connections_accepted_total" [] "Connections that were accepted.";
+        KAFKA_REFUSED = Counter "alluvium_kafka_connections_refused_total" [] "Connections that were closed because too many were open.";
+        PRODUCE_IN_FLIGHT = Gauge "alluvium_produce_in_flight_bytes" [] "Bytes of Produce requests in memory.";
+        PRODUCE_IN_FLIGHT_MAX = Gauge "alluvium_produce_in_flight_max_bytes" [] "Bytes of Produce requests that may be in memory (`bytes_in_flight`).";
+        FETCH_IN_FLIGHT = Gauge "alluvium_fetch_in_flight_bytes" [] "Bytes of Fetch answers in memory.";
+        FETCH_IN_FLIGHT_MAX = Gauge "alluvium_fetch_in_flight_max_bytes" [] "Bytes of Fetch answers in memory above which fetches become small.";
+        FETCH_SESSIONS = Gauge "alluvium_fetch_sessions" [] "Fetch sessions that are kept.";
+    }
+}
+
+/// All metrics.
+pub fn all() -> impl Iterator<Item = &'static Metric> {
+    SECTIONS.iter().flat_map(|(_, metrics)| metrics.iter().copied())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_follow_the_conventions_of_prometheus() {
+        let mut names = BTreeSet::new();
+        for metric in all() {
+            let name = metric.name;
+            assert!(names.insert(name), "{name} is defined twice");
+            assert!(name.starts_with("alluvium_") || name.starts_with("process_"), "{name}");
+            assert!(name.chars().all(|letter| letter.is_ascii_lowercase() || letter == '_'), "{name}");
+            assert_eq!(name.ends_with("_total"), metric.kind == MetricKind::Counter, "{name}");
+            assert!(metric.kind != MetricKind::Histogram || name.ends_with("_seconds"), "{name}");
+            assert!(metric.meaning.ends_with('.') && !metric.meaning.contains(['\n', '|']), "{name}");
+        }
+    }
+}
