@@ -51,6 +51,11 @@ pub use kafka_wire::{
     offset_for_leader_epoch_response, produce_request, produce_response, sync_group_request, sync_group_response,
 };
 
+pub use kafka_wire::{
+    ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, consumer_group_describe_request,
+    consumer_group_describe_response,
+};
+
 /// Builds a message from its defaults: `message!(HeartbeatResponse { error_code: 25, throttle_time_ms })`.
 ///
 /// The messages are `#[non_exhaustive]`, so a struct literal with `..Default::default()` does not compile outside the codec crate.

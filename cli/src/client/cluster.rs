@@ -160,7 +160,8 @@ impl Cluster {
         }
     }
 
-    async fn open(&mut self, address: &str) -> Result<Arc<Connection>, ClientError> {
+    /// A connection to this address, the one that is open if it still is.
+    pub(super) async fn open(&mut self, address: &str) -> Result<Arc<Connection>, ClientError> {
         if let Some(known) = self.connections.get(address)
             && !known.is_broken()
         {
@@ -183,11 +184,8 @@ impl Cluster {
             allow_auto_topic_creation: create,
         });
         let answer = self.any().await?.call(&request, METADATA_VERSION_MAX).await?;
-        let address = |host: &str, port: i32| {
-            if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
-        };
         self.brokers =
-            answer.brokers.iter().map(|broker| (broker.node_id, address(&broker.host, broker.port))).collect();
+            answer.brokers.iter().map(|broker| (broker.node_id, address_of(&broker.host, broker.port))).collect();
         self.controller_id = answer.controller_id;
         Ok(answer)
     }
@@ -229,6 +227,14 @@ impl Cluster {
         }
     }
 
+    /// The ids of all brokers, in order.
+    pub(crate) async fn node_ids(&mut self) -> Result<Vec<i32>, ClientError> {
+        self.metadata(Some(&[]), false).await?;
+        let mut ids: Vec<i32> = self.brokers.keys().copied().collect();
+        ids.sort_unstable();
+        Ok(ids)
+    }
+
     async fn topic_once(&mut self, name: &str, create: bool) -> Result<TopicMetadata, ClientError> {
         let answer = self.metadata(Some(&[name]), create).await?;
         let Some(topic) = answer.topics.first() else {
@@ -258,6 +264,11 @@ fn described(topic: &MetadataResponseTopic) -> TopicMetadata {
         replication_factor: topic.partitions.first().map_or(0, |partition| partition.replica_nodes.len()),
         partitions,
     }
+}
+
+/// A host and a port as one address.
+pub(super) fn address_of(host: &str, port: i32) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 /// Kafka's port where none is given.

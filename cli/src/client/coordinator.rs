@@ -9,6 +9,7 @@ use alluvium_protocol::errors::ErrorCode;
 use alluvium_protocol::message;
 use alluvium_protocol::messages::{FindCoordinatorRequest, RequestResponsePair, StrBytes};
 
+use super::cluster::address_of;
 use super::connection::Connection;
 use super::{ClientError, Cluster};
 
@@ -41,7 +42,7 @@ impl Cluster {
         ClientError::refused(what, found.error_code, found.error_message.as_ref())?;
         let node_id = found.node_id;
         // The answer has an address of its own, so that no metadata is needed to go there.
-        let connection = self.open_node(node_id, &found.host, found.port).await?;
+        let connection = self.open(&address_of(&found.host, found.port)).await?;
         Ok(Coordinator { node_id, connection })
     }
 
@@ -52,16 +53,16 @@ impl Cluster {
         request: &Q,
         version_max: i16,
         refusal: impl Fn(&Q::Response) -> Result<(), ClientError>,
-    ) -> Result<(Q::Response, i32), ClientError> {
+    ) -> Result<Q::Response, ClientError> {
         let (deadline, mut tries) = (self.deadline(), 0);
         loop {
             let called = async {
                 let coordinator = self.coordinator_once(group).await?;
                 let answer = coordinator.connection.call(request, version_max).await?;
                 refusal(&answer)?;
-                Ok((answer, coordinator.node_id))
+                Ok::<_, ClientError>(answer)
             };
-            let error: ClientError = match called.await {
+            let error = match called.await {
                 Ok(found) => return Ok(found),
                 // Retriable in Kafka's table, since metadata may lag; here the answer comes from who decides.
                 Err(error) if error.code() == Some(ErrorCode::UnknownTopicOrPartition) => return Err(error),

@@ -15,16 +15,15 @@ use alluvium_protocol::messages::offset_commit_request::{OffsetCommitRequestPart
 use alluvium_protocol::messages::offset_fetch_request::OffsetFetchRequestTopic;
 use alluvium_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use alluvium_protocol::messages::{
-    ConsumerProtocolAssignment, ConsumerProtocolSubscription, FindCoordinatorRequest, HeartbeatRequest,
-    JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, OffsetCommitRequest, OffsetFetchRequest, StrBytes,
-    SyncGroupRequest, consumer_protocol_assignment,
+    ConsumerProtocolAssignment, ConsumerProtocolSubscription, HeartbeatRequest, JoinGroupRequest, JoinGroupResponse,
+    LeaveGroupRequest, OffsetCommitRequest, OffsetFetchRequest, StrBytes, SyncGroupRequest,
+    consumer_protocol_assignment,
 };
 
 use super::connection::Connection;
 use super::{ClientError, Cluster};
 
 /// The last versions in the older form of each message (one group a request), which every server has.
-const FIND_COORDINATOR_VERSION_MAX: i16 = 3;
 const JOIN_GROUP_VERSION_MAX: i16 = 5;
 const SYNC_GROUP_VERSION_MAX: i16 = 4;
 const HEARTBEAT_VERSION_MAX: i16 = 4;
@@ -50,7 +49,7 @@ pub(crate) struct Membership {
 impl Membership {
     /// Joins a group to read a topic, and waits for a share of its partitions.
     pub(crate) async fn join(cluster: &mut Cluster, group: &str, topic: &str) -> Result<Membership, ClientError> {
-        let coordinator = coordinator(cluster, group).await?;
+        let coordinator = cluster.coordinator(group).await?.connection;
         let mut membership = Membership {
             group: group.to_owned(),
             topic: topic.to_owned(),
@@ -81,7 +80,7 @@ impl Membership {
                 Some(ErrorCode::UnknownMemberId) => self.member_id = StrBytes::default(),
                 _ => {
                     cluster.pause(error, &mut tries, deadline).await?;
-                    self.coordinator = coordinator(cluster, &self.group).await?;
+                    self.coordinator = cluster.coordinator(&self.group).await?.connection;
                 }
             }
             if cluster.runtime().monotonic() >= deadline {
@@ -255,22 +254,6 @@ impl Membership {
         });
         let answer = self.coordinator.call(&request, LEAVE_GROUP_VERSION_MAX).await?;
         ClientError::refused(self.named(), answer.error_code, None)
-    }
-}
-
-async fn coordinator(cluster: &mut Cluster, group: &str) -> Result<Arc<Connection>, ClientError> {
-    let request = message!(FindCoordinatorRequest { key: StrBytes::from(group), key_type: 0 });
-    let (deadline, mut tries) = (cluster.deadline(), 0);
-    loop {
-        let called = async {
-            let answer = cluster.any().await?.call(&request, FIND_COORDINATOR_VERSION_MAX).await?;
-            ClientError::refused(format!("group {group}"), answer.error_code, answer.error_message.as_ref())?;
-            cluster.broker(answer.node_id).await
-        };
-        match called.await {
-            Ok(connection) => return Ok(connection),
-            Err(error) => cluster.pause(error, &mut tries, deadline).await?,
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 //! what a server refused.
 //!
 //! Flow: [`connection`] (frames, versions, many requests in flight) -> [`cluster`] (metadata, leaders, retries) ->
-//! [`admin`], [`producer`], [`consumer`], [`group`].
+//! [`admin`], [`producer`], [`consumer`], [`coordinator`] -> [`group`] (a member), [`group_admin`], [`group_describe`].
 //!
 //! Invariants:
 //! 1. Every wait has a limit: requests that of `--timeout`, connections a shorter one.
@@ -13,8 +13,11 @@ pub(crate) mod cluster;
 pub(crate) mod configs;
 pub(crate) mod connection;
 pub(crate) mod consumer;
+pub(crate) mod coordinator;
 pub(crate) mod error;
 pub(crate) mod group;
+pub(crate) mod group_admin;
+pub(crate) mod group_describe;
 pub(crate) mod offsets;
 pub(crate) mod partitioner;
 pub(crate) mod producer;

@@ -1,9 +1,11 @@
 //! The subcommands: a file for each, with `Arguments` and `run(arguments, context)`.
 
 mod completions;
+mod confirmation;
 mod consume;
 mod dev;
 mod encoding;
+mod group;
 mod inspect;
 mod produce;
 mod reference;
@@ -34,6 +36,7 @@ enum Command {
     Dev(dev::Arguments),
     Serve(serve::Arguments),
     Topic(topic::Arguments),
+    Group(group::Arguments),
     Produce(produce::Arguments),
     Consume(consume::Arguments),
     Inspect(inspect::Arguments),
@@ -81,6 +84,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Dev(arguments) => dev::run(arguments, &context),
         Command::Serve(arguments) => serve::run(arguments, &context),
         Command::Topic(arguments) => topic::run(arguments, &context),
+        Command::Group(arguments) => group::run(arguments, &context),
         Command::Produce(arguments) => produce::run(arguments, &context),
         Command::Consume(arguments) => consume::run(arguments, &context),
         Command::Inspect(arguments) => inspect::run(arguments, &context),

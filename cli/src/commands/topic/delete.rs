@@ -1,12 +1,11 @@
 //! `alluvium topic delete`.
 
-use std::io::{BufRead, IsTerminal, Write};
-
 use alluvium_protocol::errors::ErrorCode;
 
 use super::connect;
 use crate::client::ClientFlags;
 use crate::commands::Context;
+use crate::commands::confirmation::confirmed;
 use crate::failure::Failure;
 
 /// Delete topics with all their records
@@ -26,7 +25,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<(), Failure> {
-    if !arguments.yes && !confirmed(&arguments.topics)? {
+    if !arguments.yes && !confirmed(&format!("delete {} with all records?", arguments.topics.join(", ")))? {
         return Err(Failure::failed("nothing was deleted"));
     }
     let mut cluster = connect(&arguments.client, context).await?;
@@ -40,15 +39,4 @@ pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<(), F
         }
     }
     Ok(())
-}
-
-fn confirmed(topics: &[String]) -> Result<bool, Failure> {
-    if !std::io::stdin().is_terminal() {
-        return Err(Failure::usage("deleting needs --yes when nobody can be asked"));
-    }
-    eprint!("delete {} with all records? [y/N] ", topics.join(", "));
-    std::io::stderr().flush()?;
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer)?;
-    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }
