@@ -1,17 +1,19 @@
 //! Logs to stderr: lines for people at a terminal, JSON for programs.
 //!
-//! The filter comes from `ALLUVIUM_LOG`, else `RUST_LOG`, else the setting. A panic in any task is logged with its place
+//! Each JSON line says which node it is from, once [`identify`] was told. The filter comes from `ALLUVIUM_LOG`, else `RUST_LOG`, else the setting. A panic in any task is logged with its place
 //! before the usual handling.
 
 use std::io::{self, IsTerminal};
 use std::panic;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::EnvFilter;
+use tracing_subscriber::fmt::format::{Format, Json, Writer};
+use tracing_subscriber::fmt::{self, FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 
@@ -68,17 +70,55 @@ pub fn start(options: &TelemetryOptions) -> Result<(), TelemetryError> {
         reason: error.to_string(),
     })?;
     let registry = tracing_subscriber::registry().with(filter);
-    let format = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    let format = fmt::layer().with_writer(io::stderr);
     let set = match options.format {
         LogFormat::Text => {
             let colored = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
             tracing::subscriber::set_global_default(registry.with(format.with_ansi(colored)))
         }
-        LogFormat::Json => tracing::subscriber::set_global_default(registry.with(format.json().flatten_event(true))),
+        LogFormat::Json => {
+            let lines = IdentifiedJson(fmt::format().json().flatten_event(true));
+            tracing::subscriber::set_global_default(registry.with(format.json().event_format(lines)))
+        }
     };
     set.map_err(|_| TelemetryError::AlreadySet)?;
     log_panics();
     Ok(())
+}
+
+/// What each JSON line begins with: `"name":"value",` for each field.
+static IDENTITY: OnceLock<String> = OnceLock::new();
+
+/// Fields that every JSON line of this process begins with from now on, such as the ids of the node and of its cluster. The
+/// first call counts: a process is one node.
+pub fn identify(fields: &[(&str, &str)]) {
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    let fields = fields.iter().map(|(name, value)| format!("{}:{},", quoted(name), quoted(value)));
+    // Whoever comes second is in the same process, and so the same node.
+    let _kept = IDENTITY.set(fields.collect());
+}
+
+/// JSON lines that begin with the identity.
+struct IdentifiedJson(Format<Json>);
+
+impl<S, N> FormatEvent<S, N> for IdentifiedJson
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+    N: for<'writer> FormatFields<'writer> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> std::fmt::Result {
+        let mut line = String::new();
+        self.0.format_event(context, Writer::new(&mut line), event)?;
+        match (line.strip_prefix('{'), IDENTITY.get()) {
+            (Some(rest), Some(identity)) => write!(writer, "{{{identity}{rest}"),
+            _ => writer.write_str(&line),
+        }
+    }
 }
 
 fn filter_in_effect(options: &TelemetryOptions) -> (String, &'static str) {
@@ -183,6 +223,36 @@ impl Visit for EventLine {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_lines_begin_with_the_identity() {
+        identify(&[("node_id", "3"), ("cluster_id", "a\"b")]);
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let into = written.clone();
+        let format = fmt::layer()
+            .with_writer(move || SharedWriter(into.clone()))
+            .json()
+            .event_format(IdentifiedJson(fmt::format().json().flatten_event(true)));
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(format), || {
+            tracing::info!(shard = 7, "look");
+        });
+        let line: serde_json::Value = serde_json::from_slice(&written.lock()).unwrap();
+        assert_eq!((&line["node_id"], &line["cluster_id"]), (&"3".into(), &"a\"b".into()));
+        assert_eq!((&line["shard"], &line["message"], &line["level"]), (&7.into(), &"look".into(), &"INFO".into()));
+    }
+
+    struct SharedWriter(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for SharedWriter {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
 
     #[test]
     fn expected_warnings_pass_and_others_fail() {

@@ -17,6 +17,8 @@ use super::settings::NodeSettings;
 use super::store::{log_not_opened, not_opened};
 use crate::failure::Failure;
 
+/// A node whose store has been silent for longer asks it before it calls itself ready.
+const STORE_SILENCE_MAX: Duration = Duration::from_secs(15);
 /// The longest wait for batches whose clients have gone.
 const FLUSH_WAIT_MAX: Duration = Duration::from_secs(5);
 /// The longest wait for the last commit and the checkpoint.
@@ -115,6 +117,7 @@ fn observe(store: Arc<Metered>, settings: &NodeSettings, runtime: &Runtime) -> O
     Observed::new(ObservedParts {
         store,
         prices: settings.store_prices,
+        store_silence_max: STORE_SILENCE_MAX,
         group_series_max: settings.metrics_group_series,
         topic_series_max: settings.metrics_topics,
         version: env!("CARGO_PKG_VERSION"),

@@ -1,5 +1,8 @@
 //! A node from start to end, and what is there after another start.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
 use crate::harness::{Server, alluvium};
 
 #[test]
@@ -55,6 +58,52 @@ fn programs_get_the_serving_line_as_json() {
     assert_eq!(line["serving"][0], server.address.as_str());
     assert_eq!(line["store"], "memory://");
     assert!(line["ready_ms"].is_u64() && line["cluster_id"].is_string(), "{line}");
+}
+
+#[test]
+fn json_logs_say_which_node_of_which_cluster_they_are_from() {
+    let server = Server::start(alluvium(&[
+        "serve",
+        "--store=memory://",
+        "--listen=127.0.0.1:0",
+        "--log-format=json",
+        "--node-id=7",
+    ]));
+    let cluster_id = crate::harness::json(&server.line)["cluster_id"].clone();
+    let (code, logged) = server.stop();
+    assert_eq!(code, 0, "{logged}");
+    let lines: Vec<_> = logged.lines().map(crate::harness::json).collect();
+    assert!(lines.iter().any(|line| line["message"] == "stopped"), "{logged}");
+    for line in lines {
+        assert_eq!((&line["node_id"], &line["cluster_id"]), (&"7".into(), &cluster_id), "{line}");
+    }
+}
+
+#[test]
+fn metrics_and_health_are_served_where_the_serving_line_says() {
+    let server =
+        Server::start(alluvium(&["serve", "--store=memory://", "--listen=127.0.0.1:0", "--http-listen=127.0.0.1:0"]));
+    let (_, rest) = server.line.split_once("metrics http://").unwrap_or_else(|| panic!("{}", server.line));
+    let (address, _) = rest.split_once('/').unwrap();
+    server.run(&["produce", "t", "value"]).expect_done();
+    let scrape = get(address, "/metrics");
+    for expected in ["alluvium_node_serving 1\n", "api=\"Produce\",outcome=\"answered\"} 1\n"] {
+        assert!(scrape.contains(expected), "{scrape}");
+    }
+    assert!(get(address, "/readyz").starts_with("HTTP/1.1 200"));
+    assert!(get(address, "/healthz").contains("\"healthy\":true"));
+
+    let taken = alluvium(&["serve", "--store=memory://", "--listen=127.0.0.1:0", "--http-listen", address]);
+    let complaint = crate::harness::end(taken).expect_refused(1);
+    assert!(complaint.contains("another process has this port") && complaint.contains("--http-listen"), "{complaint}");
+}
+
+fn get(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
 }
 
 #[test]

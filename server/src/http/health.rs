@@ -2,11 +2,9 @@
 //!
 //! - `/healthz`: 200 unless a task that everybody depends on has panicked. A store that does not answer is no reason to
 //!   restart a process.
-//! - `/readyz`: 200 when the log is open, the store has answered within [`STORE_SILENCE_MAX`] and the node is not draining.
+//! - `/readyz`: 200 when the log is open, the store answers (lately, or when it is asked now) and the node is not draining.
 //!
 //! Both answer JSON; with 503 it says why.
-
-use std::time::Duration;
 
 use alluvium_infra::store::Store;
 use axum::extract::State;
@@ -14,10 +12,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use super::{Observed, STORE_PROBE_MAX};
-
-/// When the store has been silent for so long, it is asked before the node is called ready. An idle node makes few requests.
-const STORE_SILENCE_MAX: Duration = Duration::from_secs(15);
+use super::{Observed, ObservedParts, STORE_PROBE_MAX};
 
 /// Whether the process is worth keeping.
 pub(super) async fn healthz(State(observed): State<Observed>) -> Response {
@@ -52,8 +47,8 @@ async fn reasons_against(observed: &Observed) -> Vec<String> {
         reasons.push("the node is starting: the log is not open yet".to_owned());
         return reasons;
     };
-    let (store, runtime) = (&observed.parts().store, &observed.parts().runtime);
-    if store.answered_ago().is_none_or(|ago| ago > STORE_SILENCE_MAX) {
+    let ObservedParts { store, runtime, store_silence_max, .. } = observed.parts();
+    if store.answered_ago().is_none_or(|ago| ago >= *store_silence_max) {
         match runtime.timeout(STORE_PROBE_MAX, store.get(&node.log.paths().cluster())).await {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => reasons.push(format!("the store does not serve: {error}")),

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use alluvium_infra::Runtime;
 use alluvium_infra::store::{Metered, StorePrices};
@@ -16,6 +17,8 @@ pub struct ObservedParts {
     pub store: Arc<Metered>,
     /// What its requests cost.
     pub prices: StorePrices,
+    /// When the store has been silent for longer, it is asked before the node is called ready. An idle node asks little.
+    pub store_silence_max: Duration,
     /// The most series of group lag in one scrape.
     pub group_series_max: usize,
     /// The most topics in one scrape.

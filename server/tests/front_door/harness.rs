@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use alluvium_infra::Runtime;
 use alluvium_infra::shutdown::Shutdown;
-use alluvium_infra::store::{Faulty, StoreOptions, open};
+use alluvium_infra::store::{Faulty, Store, StoreOptions, open};
 use alluvium_ingest::{Ingest, IngestSettings};
 use alluvium_log::{Log, LogOptions};
 use alluvium_protocol::client::{decode_response, encode_request};
@@ -39,6 +39,11 @@ impl Node {
         let store = open("memory://", &StoreOptions::default(), &runtime).unwrap();
         let log = Log::open(store, LogOptions::default(), runtime.clone()).await.unwrap();
         Node::on(log, adjust).await
+    }
+
+    pub(crate) async fn start_on(store: Arc<dyn Store>) -> Node {
+        let log = Log::open(store, LogOptions::default(), Runtime::system()).await.unwrap();
+        Node::on(log, |_| {}).await
     }
 
     async fn on(log: Log, adjust: impl FnOnce(&mut ServerSettings)) -> Node {

@@ -6,6 +6,7 @@ mod bad_input;
 mod configs;
 mod groups;
 mod harness;
+mod http;
 mod outage;
 mod records;
 mod topics;
