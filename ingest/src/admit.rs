@@ -36,7 +36,7 @@ impl Permit {
     }
 
     /// Room for nothing.
-    pub(crate) fn none() -> Self {
+    fn none() -> Self {
         Self { bytes: 0, _room: None }
     }
 }

@@ -1,27 +1,23 @@
-//! The batcher: one buffer for all partitions and clients, flushed at a pace.
+//! The batcher of a shard: one buffer for all its partitions and all clients, flushed at a pace.
 //!
 //! A flush goes when the buffer is full; at once when nothing is in flight and every producer waits for us; otherwise a
 //! linger after the first batch and at most one in `flush_interval`. While a commit is in flight, a small buffer waits for
 //! it (it could not be committed sooner), a large one starts its upload. When idle, nothing happens.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use alluvium_infra::Runtime;
 use alluvium_infra::runtime::Instant;
-use alluvium_log::{BatchToAppend, Log};
-use bytes::Bytes;
+use alluvium_log::{BatchToAppend, Log, Shard};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use crate::admit::{Permit, check};
+use crate::admit::Permit;
 use crate::flush::{Flush, Flusher};
-use crate::presence::{Company, Presences, ProducerPresence, Unanswered};
-use crate::{AppendError, Appended, IngestSettings, PartitionAppend};
+use crate::presence::{Company, Presences, Unanswered};
+use crate::{AppendError, Appended, IngestSettings};
 
 /// After a full flush the next small one keeps this distance; after a smaller one, proportionally less.
 const SMALL_FLUSH_DISTANCE: Duration = Duration::from_millis(5);
@@ -39,11 +35,12 @@ pub(crate) struct Call {
     /// Batches by index of their partition in the request.
     pub(crate) batches: Vec<(usize, BatchToAppend)>,
     /// Their bytes.
-    bytes: usize,
+    pub(crate) bytes: usize,
     pub(crate) deadline: Instant,
     pub(crate) reply: oneshot::Sender<Results>,
-    _permit: Permit,
-    _unanswered: Unanswered,
+    /// Room for the request, which may have other parts in other shards.
+    pub(crate) _permit: Arc<Permit>,
+    pub(crate) _unanswered: Unanswered,
 }
 
 #[derive(Debug, Default)]
@@ -57,7 +54,6 @@ struct Buffer {
 /// The buffer and the handle on its task.
 #[derive(Debug)]
 pub(crate) struct Batcher {
-    log: Log,
     runtime: Runtime,
     settings: IngestSettings,
     buffer: Mutex<Buffer>,
@@ -77,9 +73,14 @@ impl Drop for Batcher {
 }
 
 impl Batcher {
-    pub(crate) fn start(log: Log, settings: IngestSettings, runtime: Runtime, presences: Arc<Presences>) -> Arc<Self> {
+    pub(crate) fn start(
+        log: Log,
+        shard: Shard,
+        settings: IngestSettings,
+        runtime: Runtime,
+        presences: Arc<Presences>,
+    ) -> Arc<Self> {
         let batcher = Arc::new(Self {
-            log: log.clone(),
             runtime: runtime.clone(),
             settings: settings.clone(),
             buffer: Mutex::default(),
@@ -89,68 +90,15 @@ impl Batcher {
             idle: Notify::new(),
         });
         let (flushes, queue) = mpsc::channel(settings.segment_uploads_max.max(1));
-        let flusher = Flusher::new(log, settings, runtime.clone(), Arc::downgrade(&batcher));
+        let flusher = Flusher::new(log, shard, settings, runtime.clone(), Arc::downgrade(&batcher));
         drop(runtime.spawn("flusher", flusher.run(queue)));
-        drop(runtime.spawn(
-            "batcher",
-            pace(Arc::downgrade(&batcher), batcher.wake.clone(), batcher.presences.clone(), flushes),
-        ));
+        batcher.presences.add_pace(batcher.wake.clone());
+        drop(runtime.spawn("batcher", pace(Arc::downgrade(&batcher), batcher.wake.clone(), flushes)));
         batcher
     }
 
-    pub(crate) fn append(
-        &self,
-        permit: Permit,
-        partitions: Vec<PartitionAppend>,
-        deadline: Instant,
-        presence: &ProducerPresence,
-    ) -> AppendReply {
-        let (reply, answer) = oneshot::channel();
-        let count = partitions.len();
-        let unanswered = presence.begin();
-        let state = self.log.shard().state();
-        let now_ms = self.runtime.now_ms();
-        let mut call = Call {
-            results: Vec::with_capacity(count),
-            log_append_times: Vec::with_capacity(count),
-            batches: Vec::with_capacity(count),
-            bytes: 0,
-            deadline,
-            reply,
-            _unanswered: unanswered,
-            _permit: Permit::none(),
-        };
-        for (index, partition) in partitions.into_iter().enumerate() {
-            match check(&state, &partition, now_ms) {
-                Ok(admitted) => {
-                    call.bytes += admitted.batch.bytes.len();
-                    call.results.push(None);
-                    call.log_append_times.push(admitted.log_append_time_ms);
-                    let topic_partition = partition.topic_partition;
-                    call.batches.push((index, BatchToAppend { topic_partition, batch: admitted.batch }));
-                }
-                Err(error) => {
-                    call.results.push(Some(Err(error)));
-                    call.log_append_times.push(None);
-                }
-            }
-        }
-        if call.bytes * 2 < permit.bytes() {
-            // What stays in memory after the answer must not pin a frame that is mostly something else.
-            for (_, kept) in &mut call.batches {
-                kept.batch.bytes = Bytes::copy_from_slice(&kept.batch.bytes);
-            }
-        }
-        call._permit = permit.unless_dropped_early();
-        self.buffer(call);
-        AppendReply { answer, count, expired: Box::pin(expire(self.runtime.clone(), deadline)) }
-    }
-
-    fn buffer(&self, call: Call) {
-        if call.batches.is_empty() {
-            call.answer(|| AppendError::Unavailable("nothing was sent".to_owned()));
-            return;
-        }
+    /// Takes a call with at least one batch. The order of calls is the order of the log.
+    pub(crate) fn buffer(&self, call: Call) {
         {
             let mut buffer = self.buffer.lock();
             if buffer.draining {
@@ -265,7 +213,7 @@ impl Pace {
 }
 
 /// Flushes the buffer whenever it is due, until nobody holds the batcher any more.
-async fn pace(batcher: Weak<Batcher>, wake: Arc<Notify>, presences: Arc<Presences>, flushes: mpsc::Sender<Flush>) {
+async fn pace(batcher: Weak<Batcher>, wake: Arc<Notify>, flushes: mpsc::Sender<Flush>) {
     let mut pace = Pace::default();
     loop {
         // Held only while something is done, never while waiting.
@@ -293,42 +241,7 @@ async fn pace(batcher: Weak<Batcher>, wake: Arc<Notify>, presences: Arc<Presence
         tokio::select! {
             biased;
             () = wake.notified() => {}
-            () = presences.changed.notified() => {}
             () = expired => {}
-        }
-    }
-}
-
-async fn expire(runtime: Runtime, deadline: Instant) {
-    runtime.sleep_until(deadline).await;
-}
-
-/// The answer to an append: one result a partition, at the latest when the deadline has passed.
-pub struct AppendReply {
-    answer: oneshot::Receiver<Results>,
-    count: usize,
-    expired: Pin<Box<dyn Future<Output = ()> + Send>>,
-}
-
-impl std::fmt::Debug for AppendReply {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AppendReply").field("count", &self.count).finish_non_exhaustive()
-    }
-}
-
-impl Future for AppendReply {
-    type Output = Results;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        match Pin::new(&mut self.answer).poll(context) {
-            Poll::Ready(Ok(results)) => return Poll::Ready(results),
-            // Dropped without an answer: whoever had it ended with the outcome in doubt.
-            Poll::Ready(Err(_)) => return Poll::Ready(vec![Err(AppendError::TimedOutUnknown); self.count]),
-            Poll::Pending => {}
-        }
-        match self.expired.as_mut().poll(context) {
-            Poll::Ready(()) => Poll::Ready(vec![Err(AppendError::TimedOutUnknown); self.count]),
-            Poll::Pending => Poll::Pending,
         }
     }
 }

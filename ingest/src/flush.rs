@@ -1,4 +1,4 @@
-//! Flushes: a small one rides in its entry, a large one is put as a segment first. Uploads run in parallel, commits follow in
+//! Flushes of one shard: a small one rides in its entry, a large one is put as a segment first. Uploads run in parallel, commits follow in
 //! the order of the flushes.
 //!
 //! Invariants: a segment is committed only after its upload is confirmed (metadata never precedes the data it names); an
@@ -9,7 +9,7 @@ use std::sync::{Arc, Weak};
 use alluvium_infra::Runtime;
 use alluvium_infra::runtime::Instant;
 use alluvium_log::format::segment;
-use alluvium_log::{Append, AppendOutcome, AppendSource, AppendTicket, BatchToAppend, Log};
+use alluvium_log::{Append, AppendOutcome, AppendSource, AppendTicket, BatchToAppend, Log, Shard};
 use bytes::BytesMut;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
@@ -36,14 +36,21 @@ struct Placed {
 
 pub(crate) struct Flusher {
     log: Log,
+    shard: Shard,
     settings: IngestSettings,
     runtime: Runtime,
     batcher: Weak<Batcher>,
 }
 
 impl Flusher {
-    pub(crate) fn new(log: Log, settings: IngestSettings, runtime: Runtime, batcher: Weak<Batcher>) -> Self {
-        Self { log, settings, runtime, batcher }
+    pub(crate) fn new(
+        log: Log,
+        shard: Shard,
+        settings: IngestSettings,
+        runtime: Runtime,
+        batcher: Weak<Batcher>,
+    ) -> Self {
+        Self { log, shard, settings, runtime, batcher }
     }
 
     pub(crate) async fn run(self, mut queue: mpsc::Receiver<Flush>) {
@@ -86,7 +93,7 @@ impl Flusher {
     }
 
     async fn upload(&self, batches: Vec<BatchToAppend>, deadline: Instant) -> Result<Append, AppendError> {
-        let shard = self.log.shard();
+        let shard = &self.shard;
         let id = self.runtime.unique_uuid();
         let created_ms = self.runtime.now_ms();
         let path = shard.paths().segment(id);
@@ -113,7 +120,7 @@ impl Flusher {
         let Placed { calls, origins, append, deadline } = placed;
         match append {
             Ok(append) => {
-                let ticket = self.log.shard().append(append, deadline);
+                let ticket = self.shard.append(append, deadline);
                 let batcher = self.batcher.clone();
                 drop(self.runtime.spawn("flush", async move {
                     answer(calls, &origins, ticket).await;

@@ -1,6 +1,6 @@
 //! Ingest: record batches of producers become durable.
 //!
-//! Flow: [`admit`] (bounded bytes in flight, checks) -> [`batcher`] (one buffer over all partitions and clients, a pace)
+//! Flow: [`admit`] (bounded bytes in flight, checks) -> [`request`] (split over shards) -> [`batcher`] (one buffer a shard, a pace)
 //! -> [`flush`] (small: rides in the entry; large: segment first) -> commit in [`alluvium_log`] -> answers.
 //!
 //! Invariants: the order of calls to [`Ingest::append`] is the order of the log for each partition; bytes in flight never
@@ -11,24 +11,28 @@ mod batcher;
 mod error;
 mod flush;
 mod presence;
+mod request;
 mod settings;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use alluvium_infra::Runtime;
 use alluvium_infra::runtime::Instant;
 use alluvium_log::Log;
-use alluvium_record::TopicPartition;
+use alluvium_record::{ShardId, TopicPartition};
 use bytes::Bytes;
+use futures_util::future::join_all;
+use parking_lot::RwLock;
 
 pub use admit::Permit;
-pub use batcher::AppendReply;
 pub use error::AppendError;
 pub use presence::ProducerPresence;
+pub use request::AppendReply;
 pub use settings::IngestSettings;
 
 use admit::Admission;
-use batcher::Batcher;
+use batcher::{Batcher, Call};
 use presence::Presences;
 
 /// The record batch that a client sends for one partition.
@@ -57,8 +61,23 @@ pub struct Appended {
 #[derive(Debug, Clone)]
 pub struct Ingest {
     admission: Admission,
-    batcher: Arc<Batcher>,
     presences: Arc<Presences>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    log: Log,
+    settings: IngestSettings,
+    runtime: Runtime,
+    batchers: RwLock<Batchers>,
+}
+
+/// One batcher for each shard that was produced to.
+#[derive(Debug, Default)]
+struct Batchers {
+    by_shard: BTreeMap<ShardId, Arc<Batcher>>,
+    draining: bool,
 }
 
 impl Ingest {
@@ -67,8 +86,8 @@ impl Ingest {
     pub fn start(log: Log, settings: IngestSettings, runtime: Runtime) -> Self {
         let presences = Arc::new(Presences::new(runtime.clone()));
         let admission = Admission::new(settings.bytes_in_flight_max);
-        let batcher = Batcher::start(log, settings, runtime, presences.clone());
-        Self { admission, batcher, presences }
+        let shared = Arc::new(Shared { log, settings, runtime, batchers: RwLock::default() });
+        Self { admission, presences, shared }
     }
 
     /// Waits for room for a request of so many bytes. The permit rides with the request until it is answered.
@@ -97,7 +116,30 @@ impl Ingest {
         deadline: Instant,
         presence: &ProducerPresence,
     ) -> AppendReply {
-        self.batcher.append(permit, partitions, deadline, presence)
+        let state = self.shared.log.meta().state();
+        let runtime = &self.shared.runtime;
+        request::begin(&state, permit, partitions, deadline, presence, runtime, |shard, call| self.buffer(shard, call))
+    }
+
+    fn buffer(&self, shard: ShardId, call: Call) {
+        if let Some(batcher) = self.shared.batchers.read().by_shard.get(&shard) {
+            batcher.buffer(call);
+            return;
+        }
+        let Some(open) = self.shared.log.shard(shard) else {
+            call.answer(|| AppendError::Unavailable(format!("shard {shard} is not open yet")));
+            return;
+        };
+        let mut batchers = self.shared.batchers.write();
+        if batchers.draining {
+            call.answer(|| AppendError::ShuttingDown);
+            return;
+        }
+        let start = || {
+            let Shared { log, settings, runtime, .. } = &*self.shared;
+            Batcher::start(log.clone(), open, settings.clone(), runtime.clone(), self.presences.clone())
+        };
+        batchers.by_shard.entry(shard).or_insert_with(start).buffer(call);
     }
 
     /// A connection that produces: knowing that its client waits lets a flush go at once.
@@ -108,6 +150,11 @@ impl Ingest {
 
     /// Takes no more, flushes what is there, and returns when everything is answered.
     pub async fn drain(&self) {
-        self.batcher.drain().await;
+        let batchers: Vec<Arc<Batcher>> = {
+            let mut batchers = self.shared.batchers.write();
+            batchers.draining = true;
+            batchers.by_shard.values().cloned().collect()
+        };
+        join_all(batchers.iter().map(|batcher| batcher.drain())).await;
     }
 }

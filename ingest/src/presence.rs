@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use alluvium_infra::Runtime;
 use alluvium_infra::runtime::Instant;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
 /// How long a client that was just answered is expected to send again.
@@ -27,7 +27,8 @@ pub(crate) struct Presences {
     expected: AtomicUsize,
     /// When the last of them was answered.
     answered_at: Mutex<Option<Instant>>,
-    pub(crate) changed: Notify,
+    /// Who keeps a pace and wants to know when somebody is blocked; one for each shard.
+    paces: RwLock<Vec<Arc<Notify>>>,
 }
 
 /// What the presences say about a flush.
@@ -49,8 +50,12 @@ impl Presences {
             blocked: AtomicUsize::new(0),
             expected: AtomicUsize::new(0),
             answered_at: Mutex::new(None),
-            changed: Notify::new(),
+            paces: RwLock::default(),
         }
+    }
+
+    pub(crate) fn add_pace(&self, wake: Arc<Notify>) {
+        self.paces.write().push(wake);
     }
 
     pub(crate) fn company(&self, now: Instant) -> Company {
@@ -158,7 +163,7 @@ impl Connection {
         let became_blocked = blocked && !counted.blocked;
         adjust(&self.all.blocked, &mut counted.blocked, blocked);
         if became_blocked {
-            self.all.changed.notify_one();
+            self.all.paces.read().iter().for_each(|wake| wake.notify_one());
         }
     }
 }

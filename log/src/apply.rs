@@ -10,13 +10,14 @@ use alluvium_record::{ShardId, TopicPartition};
 use uuid::Uuid;
 
 use crate::format::FormatError;
+use crate::format::convert_consumer_group::consumer_group_from;
 use crate::format::convert::{group_from, offset_from, partition_of, topic_from, topic_of, uuid_of};
 use crate::format::entry::{Entry, EntryHash};
 use crate::format::messages::{
     AlterTopicConfigsMessage, AppendMessage, CommitOffsetsMessage, CreatePartitionsMessage, EntryMessage,
     OperationKind, TopicMessage,
 };
-use crate::state::{ObjectRef, Partition, ProducerBatch, ProducerState, Run, State, producer};
+use crate::state::{Coordinator, ObjectRef, Partition, ProducerBatch, ProducerState, Run, State, Topic, producer};
 
 /// Why an entry cannot be applied. Each of these means damage or a newer release, never bad luck.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -136,7 +137,26 @@ impl Applier {
             OperationKind::PutGroup(group) => {
                 let mut known = state.groups.get(&group.group).cloned().unwrap_or_default();
                 known.record = Some(Arc::new(group_from(group)));
+                known.consumer = None;
                 state.groups.insert_mut(group.group.clone(), known);
+                Ok(())
+            }
+            OperationKind::PutConsumerGroup(message) => {
+                let change = consumer_group_from(message)?;
+                let mut known = state.groups.get(&message.group).cloned().unwrap_or_default();
+                let before = known.consumer.take().unwrap_or_default();
+                known.record = None;
+                known.consumer = Some(Arc::new(before.changed(change)));
+                state.groups.insert_mut(message.group.clone(), known);
+                Ok(())
+            }
+            OperationKind::SetShardCount(message) => {
+                state.shard_count = message.shard_count;
+                Ok(())
+            }
+            OperationKind::TakeOver(message) => {
+                let incarnation = uuid_of(&message.incarnation)?;
+                state.coordinator = Some(Coordinator { epoch: self.number, node: message.node, incarnation });
                 Ok(())
             }
             OperationKind::DeleteGroup(group) => {
@@ -211,22 +231,28 @@ impl Applier {
         if state.topic_names.contains_key(&topic.name) || state.topics.contains_key(&topic.id) {
             return Err(self.inconsistent(format!("topic {} exists", topic.name)));
         }
-        for partition in 0..topic.partition_count {
-            state.partitions.insert_mut(TopicPartition { topic: topic.id, partition }, Partition::default());
+        add_partitions(state, &topic, 0..topic.partition_count);
+        if state.is_meta() {
+            state.topic_names.insert_mut(topic.name.clone(), topic.id);
         }
-        state.topic_names.insert_mut(topic.name.clone(), topic.id);
         state.topics.insert_mut(topic.id, Arc::new(topic));
         Ok(())
     }
 
     fn delete_topic(&self, state: &mut State, id: &[u8]) -> Result<(), ApplyError> {
         let id = topic_of(id)?;
-        let topic = state.topics.get(&id).cloned().ok_or_else(|| self.inconsistent("topic to delete is unknown"))?;
-        for partition in 0..topic.partition_count {
-            state.partitions.remove_mut(&TopicPartition { topic: id, partition });
+        match state.topics.get(&id).cloned() {
+            Some(topic) => {
+                for partition in 0..topic.partition_count {
+                    state.partitions.remove_mut(&TopicPartition { topic: id, partition });
+                }
+                state.topic_names.remove_mut(&topic.name);
+                state.topics.remove_mut(&id);
+            }
+            // Another shard may hold only offsets of groups.
+            None if !state.is_meta() => {}
+            None => return Err(self.inconsistent("topic to delete is unknown")),
         }
-        state.topic_names.remove_mut(&topic.name);
-        state.topics.remove_mut(&id);
         let first = TopicPartition { topic: id, partition: i32::MIN };
         let last = TopicPartition { topic: id, partition: i32::MAX };
         let affected: Vec<(String, Vec<TopicPartition>)> = state
@@ -253,9 +279,7 @@ impl Applier {
         if change.partition_count <= topic.partition_count {
             return Err(self.inconsistent("partition count does not grow"));
         }
-        for partition in topic.partition_count..change.partition_count {
-            state.partitions.insert_mut(TopicPartition { topic: id, partition }, Partition::default());
-        }
+        add_partitions(state, &topic, topic.partition_count..change.partition_count);
         topic.partition_count = change.partition_count;
         state.topics.insert_mut(id, Arc::new(topic));
         Ok(())
@@ -300,6 +324,13 @@ impl Applier {
 
     fn inconsistent(&self, reason: impl Into<String>) -> ApplyError {
         ApplyError::Inconsistent { number: self.number, reason: reason.into() }
+    }
+}
+
+/// Adds those of the partitions that belong to the state's shard.
+fn add_partitions(state: &mut State, topic: &Topic, partitions: std::ops::Range<i32>) {
+    for partition in partitions.filter(|partition| topic.shard_of(*partition) == state.shard) {
+        state.partitions.insert_mut(TopicPartition { topic: topic.id, partition }, Partition::default());
     }
 }
 

@@ -15,6 +15,8 @@ pub mod invariants;
 mod open;
 pub mod operation;
 pub mod paths;
+mod peers;
+pub mod placement;
 pub mod plan;
 pub mod probe;
 mod producer_id;
@@ -22,17 +24,23 @@ pub mod recover;
 pub mod replay;
 mod reread;
 pub mod state;
+mod sweep;
 mod tail;
+mod topics;
 mod validate;
+mod view;
 
-pub use commit::{AppendTicket, Committed, Shard};
+pub use commit::{AppendTicket, Committed, Shard, WaitingGuard};
 pub use open::{Log, LogOptions, OpenLogError};
 pub use operation::{
     Append, AppendOutcome, AppendRejection, AppendSource, BatchToAppend, CommitError, Operation, Rejection,
 };
+pub use peers::{ForwardError, Peers};
 pub use replay::CatchUpError;
 pub use state::{
-    CommittedOffset, GroupRecord, GroupState, MemberRecord, ObjectRef, Partition, ProducerBatch, ProducerState, Run,
+    ClassicMemberRecord, CommittedOffset, ConsumerGroupChange, ConsumerGroupRecord, ConsumerMemberRecord, Coordinator,
+    GroupRecord, GroupState, MemberRecord, ObjectRef, Partition, ProducerBatch, ProducerState, Run,
     State, Topic,
 };
 pub use tail::Tail;
+pub use view::{Changes, View};

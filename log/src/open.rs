@@ -1,29 +1,42 @@
-//! Opening a cluster: probe the store, read or create `cluster.json`, recover the shard, start its task.
+//! Opening a cluster: probe the store, read or create `cluster.json`, recover the shards, start their tasks.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use alluvium_infra::Runtime;
+use alluvium_infra::published::Subscription;
 use alluvium_infra::store::{Payload, Store, StoreError};
 use alluvium_record::ShardId;
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot};
+use futures_util::future::{join_all, try_join_all};
+use parking_lot::RwLock;
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use crate::commit::slot::SlotRules;
-use crate::commit::{CommitRules, Look, Request, Shard, ShardTask};
+use crate::commit::{CommitRules, Look, Request, Router, Shard, ShardParts, ShardTask, Waiting};
 use crate::format::cluster::{ClusterDescription, FORMAT_VERSION};
 use crate::operation::CommitError;
 use crate::paths::{ClusterPaths, ShardPaths};
+use crate::peers::{Peers, PeersSlot};
+use crate::placement::shard_of_id;
 use crate::plan::PlanRules;
 use crate::probe::{ProbeError, probe};
 use crate::producer_id::ProducerIds;
 use crate::recover::{RecoverError, Recovered, recover};
+use crate::replay::CatchUpError;
+use crate::state::State;
+use crate::sweep::sweep_for_ever;
 use crate::tail::Tail;
+use crate::view::{Changes, View};
 
 /// Requests that may wait for a shard's task.
 const REQUESTS_MAX: usize = 4096;
 /// Recoveries that are tried when each takes longer than half the log retention.
 const RECOVERIES_MAX: usize = 3;
+
+/// Pause before a new shard that could not be opened is tried again.
+const OPEN_RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// How a log is opened.
 #[derive(Debug, Clone)]
@@ -34,7 +47,9 @@ pub struct LogOptions {
     pub node: String,
     /// Whether the store is probed.
     pub probe: bool,
-    /// Bytes of the tail kept in memory.
+    /// Shards of a cluster that does not exist yet.
+    pub shard_count: u32,
+    /// Bytes of the tails of all shards kept in memory.
     pub tail_bytes_max: u64,
     /// How commits are made.
     pub commit: CommitRules,
@@ -46,6 +61,7 @@ impl Default for LogOptions {
             root: String::new(),
             node: "node-0".to_owned(),
             probe: true,
+            shard_count: 1,
             tail_bytes_max: alluvium_infra::limits::TAIL_CACHE_BYTES_MAX as u64,
             commit: CommitRules::default(),
         }
@@ -70,6 +86,7 @@ impl Default for CommitRules {
             checkpoint_entries: 1000,
             checkpoint_entry_bytes: 64 * 1024 * 1024,
             deadline_default: Duration::from_secs(30),
+            probe_interval: Duration::from_secs(1),
         }
     }
 }
@@ -125,7 +142,15 @@ struct Inner {
     description: ClusterDescription,
     store: Arc<dyn Store>,
     paths: ClusterPaths,
-    shard: Shard,
+    meta: Shard,
+    /// All shards by number, the meta shard first.
+    shards: RwLock<Vec<Shard>>,
+    /// Held while shards are being opened.
+    opening: Mutex<()>,
+    options: LogOptions,
+    changes: Changes,
+    peers: PeersSlot,
+    closed: CancellationToken,
     producer_ids: ProducerIds,
     runtime: Runtime,
 }
@@ -140,30 +165,65 @@ impl Log {
         if options.probe {
             probe(store.as_ref(), &paths, &runtime).await?;
         }
-        let description = describe_cluster(store.as_ref(), &paths, &runtime).await?;
-        let shard = ShardId(0);
-        let shard_paths = paths.shard(shard);
-        let (recovered, look) = recover_in_time(store.as_ref(), &shard_paths, &options.commit, &runtime)
-            .await
-            .map_err(|error| OpenLogError::Recover { shard: shard.0, error })?;
-        tracing::debug!(entry = recovered.state.entry_number(), checkpoint = recovered.checkpoint, "shard recovered");
-        let tail = Arc::new(Tail::new(options.tail_bytes_max));
-        let deadline_default = options.commit.deadline_default;
-        let (task, state) = ShardTask::new(
-            store.clone(),
-            shard_paths.clone(),
-            runtime.clone(),
-            options.commit,
-            options.node,
-            tail.clone(),
-            recovered,
-            look,
-        );
-        let (requests, receiver) = mpsc::channel(REQUESTS_MAX);
-        drop(runtime.spawn("shard", task.run(receiver)));
-        let shard = Shard { requests, state, tail, paths: shard_paths, runtime: runtime.clone(), deadline_default };
+        let description = describe_cluster(store.as_ref(), &paths, options.shard_count, &runtime).await?;
+        let parts = OpenShard {
+            store: store.clone(),
+            paths: paths.clone(),
+            tail_bytes_max: options.tail_bytes_max / u64::from(description.shard_count.max(1)),
+            options: options.clone(),
+            changes: Changes::new(),
+            peers: PeersSlot::default(),
+            runtime: runtime.clone(),
+        };
+        let created = try_join_all((0..description.shard_count.max(1)).map(|id| parts.open(ShardId(id)))).await?;
+        let meta = created[0].clone();
         let producer_ids = ProducerIds::new(store.clone(), paths.clone(), runtime.clone());
-        Ok(Self { inner: Arc::new(Inner { description, store, paths, shard, producer_ids, runtime }) })
+        let OpenShard { changes, peers, .. } = parts;
+        let log = Self {
+            inner: Arc::new(Inner {
+                description,
+                store,
+                paths,
+                meta,
+                shards: RwLock::new(created),
+                opening: Mutex::new(()),
+                options,
+                changes,
+                peers,
+                closed: CancellationToken::new(),
+                producer_ids,
+                runtime: runtime.clone(),
+            }),
+        };
+        log.open_more().await?;
+        let weak = Arc::downgrade(&log.inner);
+        drop(runtime.spawn("shards", follow_shard_count(weak.clone(), log.meta().subscribe(), log.inner.closed.clone())));
+        let sweeping = sweep_for_ever(move || weak.upgrade().map(|inner| Log { inner }), runtime, log.inner.closed.clone());
+        drop(log.runtime().spawn("sweep", sweeping));
+        Ok(log)
+    }
+
+    /// Opens the shards that the meta shard names and that are not open.
+    async fn open_more(&self) -> Result<(), OpenLogError> {
+        let _turn = self.inner.opening.lock().await;
+        let open = self.inner.shards.read().len() as u32;
+        let wanted = self.shard_count();
+        if wanted <= open {
+            return Ok(());
+        }
+        let parts = OpenShard {
+            store: self.inner.store.clone(),
+            paths: self.inner.paths.clone(),
+            tail_bytes_max: self.inner.options.tail_bytes_max / u64::from(wanted),
+            options: self.inner.options.clone(),
+            changes: self.inner.changes.clone(),
+            peers: self.inner.peers.clone(),
+            runtime: self.inner.runtime.clone(),
+        };
+        let more = try_join_all((open..wanted).map(|id| parts.open(ShardId(id)))).await?;
+        self.inner.shards.write().extend(more);
+        self.inner.changes.bump();
+        Ok(())
     }
 
     /// The cluster's id, as Kafka shows it.
@@ -178,10 +238,78 @@ impl Log {
         &self.inner.description
     }
 
-    /// The shard that holds everything.
+    /// The shard that holds the topics.
     #[must_use]
-    pub fn shard(&self) -> &Shard {
-        &self.inner.shard
+    pub fn meta(&self) -> &Shard {
+        &self.inner.meta
+    }
+
+    /// A shard, if it is open.
+    #[must_use]
+    pub fn shard(&self, id: ShardId) -> Option<Shard> {
+        self.inner.shards.read().get(id.0 as usize).cloned()
+    }
+
+    /// All open shards, by number.
+    #[must_use]
+    pub fn shards(&self) -> Vec<Shard> {
+        self.inner.shards.read().clone()
+    }
+
+    /// Shards that topics created now are spread over.
+    #[must_use]
+    pub fn shard_count(&self) -> u32 {
+        self.inner.meta.state().shard_count(self.inner.description.shard_count)
+    }
+
+    /// The shard of a consumer group or a transactional id: the same for ever.
+    #[must_use]
+    pub fn group_shard(&self, group: &str) -> ShardId {
+        shard_of_id(group, self.inner.description.shard_count)
+    }
+
+    /// Shards that may hold groups: those that the cluster was created with.
+    #[must_use]
+    pub fn group_shards(&self) -> Vec<Shard> {
+        let mut shards = self.shards();
+        shards.truncate(self.inner.description.shard_count.max(1) as usize);
+        shards
+    }
+
+    /// A snapshot of all shards.
+    #[must_use]
+    pub fn view(&self) -> View {
+        // Other shards first: what the meta shard names is then in the snapshot, as far as this node knows it.
+        let mut states: Vec<_> = self.inner.shards.read().iter().skip(1).map(Shard::state).collect();
+        states.insert(0, self.inner.meta.state());
+        View::new(states, self.inner.description.shard_count)
+    }
+
+    /// Reads all shards to their end: the view is at least as new as the call.
+    ///
+    /// # Errors
+    /// When the store does not answer or holds what cannot be applied.
+    pub async fn catch_up(&self) -> Result<View, CatchUpError> {
+        let meta = self.inner.meta.catch_up().await?;
+        let others: Vec<Shard> = self.inner.shards.read().iter().skip(1).cloned().collect();
+        let mut states = vec![meta];
+        states.extend(try_join_all(others.iter().map(Shard::catch_up)).await?);
+        Ok(View::new(states, self.inner.description.shard_count))
+    }
+
+    /// Rings when any shard changes.
+    #[must_use]
+    pub fn subscribe(&self) -> Changes {
+        self.inner.changes.fresh()
+    }
+
+    /// From now on appends go to the leaders of their shards, and entries that this node commits are pushed. The first call counts.
+    pub fn attach(&self, peers: Arc<dyn Peers>) {
+        self.inner.peers.fill(peers);
+    }
+
+    pub(crate) fn peers(&self) -> Option<&Arc<dyn Peers>> {
+        self.inner.peers.get()
     }
 
     /// The store.
@@ -210,13 +338,99 @@ impl Log {
         self.inner.producer_ids.allocate().await.map_err(|error| CommitError::Unavailable(error.to_string()))
     }
 
-    /// Commits what waits, writes a checkpoint when it is worth it, and ends the shard's task.
+    /// Commits what waits, writes checkpoints where they are worth it, and ends the tasks of the shards.
     pub async fn close(&self) {
-        let (reply, done) = oneshot::channel();
-        if self.inner.shard.requests.send(Request::Close { reply }).await.is_ok() {
-            // A task that is gone already has closed as well.
-            drop(done.await);
+        self.inner.closed.cancel();
+        let _turn = self.inner.opening.lock().await;
+        let closing = self.shards().into_iter().map(|shard| async move {
+            let (reply, done) = oneshot::channel();
+            if shard.requests.send(Request::Close { reply }).await.is_ok() {
+                // A task that is gone already has closed as well.
+                drop(done.await);
+            }
+        });
+        join_all(closing).await;
+    }
+}
+
+/// Opens shards as they are added, until the log is closed or gone.
+async fn follow_shard_count(log: Weak<Inner>, mut meta: Subscription<Arc<State>>, closed: CancellationToken) {
+    loop {
+        let changed = tokio::select! {
+            () = closed.cancelled() => return,
+            changed = meta.changed() => changed,
+        };
+        if changed.is_err() {
+            return;
         }
+        loop {
+            let Some(inner) = log.upgrade() else { return };
+            let Err(error) = (Log { inner: inner.clone() }).open_more().await else { break };
+            tracing::warn!(%error, "a new shard cannot be opened: trying again");
+            tokio::select! {
+                () = closed.cancelled() => return,
+                () = inner.runtime.sleep(OPEN_RETRY_PAUSE) => {}
+            }
+        }
+    }
+}
+
+/// What a shard is opened with.
+struct OpenShard {
+    store: Arc<dyn Store>,
+    paths: ClusterPaths,
+    tail_bytes_max: u64,
+    options: LogOptions,
+    changes: Changes,
+    peers: PeersSlot,
+    runtime: Runtime,
+}
+
+impl OpenShard {
+    /// Recovers a shard and starts its tasks.
+    async fn open(&self, id: ShardId) -> Result<Shard, OpenLogError> {
+        let paths = self.paths.shard(id);
+        let (recovered, looked) = recover_in_time(self.store.as_ref(), &paths, &self.options.commit, &self.runtime)
+            .await
+            .map_err(|error| OpenLogError::Recover { shard: id.0, error })?;
+        tracing::debug!(
+            shard = id.0,
+            entry = recovered.state.entry_number(),
+            checkpoint = recovered.checkpoint,
+            "shard recovered"
+        );
+        let tail = Arc::new(Tail::new(self.tail_bytes_max));
+        let waiting = Waiting::default();
+        let deadline_default = self.options.commit.deadline_default;
+        let (task, state) = ShardTask::new(ShardParts {
+            store: self.store.clone(),
+            paths: paths.clone(),
+            runtime: self.runtime.clone(),
+            rules: self.options.commit.clone(),
+            node: self.options.node.clone(),
+            tail: tail.clone(),
+            recovered,
+            looked,
+            changes: self.changes.clone(),
+            peers: self.peers.clone(),
+            waiting: waiting.clone(),
+        });
+        let (requests, receiver) = mpsc::channel(REQUESTS_MAX);
+        drop(self.runtime.spawn("shard", task.run(receiver)));
+        let (routed, appends) = mpsc::channel(REQUESTS_MAX);
+        let router = Router::new(id, self.peers.clone(), requests.clone());
+        drop(self.runtime.spawn("router", router.run(appends)));
+        Ok(Shard {
+            requests,
+            state,
+            tail,
+            paths,
+            runtime: self.runtime.clone(),
+            deadline_default,
+            routed,
+            peers: self.peers.clone(),
+            waiting,
+        })
     }
 }
 
@@ -241,6 +455,7 @@ async fn recover_in_time(
 async fn describe_cluster(
     store: &dyn Store,
     paths: &ClusterPaths,
+    shard_count: u32,
     runtime: &Runtime,
 ) -> Result<ClusterDescription, OpenLogError> {
     let path = paths.cluster();
@@ -251,7 +466,7 @@ async fn describe_cluster(
             let description = ClusterDescription {
                 format_version: FORMAT_VERSION,
                 cluster_id: cluster_id(runtime.random_uuid()),
-                shard_count: 1,
+                shard_count: shard_count.max(1),
                 created_ms: runtime.now_ms(),
             };
             let json = serde_json::to_vec_pretty(&description).unwrap_or_default();

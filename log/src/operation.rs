@@ -9,7 +9,7 @@ use alluvium_record::batch::{BatchHeader, RecordBatch};
 use alluvium_record::{TopicId, TopicPartition};
 use uuid::Uuid;
 
-use crate::state::{CommittedOffset, GroupRecord};
+use crate::state::{CommittedOffset, ConsumerGroupChange, GroupRecord};
 
 /// A change that carries no records.
 #[derive(Debug, Clone)]
@@ -26,6 +26,8 @@ pub enum Operation {
         replication_factor: i16,
         /// Settings that were given.
         configs: BTreeMap<String, String>,
+        /// Shards that its partitions are spread over, at least 1.
+        shard_count: u32,
     },
     /// A topic goes, with its records and the offsets that groups committed for it.
     DeleteTopic {
@@ -79,6 +81,23 @@ pub enum Operation {
         /// The partitions.
         partitions: Vec<TopicPartition>,
     },
+    /// Topics created from now on are spread over so many shards; only for the meta shard.
+    SetShardCount {
+        /// The number, not less than before.
+        count: u32,
+    },
+    /// A node becomes the coordinator of what the shard holds; the entry's number is its epoch.
+    TakeOver {
+        /// Node id.
+        node: i32,
+        /// Incarnation of the node.
+        incarnation: Uuid,
+    },
+    /// Members of a consumer group of the new protocol come, change and go.
+    PutConsumerGroup {
+        /// The change.
+        change: ConsumerGroupChange,
+    },
 }
 
 /// Why an operation was refused.
@@ -126,6 +145,14 @@ pub enum Rejection {
     /// The group has members.
     #[error("group has members")]
     GroupNotEmpty,
+    /// Another node coordinates what the shard holds.
+    #[error("node {node} is the coordinator, in epoch {epoch}")]
+    NotCoordinator {
+        /// Its epoch; 0 when nobody is.
+        epoch: u64,
+        /// The node.
+        node: i32,
+    },
     /// The generation is older than the group's.
     #[error("group is at generation {current}")]
     StaleGeneration {
@@ -135,7 +162,7 @@ pub enum Rejection {
 }
 
 /// Record batches to append, in order.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Append {
     /// The batches; those of one partition side by side.
     pub batches: Vec<BatchToAppend>,
@@ -143,16 +170,34 @@ pub struct Append {
     pub source: AppendSource,
 }
 
+impl Append {
+    /// Whether each batch has a sequence number, so that it is let in once however often it is tried.
+    #[must_use]
+    pub fn is_idempotent(&self) -> bool {
+        self.batches.iter().all(|batch| batch.header().producer_id >= 0)
+    }
+}
+
 /// One batch to append. Checked by ingest: what is asked here is only whether the log takes it.
 #[derive(Debug, Clone)]
 pub struct BatchToAppend {
     /// The partition.
     pub topic_partition: TopicPartition,
-    /// The batch.
+    /// The batch. Of a segment that another node put, only the header is here.
     pub batch: RecordBatch,
+    /// Length of the whole batch in bytes.
+    pub length: u32,
 }
 
 impl BatchToAppend {
+    /// A batch that is here with all its bytes.
+    #[must_use]
+    pub fn new(topic_partition: TopicPartition, batch: RecordBatch) -> Self {
+        // Frames are limited to far less than 4 GiB.
+        let length = batch.bytes.len() as u32;
+        Self { topic_partition, batch, length }
+    }
+
     pub(crate) fn header(&self) -> &BatchHeader {
         &self.batch.header
     }

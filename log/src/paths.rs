@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! cluster.json
+//! node/{node id}
 //! probe/{uuid}
 //! producer-id/{block:020}
 //! {hh}/{shard}/log/{entry:020}
@@ -14,7 +15,7 @@
 //! ```
 
 use alluvium_infra::store::StorePath;
-use alluvium_record::ShardId;
+use alluvium_record::{NodeId, ShardId};
 use uuid::Uuid;
 
 /// Paths of one cluster below a root prefix of the store.
@@ -48,6 +49,18 @@ impl ClusterPaths {
     #[must_use]
     pub fn producer_id_block(&self, block: u64) -> StorePath {
         self.path(&format!("producer-id/{block:020}"))
+    }
+
+    /// The record of a node.
+    #[must_use]
+    pub fn node(&self, node: NodeId) -> StorePath {
+        self.path(&format!("node/{node}"))
+    }
+
+    /// Prefix of all node records.
+    #[must_use]
+    pub fn node_prefix(&self) -> String {
+        format!("{}node/", self.root)
     }
 
     /// Prefix of all producer id blocks.

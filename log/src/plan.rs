@@ -75,7 +75,16 @@ impl Plan {
     ///
     /// # Errors
     /// The outer error means that the state and the operation's own checks disagree: a bug. The inner one is the answer.
-    pub fn operation(&mut self, operation: &Operation) -> Result<Result<(), Rejection>, ApplyError> {
+    pub fn operation(
+        &mut self,
+        operation: &Operation,
+        coordinator: Option<u64>,
+    ) -> Result<Result<(), Rejection>, ApplyError> {
+        if let Some(epoch) = coordinator
+            && let Err(rejection) = crate::validate::check_coordinator(&self.working, epoch)
+        {
+            return Ok(Err(rejection));
+        }
         match crate::validate::validate(&self.working, operation, self.message.timestamp_ms) {
             Err(rejection) => Ok(Err(rejection)),
             Ok(None) => Ok(Ok(())),
@@ -88,7 +97,7 @@ impl Plan {
     /// # Errors
     /// As for [`Plan::operation`].
     pub fn append(&mut self, append: &Append) -> Result<Vec<AppendOutcome>, ApplyError> {
-        let bytes: u64 = append.batches.iter().map(|batch| batch.batch.bytes.len() as u64).sum();
+        let bytes: u64 = append.batches.iter().map(|batch| u64::from(batch.length)).sum();
         let mut place = match append.source {
             AppendSource::Inline => Place::Inline,
             AppendSource::Segment { id, created_ms } => {
@@ -227,7 +236,7 @@ impl Place {
             Self::Inline => ENVELOPE_HEADER_BYTES as u64 + inline_bytes,
             Self::Segment { position, .. } => {
                 let at = *position;
-                *position += batch.batch.bytes.len() as u64;
+                *position += u64::from(batch.length);
                 at
             }
         }
@@ -272,7 +281,7 @@ impl OpenRun {
     fn takes(&self, batch: &BatchToAppend, position: u64, run_bytes_max: u32) -> bool {
         self.topic_partition == batch.topic_partition
             && self.message.position + u64::from(self.message.length) == position
-            && u64::from(self.message.length) + batch.batch.bytes.len() as u64 <= u64::from(run_bytes_max)
+            && u64::from(self.message.length) + u64::from(batch.length) <= u64::from(run_bytes_max)
     }
 
     fn push(&mut self, batch: &BatchToAppend, timestamp_ms: i64) {
@@ -298,7 +307,7 @@ impl OpenRun {
             self.producers.insert_mut(header.producer_id, remembered);
             self.message.producer_batches.push(message);
         }
-        self.message.length += batch.batch.bytes.len() as u32;
+        self.message.length += batch.length;
         self.message.offset_count += i64::from(header.record_count);
         self.message.max_timestamp = self.message.max_timestamp.max(header.max_timestamp);
     }

@@ -2,15 +2,27 @@
 //!
 //! Pure. Returns the operation as it goes into the entry, or nothing when there is nothing to change.
 
+use alluvium_record::TopicPartition;
 use bytes::Bytes;
 
 use crate::format::convert::{group_message, offset_message, topic_field, topic_message};
+use crate::format::convert_consumer_group::consumer_group_message;
 use crate::format::messages::{
     AlterTopicConfigsMessage, CommitOffsetsMessage, ConfigMessage, CreatePartitionsMessage, DeleteOffsetsMessage,
-    DeleteRecordsMessage, GroupIdMessage, OperationKind, TopicIdMessage, TopicPartitionMessage,
+    DeleteRecordsMessage, GroupIdMessage, OperationKind, SetShardCountMessage, TakeOverMessage, TopicIdMessage,
+    TopicPartitionMessage,
 };
 use crate::operation::{Operation, Rejection};
-use crate::state::{GroupRecord, State, Topic};
+use crate::state::{State, Topic};
+
+/// Refuses the command of a coordinator that was taken over from.
+pub(crate) fn check_coordinator(state: &State, epoch: u64) -> Result<(), Rejection> {
+    match state.coordinator() {
+        Some(current) if current.epoch == epoch => Ok(()),
+        Some(current) => Err(Rejection::NotCoordinator { epoch: current.epoch, node: current.node }),
+        None => Err(Rejection::NotCoordinator { epoch: 0, node: -1 }),
+    }
+}
 
 pub(crate) fn validate(
     state: &State,
@@ -18,15 +30,21 @@ pub(crate) fn validate(
     timestamp_ms: i64,
 ) -> Result<Option<OperationKind>, Rejection> {
     match operation {
-        Operation::CreateTopic { id, name, partition_count, replication_factor, configs } => {
+        Operation::CreateTopic { id, name, partition_count, replication_factor, configs, shard_count } => {
             if *partition_count < 1 {
                 return Err(Rejection::OutOfBounds { what: "partition count", bounds: "at least 1".to_owned() });
+            }
+            if *shard_count < 1 {
+                return Err(Rejection::OutOfBounds { what: "shard count", bounds: "at least 1".to_owned() });
             }
             if state.topic_by_name(name).is_some() {
                 return Err(Rejection::TopicExists(name.clone()));
             }
-            if state.topic(*id).is_some() {
-                return Err(Rejection::TopicIdTaken);
+            match state.topic(*id) {
+                Some(_) if state.is_meta() => return Err(Rejection::TopicIdTaken),
+                // Elsewhere than in the meta shard this may be repeated.
+                Some(_) => return Ok(None),
+                None => {}
             }
             let topic = Topic {
                 id: *id,
@@ -34,17 +52,28 @@ pub(crate) fn validate(
                 partition_count: *partition_count,
                 replication_factor: *replication_factor,
                 configs: configs.clone(),
+                shard_count: *shard_count,
                 created_ms: timestamp_ms,
             };
             Ok(Some(OperationKind::CreateTopic(topic_message(&topic))))
         }
         Operation::DeleteTopic { id } => {
-            state.topic(*id).ok_or(Rejection::UnknownTopic)?;
+            if state.topic(*id).is_none() {
+                if state.is_meta() {
+                    return Err(Rejection::UnknownTopic);
+                }
+                if !state.has_offsets_of(*id) {
+                    return Ok(None);
+                }
+            }
             Ok(Some(OperationKind::DeleteTopic(TopicIdMessage { id: topic_field(*id) })))
         }
         Operation::CreatePartitions { id, new_count } => {
             let topic = state.topic(*id).ok_or(Rejection::UnknownTopic)?;
             let current = topic.partition_count;
+            if *new_count <= current && !state.is_meta() {
+                return Ok(None);
+            }
             if *new_count <= current {
                 return Err(Rejection::PartitionCountNotLarger { current, requested: *new_count });
             }
@@ -77,15 +106,35 @@ pub(crate) fn validate(
         }
         Operation::CommitOffsets { .. }
         | Operation::PutGroup { .. }
+        | Operation::PutConsumerGroup { .. }
         | Operation::DeleteGroup { .. }
         | Operation::DeleteOffsets { .. } => validate_group(state, operation),
+        Operation::SetShardCount { count } => {
+            if !state.is_meta() || *count < state.shard_count.max(1) {
+                let bounds = format!("at least {}, in the meta shard", state.shard_count.max(1));
+                return Err(Rejection::OutOfBounds { what: "shard count", bounds });
+            }
+            if *count == state.shard_count {
+                return Ok(None);
+            }
+            Ok(Some(OperationKind::SetShardCount(SetShardCountMessage { shard_count: *count })))
+        }
+        Operation::TakeOver { node, incarnation } => {
+            let incarnation = Bytes::copy_from_slice(incarnation.as_bytes());
+            Ok(Some(OperationKind::TakeOver(TakeOverMessage { node: *node, incarnation })))
+        }
     }
 }
 
 fn validate_group(state: &State, operation: &Operation) -> Result<Option<OperationKind>, Rejection> {
     match operation {
         Operation::CommitOffsets { group, offsets } => {
-            if offsets.iter().any(|(partition, _)| state.partition(*partition).is_none()) {
+            // Partitions of other shards are the caller's to check.
+            let is_unknown = |partition: &TopicPartition| match state.topic(partition.topic) {
+                Some(topic) => partition.partition < 0 || partition.partition >= topic.partition_count,
+                None => state.is_meta(),
+            };
+            if offsets.iter().any(|(partition, _)| is_unknown(partition)) {
                 return Err(Rejection::UnknownPartition);
             }
             let offsets = offsets.iter().map(|(partition, offset)| offset_message(*partition, offset)).collect();
@@ -101,9 +150,12 @@ fn validate_group(state: &State, operation: &Operation) -> Result<Option<Operati
             }
             Ok(Some(OperationKind::PutGroup(group_message(group))))
         }
+        Operation::PutConsumerGroup { change } => {
+            Ok(Some(OperationKind::PutConsumerGroup(consumer_group_message(change))))
+        }
         Operation::DeleteGroup { group } => {
             let known = state.group(group).ok_or(Rejection::UnknownGroup)?;
-            if known.record().is_some_and(|record| has_members(record)) {
+            if known.has_members() {
                 return Err(Rejection::GroupNotEmpty);
             }
             Ok(Some(OperationKind::DeleteGroup(GroupIdMessage { group: group.clone() })))
@@ -125,8 +177,4 @@ fn validate_group(state: &State, operation: &Operation) -> Result<Option<Operati
         }
         _ => Ok(None),
     }
-}
-
-fn has_members(record: &GroupRecord) -> bool {
-    !record.members.is_empty()
 }

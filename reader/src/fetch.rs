@@ -3,13 +3,12 @@
 //! Invariants: at least one batch is returned when one is there, however small the budgets (KIP-74); the answer is in the
 //! order of the request.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use alluvium_infra::published::Subscription;
 use alluvium_infra::runtime::Instant;
-use alluvium_log::State;
-use alluvium_record::TopicPartition;
+use alluvium_log::{Changes, View, WaitingGuard};
+use alluvium_record::{ShardId, TopicPartition};
 use bytes::Bytes;
 use futures_util::future::{join_all, try_join_all};
 
@@ -95,15 +94,16 @@ impl Reader {
     pub async fn fetch(&self, request: FetchRequest) -> Vec<PartitionFetched> {
         let inner = &self.inner;
         let deadline = inner.runtime.monotonic() + request.wait_max;
-        let mut states = inner.log.shard().subscribe();
+        let mut changes = inner.log.subscribe();
         let mut caught_up = false;
+        let mut waiting = Vec::new();
         loop {
-            let state = states.newest_seen();
-            let mut plans = plan(&state, &request, inner.distances);
+            let view = inner.log.view();
+            let mut plans = plan(&view, &request, inner.distances);
             if !caught_up && plans.iter().any(|plan| is_denial(plan.as_ref().err())) {
                 // A node that may be stale must not say no.
                 caught_up = true;
-                match inner.log.shard().catch_up().await {
+                match inner.log.catch_up().await {
                     Ok(_) => continue,
                     // Not knowing is no "no": a consumer that is told so would start over, or skip.
                     Err(error) => plans.iter_mut().filter(|plan| is_denial(plan.as_ref().err())).for_each(|plan| {
@@ -116,8 +116,17 @@ impl Reader {
             if enough || plans.iter().any(Result::is_err) || inner.runtime.monotonic() >= deadline {
                 return self.read(&request, plans).await;
             }
-            wait_for_progress(self, &mut states, &state, &request, deadline).await;
+            if waiting.is_empty() {
+                // From now on entries of other nodes are looked for.
+                waiting = self.wait_for_others(&plans);
+            }
+            wait_for_progress(self, &mut changes, &view, &request, deadline).await;
         }
+    }
+
+    fn wait_for_others(&self, plans: &[Result<PartitionPlan, ReadError>]) -> Vec<WaitingGuard> {
+        let shards: BTreeSet<ShardId> = plans.iter().flatten().map(|plan| plan.shard).collect();
+        shards.into_iter().filter_map(|shard| self.inner.log.shard(shard)).map(|shard| shard.waiting()).collect()
     }
 
     async fn read(
@@ -128,14 +137,14 @@ impl Reader {
         let reads = plans.iter().map(|plan| async {
             match plan {
                 Ok(plan) => {
-                    let runs = plan.runs.iter().map(|run| self.inner.source.read(run, plan.pool));
+                    let runs = plan.runs.iter().map(|run| self.inner.source.read(plan.shard, run, plan.pool));
                     try_join_all(runs).await
                 }
                 Err(_) => Ok(Vec::new()),
             }
         });
         for plan in plans.iter().flatten() {
-            self.inner.source.read_ahead(&plan.ahead, plan.pool);
+            self.inner.source.read_ahead(plan.shard, &plan.ahead, plan.pool);
         }
         let bytes = join_all(reads).await;
         let mut left = usize::try_from(request.bytes_max).unwrap_or(0);
@@ -167,7 +176,7 @@ impl Reader {
         if !matches!(error, LoadError::Store(alluvium_infra::store::StoreError::NotFound)) {
             return Err(error.into());
         }
-        let state = self.inner.log.shard().catch_up().await.map_err(|error| ReadError::Storage(error.to_string()))?;
+        let view = self.inner.log.catch_up().await.map_err(|error| ReadError::Storage(error.to_string()))?;
         let request = FetchRequest {
             partitions: vec![wanted.clone()],
             bytes_max: i32::try_from(left).unwrap_or(i32::MAX),
@@ -176,8 +185,8 @@ impl Reader {
             isolation: Isolation::ReadUncommitted,
         };
         let plan =
-            plan(&state, &request, self.inner.distances).pop().unwrap_or(Err(ReadError::UnknownTopicOrPartition))?;
-        let runs = plan.runs.iter().map(|run| self.inner.source.read(run, plan.pool));
+            plan(&view, &request, self.inner.distances).pop().unwrap_or(Err(ReadError::UnknownTopicOrPartition))?;
+        let runs = plan.runs.iter().map(|run| self.inner.source.read(plan.shard, run, plan.pool));
         let runs = try_join_all(runs).await.map_err(|error| match error {
             LoadError::Store(alluvium_infra::store::StoreError::NotFound) => {
                 ReadError::Corrupt("an object that the manifest names is missing".to_owned())
@@ -195,25 +204,21 @@ fn is_denial(error: Option<&ReadError>) -> bool {
 /// Waits until one of the partitions has grown or gone, or the deadline has passed.
 async fn wait_for_progress(
     reader: &Reader,
-    states: &mut Subscription<Arc<State>>,
-    seen: &State,
+    changes: &mut Changes,
+    seen: &View,
     request: &FetchRequest,
     deadline: Instant,
 ) {
     let progress = async {
         loop {
-            if states.changed().await.is_err() {
-                // The log is closed: there is no news to wait for, and the deadline ends the wait.
-                return std::future::pending().await;
-            }
-            let state = states.newest_seen();
+            changes.changed().await;
+            let view = reader.inner.log.view();
             let grown = request.partitions.iter().any(|wanted| {
-                let end = |state: &State| {
-                    state
-                        .partition(wanted.topic_partition)
+                let end = |view: &View| {
+                    view.partition(wanted.topic_partition)
                         .map(|partition| (partition.high_watermark(), partition.log_start_offset()))
                 };
-                end(&state) != end(seen)
+                end(&view) != end(seen)
             });
             if grown {
                 return;

@@ -1,8 +1,8 @@
 //! Offsets by place or by time: ListOffsets.
 
 use alluvium_infra::limits::DECOMPRESSED_BYTES_MAX;
-use alluvium_log::{Partition, Run};
-use alluvium_record::TopicPartition;
+use alluvium_log::{CatchUpError, Partition, Run, View};
+use alluvium_record::{ShardId, TopicPartition};
 use alluvium_record::batch::{BatchError, RecordBatch, TimestampedOffset};
 
 use crate::assemble::Batches;
@@ -48,8 +48,8 @@ impl Reader {
         query: OffsetQuery,
         isolation: Isolation,
     ) -> Result<FoundOffset, ReadError> {
-        let state = self.inner.log.shard().catch_up().await.map_err(|error| ReadError::Storage(error.to_string()))?;
-        let partition = state.partition(topic_partition).ok_or(ReadError::UnknownTopicOrPartition)?;
+        let (view, shard) = self.newest(topic_partition).await?;
+        let partition = view.partition(topic_partition).ok_or(ReadError::UnknownTopicOrPartition)?;
         let at = |offset: i64| FoundOffset { offset, timestamp: -1, leader_epoch: LEADER_EPOCH };
         match query {
             OffsetQuery::Earliest => Ok(at(partition.log_start_offset())),
@@ -57,16 +57,37 @@ impl Reader {
                 Isolation::ReadUncommitted => partition.high_watermark(),
                 Isolation::ReadCommitted => partition.last_stable_offset(),
             })),
-            OffsetQuery::Timestamp(timestamp) => self.first_at_or_after(partition, timestamp).await,
-            OffsetQuery::MaxTimestamp => self.with_max_timestamp(partition).await,
+            OffsetQuery::Timestamp(timestamp) => self.first_at_or_after(shard, partition, timestamp).await,
+            OffsetQuery::MaxTimestamp => self.with_max_timestamp(shard, partition).await,
         }
     }
 
-    async fn first_at_or_after(&self, partition: &Partition, timestamp: i64) -> Result<FoundOffset, ReadError> {
+    /// A view whose shard of the partition is at least as new as the call, and that shard.
+    async fn newest(&self, topic_partition: TopicPartition) -> Result<(View, ShardId), ReadError> {
+        let log = &self.inner.log;
+        let storage = |error: CatchUpError| ReadError::Storage(error.to_string());
+        let view = log.view();
+        if let Some(id) = view.partition(topic_partition).and_then(|_| view.shard_of(topic_partition))
+            && let Some(shard) = log.shard(id)
+        {
+            shard.catch_up().await.map_err(storage)?;
+            return Ok((log.view(), id));
+        }
+        let view = log.catch_up().await.map_err(storage)?;
+        let shard = view.shard_of(topic_partition).ok_or(ReadError::UnknownTopicOrPartition)?;
+        Ok((view, shard))
+    }
+
+    async fn first_at_or_after(
+        &self,
+        shard: ShardId,
+        partition: &Partition,
+        timestamp: i64,
+    ) -> Result<FoundOffset, ReadError> {
         let start = partition.log_start_offset();
         let candidates = partition.runs_from(start).filter(|run| run.max_timestamp >= timestamp);
         for run in candidates {
-            for batch in self.batches(run).await? {
+            for batch in self.batches(shard, run).await? {
                 let found = batch.first_offset_at_or_after(timestamp, start, DECOMPRESSED_BYTES_MAX);
                 if let Some(found) = found.unwrap_or_else(|error| by_header(&batch, start, &error)) {
                     return Ok(FoundOffset {
@@ -81,11 +102,11 @@ impl Reader {
     }
 
     /// Only the first run can hold records that were deleted: it is read for certain, and one of the others when it promises more.
-    async fn with_max_timestamp(&self, partition: &Partition) -> Result<FoundOffset, ReadError> {
+    async fn with_max_timestamp(&self, shard: ShardId, partition: &Partition) -> Result<FoundOffset, ReadError> {
         let start = partition.log_start_offset();
         let mut runs = partition.runs_from(start);
         let Some(first) = runs.next() else { return Ok(FoundOffset::NONE) };
-        let mut best = self.max_timestamp_in(first, start).await?;
+        let mut best = self.max_timestamp_in(shard, first, start).await?;
         let mut promising: Option<&Run> = None;
         for run in runs {
             if run.max_timestamp > promising.map_or(best.timestamp, |known| known.max_timestamp) {
@@ -93,7 +114,7 @@ impl Reader {
             }
         }
         if let Some(run) = promising {
-            let found = self.max_timestamp_in(run, start).await?;
+            let found = self.max_timestamp_in(shard, run, start).await?;
             if found.timestamp > best.timestamp {
                 best = found;
             }
@@ -101,9 +122,9 @@ impl Reader {
         Ok(best)
     }
 
-    async fn max_timestamp_in(&self, run: &Run, start: i64) -> Result<FoundOffset, ReadError> {
+    async fn max_timestamp_in(&self, shard: ShardId, run: &Run, start: i64) -> Result<FoundOffset, ReadError> {
         let mut best = FoundOffset::NONE;
-        for batch in self.batches(run).await? {
+        for batch in self.batches(shard, run).await? {
             let found = batch.offset_of_max_timestamp(start, DECOMPRESSED_BYTES_MAX);
             if let Some(found) = found.unwrap_or_else(|error| by_header(&batch, start, &error))
                 && found.timestamp > best.timestamp
@@ -114,8 +135,8 @@ impl Reader {
         Ok(best)
     }
 
-    async fn batches(&self, run: &Run) -> Result<Vec<RecordBatch>, ReadError> {
-        let slices = self.inner.source.read(run, Pool::Live).await?;
+    async fn batches(&self, shard: ShardId, run: &Run) -> Result<Vec<RecordBatch>, ReadError> {
+        let slices = self.inner.source.read(shard, run, Pool::Live).await?;
         Batches::new(slices, run.base_offset).map(|batch| batch.map(|batch| batch.contiguous())).collect()
     }
 }

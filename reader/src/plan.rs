@@ -1,6 +1,7 @@
 //! Which runs a fetch reads: pure, over one snapshot of the state.
 
-use alluvium_log::{Partition, Run, State};
+use alluvium_log::{Partition, Run, View};
+use alluvium_record::ShardId;
 
 use crate::fetch::{FetchRequest, PartitionFetch};
 use crate::source::{Pool, blocks_of};
@@ -21,6 +22,8 @@ pub(crate) struct Distances {
 /// What is read for one partition.
 #[derive(Debug, Clone)]
 pub(crate) struct PartitionPlan {
+    /// The shard whose objects hold the runs.
+    pub(crate) shard: ShardId,
     pub(crate) runs: Vec<Run>,
     /// What the consumer asks for next.
     pub(crate) ahead: Vec<Run>,
@@ -34,7 +37,7 @@ pub(crate) struct PartitionPlan {
 
 /// Plans every partition of a request, within the budgets of each and of all.
 pub(crate) fn plan(
-    state: &State,
+    view: &View,
     request: &FetchRequest,
     distances: Distances,
 ) -> Vec<Result<PartitionPlan, ReadError>> {
@@ -44,7 +47,7 @@ pub(crate) fn plan(
         .partitions
         .iter()
         .map(|wanted| {
-            let plan = plan_partition(state, wanted, left, !anything, distances)?;
+            let plan = plan_partition(view, wanted, left, !anything, distances)?;
             left = left.saturating_sub(plan.bytes);
             anything |= !plan.runs.is_empty();
             Ok(plan)
@@ -53,13 +56,14 @@ pub(crate) fn plan(
 }
 
 fn plan_partition(
-    state: &State,
+    view: &View,
     wanted: &PartitionFetch,
     left: usize,
     at_least_one: bool,
     distances: Distances,
 ) -> Result<PartitionPlan, ReadError> {
-    let partition = state.partition(wanted.topic_partition).ok_or(ReadError::UnknownTopicOrPartition)?;
+    let partition = view.partition(wanted.topic_partition).ok_or(ReadError::UnknownTopicOrPartition)?;
+    let shard = view.shard_of(wanted.topic_partition).ok_or(ReadError::UnknownTopicOrPartition)?;
     check_epoch(wanted.leader_epoch)?;
     let (log_start_offset, high_watermark) = (partition.log_start_offset(), partition.high_watermark());
     if wanted.offset < log_start_offset || wanted.offset > high_watermark {
@@ -91,6 +95,7 @@ fn plan_partition(
         }
     }
     Ok(PartitionPlan {
+        shard,
         runs,
         ahead,
         pool: pool_of(partition, wanted.offset, distances.replay_bytes),

@@ -15,6 +15,7 @@ use alluvium_infra::limits::BLOCK_BYTES;
 use alluvium_infra::store::StoreError;
 use alluvium_log::format::ENVELOPE_HEADER_BYTES;
 use alluvium_log::{Log, ObjectRef, Run};
+use alluvium_record::ShardId;
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 use moka::future::Cache;
@@ -36,8 +37,8 @@ pub(crate) enum Pool {
     Replay,
 }
 
-/// A block of an object's data; entries are one block, whatever their size.
-type BlockKey = (ObjectRef, u64);
+/// A block of a shard's object's data; entries are one block, whatever their size.
+type BlockKey = (ShardId, ObjectRef, u64);
 
 #[derive(Debug, Clone)]
 pub(crate) struct Source {
@@ -85,25 +86,26 @@ impl Source {
     }
 
     /// The bytes of a run, in order, in as many slices as they happen to lie in.
-    pub(crate) async fn read(&self, run: &Run, pool: Pool) -> Result<Vec<Bytes>, LoadError> {
+    pub(crate) async fn read(&self, shard: ShardId, run: &Run, pool: Pool) -> Result<Vec<Bytes>, LoadError> {
         let length = u64::from(run.length);
-        if let Some(slices) = self.log.shard().tail().slices(run.object, run.position, length) {
+        let open = self.log.shard(shard);
+        if let Some(slices) = open.and_then(|open| open.tail().slices(run.object, run.position, length)) {
             return Ok(slices);
         }
         match run.object {
             ObjectRef::Entry(_) => {
-                let data = self.block(run.object, 0, 0..0, pool).await?;
+                let data = self.block((shard, run.object, 0), 0..0, pool).await?;
                 let from = (run.position - DATA_START) as usize;
                 slice(&data, from, run.length as usize).map(|slice| vec![slice])
             }
             ObjectRef::Segment(_) => {
-                match self.read_segment(run, pool).await.and_then(|slices| verified(slices, run)) {
+                match self.read_segment(shard, run, pool).await.and_then(|slices| verified(slices, run)) {
                     Err(LoadError::Corrupt(reason)) => {
                         tracing::warn!(object = ?run.object, offset = run.base_offset, reason, "run arrived damaged: reading it again");
-                        self.forget(run).await;
-                        let again = self.read_segment(run, pool).await.and_then(|slices| verified(slices, run));
+                        self.forget(shard, run).await;
+                        let again = self.read_segment(shard, run, pool).await.and_then(|slices| verified(slices, run));
                         if again.is_err() {
-                            self.forget(run).await;
+                            self.forget(shard, run).await;
                         }
                         again
                     }
@@ -114,15 +116,15 @@ impl Source {
     }
 
     /// Drops the blocks of a run, so that damage is not kept.
-    async fn forget(&self, run: &Run) {
+    async fn forget(&self, shard: ShardId, run: &Run) {
         let end = run.position + u64::from(run.length);
         for index in block_of(run.position)..=block_of(end - 1) {
-            self.live.invalidate(&(run.object, index)).await;
-            self.replay.invalidate(&(run.object, index)).await;
+            self.live.invalidate(&(shard, run.object, index)).await;
+            self.replay.invalidate(&(shard, run.object, index)).await;
         }
     }
 
-    async fn read_segment(&self, run: &Run, pool: Pool) -> Result<Vec<Bytes>, LoadError> {
+    async fn read_segment(&self, shard: ShardId, run: &Run, pool: Pool) -> Result<Vec<Bytes>, LoadError> {
         let end = run.position + u64::from(run.length);
         if run.position < DATA_START || end > run.segment_end {
             return Err(LoadError::Corrupt("run lies outside its segment".to_owned()));
@@ -130,7 +132,8 @@ impl Source {
         let first = block_of(run.position);
         let last = block_of(end - 1);
         let blocks = try_join_all(
-            (first..=last).map(|index| self.block(run.object, index, block_range(index, run.segment_end), pool)),
+            (first..=last)
+                .map(|index| self.block((shard, run.object, index), block_range(index, run.segment_end), pool)),
         )
         .await?;
         let mut slices = Vec::with_capacity(blocks.len());
@@ -145,13 +148,13 @@ impl Source {
 
     /// Starts reading what a consumer asks for next, unless it is at hand or enough is being read ahead already: nobody waits for
     /// it, and it waits for nobody.
-    pub(crate) fn read_ahead(&self, runs: &[Run], pool: Pool) {
-        let tail = self.log.shard().tail();
+    pub(crate) fn read_ahead(&self, shard: ShardId, runs: &[Run], pool: Pool) {
+        let Some(open) = self.log.shard(shard) else { return };
         let mut started = None;
-        for run in runs.iter().filter(|run| !tail.contains(run.object)) {
+        for run in runs.iter().filter(|run| !open.tail().contains(run.object)) {
             let (object, first, last) = blocks_of(run);
             for index in first..=last {
-                let key = (object, index);
+                let key = (shard, object, index);
                 if started == Some(key) || self.replay.contains_key(&key) || self.live.contains_key(&key) {
                     continue;
                 }
@@ -161,7 +164,7 @@ impl Source {
                     ObjectRef::Entry(_) => 0..0,
                     ObjectRef::Segment(_) => block_range(index, run.segment_end),
                 };
-                let reading = self.clone().load(object, index, range, pool);
+                let reading = self.clone().load(key, range, pool);
                 drop(self.runtime.spawn("read ahead", async move {
                     let _loaded = reading.await;
                     drop(permit);
@@ -170,8 +173,7 @@ impl Source {
         }
     }
 
-    async fn block(&self, object: ObjectRef, index: u64, range: Range<u64>, pool: Pool) -> Result<Bytes, LoadError> {
-        let key = (object, index);
+    async fn block(&self, key: BlockKey, range: Range<u64>, pool: Pool) -> Result<Bytes, LoadError> {
         let cached = match pool {
             Pool::Live => self.live.get(&key).await,
             // What the others have at hand serves a replay too.
@@ -184,27 +186,27 @@ impl Source {
             return Ok(block);
         }
         // In a task of its own: others may wait for the same block when this caller goes away.
-        let loading = self.clone().load(object, index, range, pool);
+        let loading = self.clone().load(key, range, pool);
         match self.runtime.spawn("read block", loading).await {
             Ok(result) => result,
             Err(error) => Err(LoadError::Store(StoreError::Other(format!("read was aborted: {error}")))),
         }
     }
 
-    async fn load(self, object: ObjectRef, index: u64, range: Range<u64>, pool: Pool) -> Result<Bytes, LoadError> {
+    async fn load(self, key: BlockKey, range: Range<u64>, pool: Pool) -> Result<Bytes, LoadError> {
         let cache = match pool {
             Pool::Live => &self.live,
             Pool::Replay => &self.replay,
         };
-        let result = cache.try_get_with((object, index), self.get(object, range)).await;
+        let result = cache.try_get_with(key, self.get(key, range)).await;
         // The cache keeps to its budget only when it tidies up; beside a read from the store that costs nothing.
         cache.run_pending_tasks().await;
         result.map_err(|error: Arc<LoadError>| (*error).clone())
     }
 
-    async fn get(&self, object: ObjectRef, range: Range<u64>) -> Result<Bytes, LoadError> {
+    async fn get(&self, (shard, object, _): BlockKey, range: Range<u64>) -> Result<Bytes, LoadError> {
         let _permit = self.reads.acquire().await;
-        let path = object.path(self.log.shard().paths());
+        let path = object.path(&self.log.paths().shard(shard));
         match object {
             ObjectRef::Entry(_) => {
                 let mut reads = 1;

@@ -27,7 +27,7 @@ pub use batch::{
 };
 pub use compression::Compression;
 pub use header::TimestampType;
-pub use ids::{EntryNumber, Offset, PartitionIndex, ShardId, TopicId, TopicPartition};
+pub use ids::{EntryNumber, NodeId, Offset, PartitionIndex, ShardId, TopicId, TopicPartition};
 pub use record::{Header, Record, RecordIterator};
 
 /// The CRC-32C (Castagnoli) checksum of `bytes`, as Kafka's batches and Alluvium's own formats carry it.

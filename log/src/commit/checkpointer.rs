@@ -19,6 +19,9 @@ use crate::state::State;
 /// Entries are worth a checkpoint once there is one for each so many bytes of it: large states are written rarely.
 const CHECKPOINT_BYTES_PER_ENTRY: u64 = 16 * 1024;
 
+/// A node that only follows waits so many times as long before it writes a checkpoint.
+const FOLLOWER_PATIENCE: u64 = 2;
+
 /// At closing, so many entries are worth a checkpoint: two PUTs now instead of as many GETs at the next start.
 const CLOSING_ENTRIES_MIN: u64 = 16;
 
@@ -80,6 +83,32 @@ impl Checkpointer {
         self.bytes_since = 0;
         let writing = write(self.store.clone(), self.paths.clone(), state.clone(), self.written.clone());
         self.writing = Some(self.runtime.spawn("checkpoint", writing));
+    }
+
+    /// Counts entries of other nodes. Whoever commits writes the checkpoints; this node does when nobody seems to.
+    pub(crate) fn followed(&mut self, entries: u64, bytes: u64, state: &Arc<State>) {
+        self.entries_since += entries;
+        self.bytes_since += bytes;
+        let last_bytes = self.written.bytes.load(Ordering::Relaxed);
+        let due = self.entries_since >= FOLLOWER_PATIENCE * self.entries_min.max(last_bytes / CHECKPOINT_BYTES_PER_ENTRY)
+            || self.bytes_since >= FOLLOWER_PATIENCE * self.entry_bytes_max.max(last_bytes.saturating_mul(4));
+        if !due || self.written.busy.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        self.entries_since = 0;
+        self.bytes_since = 0;
+        let since = state.entry_number().saturating_sub(self.entries_min);
+        let (store, paths, state, written) =
+            (self.store.clone(), self.paths.clone(), state.clone(), self.written.clone());
+        self.writing = Some(self.runtime.spawn("checkpoint", async move {
+            let hint = store.get(&paths.head()).await.ok();
+            let hint = hint.and_then(|bytes| serde_json::from_slice::<HeadHint>(&bytes).ok());
+            if hint.is_some_and(|hint| hint.checkpoint >= since) {
+                written.busy.store(false, Ordering::Release);
+                return;
+            }
+            write(store, paths, state, written).await;
+        }));
     }
 
     /// Writes a checkpoint for a quick next start, if enough has happened to be worth it.

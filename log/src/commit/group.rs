@@ -7,7 +7,7 @@ use alluvium_infra::runtime::Instant;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::{Committed, Request};
+use super::{Committed, OutstandingGuard, Request};
 use crate::apply::ApplyError;
 use crate::operation::{Append, AppendOutcome, AppendSource, CommitError, Operation, Rejection};
 use crate::plan::Plan;
@@ -15,8 +15,20 @@ use crate::plan::Plan;
 /// A request that waits for a commit.
 #[derive(Debug)]
 pub(crate) enum Rider {
-    Operation { operation: Box<Operation>, deadline: Instant, reply: oneshot::Sender<Result<Committed, CommitError>> },
-    Append { append: Append, deadline: Instant, reply: oneshot::Sender<Result<Vec<AppendOutcome>, CommitError>> },
+    Operation {
+        operation: Box<Operation>,
+        coordinator: Option<u64>,
+        deadline: Instant,
+        reply: oneshot::Sender<Result<Committed, CommitError>>,
+    },
+    Append {
+        append: Append,
+        deadline: Instant,
+        reply: oneshot::Sender<Result<Vec<AppendOutcome>, CommitError>>,
+        doubtful: bool,
+        /// Dropped with the rider, which is when it has its answer.
+        outstanding: Option<OutstandingGuard>,
+    },
 }
 
 /// The answer that a rider gets when its entry wins.
@@ -42,8 +54,12 @@ impl Rider {
     /// A rider, or the request back when it is no commit.
     pub(crate) fn board(request: Request) -> Result<Self, Request> {
         match request {
-            Request::Operation { operation, deadline, reply } => Ok(Self::Operation { operation, deadline, reply }),
-            Request::Append { append, deadline, reply } => Ok(Self::Append { append, deadline, reply }),
+            Request::Operation { operation, coordinator, deadline, reply } => {
+                Ok(Self::Operation { operation, coordinator, deadline, reply })
+            }
+            Request::Append { append, deadline, reply, doubtful, outstanding } => {
+                Ok(Self::Append { append, deadline, reply, doubtful, outstanding })
+            }
             other => Err(other),
         }
     }
@@ -58,7 +74,7 @@ impl Rider {
     pub(crate) fn inline_bytes(&self) -> u64 {
         match self {
             Self::Append { append, .. } if append.source == AppendSource::Inline => {
-                append.batches.iter().map(|batch| batch.batch.bytes.len() as u64).sum()
+                append.batches.iter().map(|batch| u64::from(batch.length)).sum()
             }
             _ => 0,
         }
@@ -66,9 +82,9 @@ impl Rider {
 
     pub(crate) fn plan(&self, plan: &mut Plan) -> Result<Answer, ApplyError> {
         match self {
-            Self::Operation { operation, .. } => {
+            Self::Operation { operation, coordinator, .. } => {
                 let before = plan.message.operations.len();
-                let result = plan.operation(operation)?;
+                let result = plan.operation(operation, *coordinator)?;
                 Ok(match result.is_ok() && plan.message.operations.len() == before {
                     true => Answer::Unchanged,
                     false => Answer::Operation(result),
@@ -78,10 +94,12 @@ impl Rider {
         }
     }
 
-    /// The data of the segment that this rider brought, for the tail.
+    /// The data of the segment that this rider brought, for the tail; nothing when another node put it.
     pub(crate) fn segment(&self) -> Option<(uuid::Uuid, Vec<Bytes>)> {
         match self {
-            Self::Append { append: Append { batches, source: AppendSource::Segment { id, .. } }, .. } => {
+            Self::Append { append: Append { batches, source: AppendSource::Segment { id, .. } }, .. }
+                if batches.iter().all(|batch| batch.batch.bytes.len() == batch.length as usize) =>
+            {
                 Some((*id, batches.iter().map(|batch| batch.batch.bytes.clone()).collect()))
             }
             _ => None,
@@ -95,7 +113,15 @@ impl Rider {
                 drop(reply.send(result.map(|()| committed).map_err(CommitError::from)));
             }
             (Self::Operation { reply, .. }, Answer::Unchanged) => drop(reply.send(Ok(committed))),
-            (Self::Append { reply, .. }, Answer::Append(outcomes)) => drop(reply.send(Ok(outcomes))),
+            (Self::Append { reply, doubtful: true, .. }, Answer::Append(outcomes))
+                if outcomes.iter().any(|outcome| matches!(outcome, AppendOutcome::Rejected(_))) =>
+            {
+                drop(reply.send(Err(CommitError::Unknown)));
+            }
+            (Self::Append { reply, outstanding, .. }, Answer::Append(outcomes)) => {
+                drop(reply.send(Ok(outcomes)));
+                drop(outstanding);
+            }
             (rider, _) => rider.fail(CommitError::Unknown),
         }
     }
@@ -103,6 +129,7 @@ impl Rider {
     pub(crate) fn fail(self, error: CommitError) {
         match self {
             Self::Operation { reply, .. } => drop(reply.send(Err(error))),
+            Self::Append { reply, doubtful: true, .. } => drop(reply.send(Err(CommitError::Unknown))),
             Self::Append { reply, .. } => drop(reply.send(Err(error))),
         }
     }

@@ -13,6 +13,8 @@
 mod checkpointer;
 mod group;
 mod look;
+mod pushed;
+mod route;
 pub mod slot;
 mod task;
 
@@ -21,16 +23,22 @@ use std::time::Duration;
 
 use alluvium_infra::published::Subscription;
 use alluvium_infra::runtime::Instant;
+use alluvium_record::ShardId;
+use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::operation::{Append, AppendOutcome, CommitError, Operation};
 use crate::paths::ShardPaths;
+use crate::peers::PeersSlot;
 use crate::replay::CatchUpError;
 use crate::state::State;
 use crate::tail::Tail;
 
 pub(crate) use look::Look;
-pub(crate) use task::ShardTask;
+pub(crate) use pushed::Waiting;
+pub use pushed::WaitingGuard;
+pub(crate) use route::{OutstandingGuard, Routed, Router};
+pub(crate) use task::{ShardParts, ShardTask};
 
 /// How a shard commits.
 #[derive(Debug, Clone)]
@@ -51,6 +59,8 @@ pub struct CommitRules {
     pub checkpoint_entry_bytes: u64,
     /// The deadline of requests that give none.
     pub deadline_default: Duration,
+    /// While somebody waits for records and none came for so long, the next slot is read: another node may have written it.
+    pub probe_interval: Duration,
 }
 
 /// What a commit without records tells.
@@ -65,8 +75,23 @@ pub struct Committed {
 /// A request to the task that owns the shard.
 #[derive(Debug)]
 pub(crate) enum Request {
-    Operation { operation: Box<Operation>, deadline: Instant, reply: oneshot::Sender<Result<Committed, CommitError>> },
-    Append { append: Append, deadline: Instant, reply: oneshot::Sender<Result<Vec<AppendOutcome>, CommitError>> },
+    Operation {
+        operation: Box<Operation>,
+        /// The epoch of the coordinator that commands it.
+        coordinator: Option<u64>,
+        deadline: Instant,
+        reply: oneshot::Sender<Result<Committed, CommitError>>,
+    },
+    Append {
+        append: Append,
+        deadline: Instant,
+        reply: oneshot::Sender<Result<Vec<AppendOutcome>, CommitError>>,
+        /// Another node may have committed it: it is never answered as refused.
+        doubtful: bool,
+        outstanding: Option<OutstandingGuard>,
+    },
+    /// An entry that another node says it committed.
+    Pushed { entry: Bytes },
     CatchUp { reply: oneshot::Sender<Result<Arc<State>, CatchUpError>> },
     Close { reply: oneshot::Sender<()> },
 }
@@ -80,6 +105,10 @@ pub struct Shard {
     pub(crate) paths: ShardPaths,
     pub(crate) runtime: alluvium_infra::Runtime,
     pub(crate) deadline_default: Duration,
+    /// Where appends go while there are other nodes.
+    pub(crate) routed: mpsc::Sender<Routed>,
+    pub(crate) peers: PeersSlot,
+    pub(crate) waiting: Waiting,
 }
 
 /// The answer to an append, in time.
@@ -100,6 +129,12 @@ impl AppendTicket {
 }
 
 impl Shard {
+    /// Its number.
+    #[must_use]
+    pub fn id(&self) -> ShardId {
+        self.paths.shard()
+    }
+
     /// The newest state that this node knows.
     #[must_use]
     pub fn state(&self) -> Arc<State> {
@@ -139,18 +174,71 @@ impl Shard {
     /// # Errors
     /// Each error says what became of the operation.
     pub async fn commit(&self, operation: Operation, deadline: Option<Instant>) -> Result<Committed, CommitError> {
+        self.commit_under(None, operation, deadline).await
+    }
+
+    /// Commits one operation that the coordinator of epoch `coordinator` commands. Refused when there is a newer one
+    /// ([`Rejection::NotCoordinator`](crate::operation::Rejection::NotCoordinator)).
+    ///
+    /// # Errors
+    /// Each error says what became of the operation.
+    pub async fn commit_as(
+        &self,
+        coordinator: u64,
+        operation: Operation,
+        deadline: Option<Instant>,
+    ) -> Result<Committed, CommitError> {
+        self.commit_under(Some(coordinator), operation, deadline).await
+    }
+
+    async fn commit_under(
+        &self,
+        coordinator: Option<u64>,
+        operation: Operation,
+        deadline: Option<Instant>,
+    ) -> Result<Committed, CommitError> {
         let deadline = deadline.unwrap_or_else(|| self.runtime.monotonic() + self.deadline_default);
         let (reply, answer) = oneshot::channel();
-        let request = Request::Operation { operation: Box::new(operation), deadline, reply };
+        let request = Request::Operation { operation: Box::new(operation), coordinator, deadline, reply };
         self.requests.send(request).await.map_err(|_| CommitError::Closed)?;
         answer.await.unwrap_or(Err(CommitError::Unknown))
     }
 
-    /// Appends record batches. The order of calls is the order of the log.
+    /// Appends record batches, here or by the node that leads the shard. The order of calls is the order of the log.
     #[must_use]
     pub fn append(&self, append: Append, deadline: Instant) -> AppendTicket {
+        if self.peers.get().is_none() {
+            return self.append_here(append, deadline);
+        }
         let (reply, answer) = oneshot::channel();
-        match self.requests.try_send(Request::Append { append, deadline, reply }) {
+        match self.routed.try_send(Routed { append, deadline, reply, doubtful: false }) {
+            Ok(()) => {}
+            Err(mpsc::error::TrySendError::Full(routed)) => {
+                drop(routed.reply.send(Err(CommitError::Unavailable("too many commits are waiting".to_owned()))));
+            }
+            Err(mpsc::error::TrySendError::Closed(routed)) => drop(routed.reply.send(Err(CommitError::Closed))),
+        }
+        AppendTicket { reply: answer }
+    }
+
+    /// Takes an entry that another node says it committed: it is applied when it follows on what is known here. Never waits.
+    pub fn pushed(&self, entry: Bytes) {
+        // When the shard is busy the push is lost, as any push may be: the entry is in the bucket.
+        drop(self.requests.try_send(Request::Pushed { entry }));
+    }
+
+    /// While this lives, entries of other nodes are looked for every now and then.
+    #[must_use]
+    pub fn waiting(&self) -> WaitingGuard {
+        self.waiting.begin()
+    }
+
+    /// Appends record batches without asking another node. The order of calls is the order of the log.
+    #[must_use]
+    pub fn append_here(&self, append: Append, deadline: Instant) -> AppendTicket {
+        let (reply, answer) = oneshot::channel();
+        let request = Request::Append { append, deadline, reply, doubtful: false, outstanding: None };
+        match self.requests.try_send(request) {
             Ok(()) => {}
             Err(mpsc::error::TrySendError::Full(request)) => {
                 refuse(request, CommitError::Unavailable("too many commits are waiting".to_owned()));

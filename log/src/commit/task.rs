@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use alluvium_infra::Runtime;
 use alluvium_infra::planted::{self, Bug};
+use alluvium_infra::runtime::Instant;
 use alluvium_infra::published::{Publisher, Subscription, published};
 use alluvium_infra::store::{Store, StoreError};
 use bytes::Bytes;
@@ -13,16 +14,19 @@ use uuid::Uuid;
 use super::checkpointer::Checkpointer;
 use super::group::{Answer, Rider, expire};
 use super::slot::{SlotOutcome, write_slot};
+use super::pushed::{Early, Waiting};
 use super::{CommitRules, Committed, Look, Request};
 use crate::apply::{ApplyError, apply, finish};
 use crate::format::entry::{self, EncodedEntry};
 use crate::operation::CommitError;
 use crate::paths::ShardPaths;
+use crate::peers::PeersSlot;
 use crate::plan::Plan;
 use crate::recover::Recovered;
 use crate::replay::{CatchUpError, replay};
 use crate::state::{ObjectRef, State};
 use crate::tail::Tail;
+use crate::view::Changes;
 
 /// Most requests that are looked at for one entry.
 const RIDERS_MAX: usize = 4096;
@@ -30,14 +34,20 @@ const RIDERS_MAX: usize = 4096;
 /// Owns the end of a shard's log.
 pub(crate) struct ShardTask {
     store: Arc<dyn Store>,
-    paths: ShardPaths,
-    runtime: Runtime,
+    pub(super) paths: ShardPaths,
+    pub(super) runtime: Runtime,
     rules: CommitRules,
     node: String,
-    tail: Arc<Tail>,
-    state: State,
-    published: Publisher<Arc<State>>,
-    checkpointer: Checkpointer,
+    pub(super) tail: Arc<Tail>,
+    pub(super) state: State,
+    pub(super) published: Publisher<Arc<State>>,
+    changes: Changes,
+    pub(super) checkpointer: Checkpointer,
+    peers: PeersSlot,
+    waiting: Waiting,
+    pub(super) early: Early,
+    /// When the state last changed or the log was last read to its end.
+    pub(super) heard: Instant,
     /// When the end of the log was last seen, and by which of the looks.
     looked: Look,
     looked_serial: u64,
@@ -45,6 +55,24 @@ pub(crate) struct ShardTask {
     looks: u64,
     /// Why the shard cannot be used any more.
     broken: Option<ApplyError>,
+}
+
+/// How many times as rarely the log is probed when every other node would tell us of its entries.
+const PROBE_RARELY: u32 = 10;
+
+/// What a shard's task is made of.
+pub(crate) struct ShardParts {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) paths: ShardPaths,
+    pub(crate) runtime: Runtime,
+    pub(crate) rules: CommitRules,
+    pub(crate) node: String,
+    pub(crate) tail: Arc<Tail>,
+    pub(crate) recovered: Recovered,
+    pub(crate) looked: Look,
+    pub(crate) changes: Changes,
+    pub(crate) peers: PeersSlot,
+    pub(crate) waiting: Waiting,
 }
 
 /// Looks that are tried when each takes longer than half the log retention.
@@ -66,29 +94,25 @@ enum Step {
 }
 
 impl ShardTask {
-    #[allow(clippy::too_many_arguments, reason = "called once, by Log::open, with parts that have nothing in common")]
-    pub(crate) fn new(
-        store: Arc<dyn Store>,
-        paths: ShardPaths,
-        runtime: Runtime,
-        rules: CommitRules,
-        node: String,
-        tail: Arc<Tail>,
-        recovered: Recovered,
-        looked: Look,
-    ) -> (Self, Subscription<Arc<State>>) {
+    pub(crate) fn new(parts: ShardParts) -> (Self, Subscription<Arc<State>>) {
+        let ShardParts { store, paths, runtime, rules, node, tail, recovered, looked, changes, peers, waiting } = parts;
         let checkpointer = Checkpointer::new(store.clone(), paths.clone(), runtime.clone(), &rules, &recovered);
         let (published, receiver) = published(Arc::new(recovered.state.clone()));
         let task = Self {
             store,
             paths,
+            heard: runtime.monotonic(),
             runtime,
             rules,
             node,
             tail,
             state: recovered.state,
             published,
+            changes,
             checkpointer,
+            peers,
+            waiting,
+            early: Early::default(),
             looked,
             looked_serial: 0,
             looks: 0,
@@ -99,7 +123,18 @@ impl ShardTask {
 
     /// Serves requests until every handle is gone or one asks to close.
     pub(crate) async fn run(mut self, mut requests: mpsc::Receiver<Request>) {
-        while let Some(first) = requests.recv().await {
+        loop {
+            let first = tokio::select! {
+                biased;
+                request = requests.recv() => match request {
+                    Some(request) => request,
+                    None => return,
+                },
+                () = self.probe_due() => {
+                    self.probe().await;
+                    continue;
+                }
+            };
             let (riders, others) = self.gather(first, &mut requests);
             let looks = self.looks;
             if !riders.is_empty() {
@@ -145,13 +180,18 @@ impl ShardTask {
     async fn serve(&mut self, others: Vec<Request>, looks: u64) -> Vec<oneshot::Sender<()>> {
         let mut waiting = Vec::new();
         let mut closed = Vec::new();
+        let mut pushed = Vec::new();
         for request in others {
             match request {
+                Request::Pushed { entry } => pushed.push(entry),
                 Request::CatchUp { reply } => waiting.push(reply),
                 Request::Close { reply } => closed.push(reply),
                 Request::Operation { reply, .. } => drop(reply.send(Err(CommitError::Closed))),
                 Request::Append { reply, .. } => drop(reply.send(Err(CommitError::Closed))),
             }
+        }
+        if !pushed.is_empty() && self.broken.is_none() && self.take_pushed(pushed) && self.waiting.is_anybody() {
+            self.probe().await;
         }
         if !waiting.is_empty() && planted::is(Bug::StaleCatchUp) {
             waiting.drain(..).for_each(|reply| drop(reply.send(Ok(self.published.newest()))));
@@ -168,6 +208,26 @@ impl ShardTask {
             }
         }
         closed
+    }
+
+    /// Until it is time to look for entries of other nodes that nobody told us of.
+    async fn probe_due(&self) {
+        self.waiting.somebody().await;
+        // Whoever commits tells those that it has a link to.
+        let told = self.peers.get().is_some_and(|peers| peers.all_connected());
+        let pause = if told { self.rules.probe_interval * PROBE_RARELY } else { self.rules.probe_interval };
+        self.runtime.sleep_until(self.heard + pause).await;
+    }
+
+    async fn probe(&mut self) {
+        if !self.waiting.is_anybody() {
+            // They left while we slept.
+            return;
+        }
+        if let Err(error) = self.catch_up().await {
+            tracing::debug!(%error, shard = self.paths.shard().0, "cannot look for entries of other nodes");
+        }
+        self.heard = self.runtime.monotonic();
     }
 
     /// Reads the log to its end.
@@ -188,6 +248,7 @@ impl ShardTask {
             if !self.is_past(look) {
                 self.looked = look;
                 self.looked_serial = self.looks;
+                self.heard = self.runtime.monotonic();
                 return Ok(());
             }
             self.looked = look;
@@ -217,7 +278,7 @@ impl ShardTask {
         }
         match result {
             Ok(replayed) => {
-                self.checkpointer.applied(replayed.entries, replayed.bytes, &self.published.newest());
+                self.checkpointer.followed(replayed.entries, replayed.bytes, &self.published.newest());
                 Ok(if replayed.stopped { Seen::TooLate } else { Seen::End })
             }
             Err(error) => {
@@ -272,8 +333,9 @@ impl ShardTask {
         look.is_past(self.rules.log_retention, self.store.as_ref(), &self.runtime)
     }
 
-    fn publish(&mut self) {
+    pub(super) fn publish(&mut self) {
         self.published.publish(Arc::new(self.state.clone()));
+        self.changes.bump();
     }
 
     /// Commits `riders`, in as many attempts as other writers make necessary, and answers each of them.
@@ -457,8 +519,12 @@ impl ShardTask {
         self.publish();
         self.looked = look;
         self.looked_serial = self.looks;
+        self.heard = self.runtime.monotonic();
         let (riders, answers): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
         self.answer(riders, answers);
+        if let Some(peers) = self.peers.get() {
+            peers.push(self.paths.shard(), number, encoded.payload.clone());
+        }
         self.checkpointer.applied(1, encoded.payload.len() as u64, &self.published.newest());
         Ok(())
     }

@@ -15,12 +15,14 @@ use super::convert::{
     group_from, group_message, offset_from, offset_message, partition_of, topic_field, topic_from, topic_message,
     uuid_field, uuid_of,
 };
+use super::convert_consumer_group::{consumer_group_from, consumer_group_message};
 use super::entry::EntryHash;
+use super::messages::CoordinatorMessage;
 use super::stored_messages::{
     CheckpointMessage, GroupStateMessage, PartitionMessage, ProducerMessage, ProducerStateBatchMessage, RunMessage,
 };
 use super::{FormatError, Kind, decode_kind, encode_envelope};
-use crate::state::{GroupState, ObjectRef, Partition, ProducerBatch, ProducerState, Run, State};
+use crate::state::{ConsumerGroupRecord, Coordinator, GroupState, ObjectRef, Partition, ProducerBatch, ProducerState, Run, State};
 
 /// Encodes the state as a checkpoint object.
 #[must_use]
@@ -69,6 +71,12 @@ fn to_message(state: &State) -> CheckpointMessage {
         groups: state.groups().map(|(group, state)| group_state_message(group, state)).collect(),
         segments: segments.keys().copied().map(uuid_field).collect(),
         segment_ends: segments.into_values().collect(),
+        shard_count: state.shard_count,
+        coordinator: state.coordinator.map(|coordinator| CoordinatorMessage {
+            epoch: coordinator.epoch,
+            node: coordinator.node,
+            incarnation: uuid_field(coordinator.incarnation),
+        }),
     }
 }
 
@@ -127,6 +135,7 @@ fn group_state_message(group: &str, state: &GroupState) -> GroupStateMessage {
         group: group.to_owned(),
         record: state.record().map(|record| group_message(record)),
         offsets: state.offsets().map(|(partition, offset)| offset_message(*partition, offset)).collect(),
+        consumer: state.consumer().map(|group| consumer_group_message(&group.as_change())),
     }
 }
 
@@ -135,9 +144,20 @@ fn from_message(message: &CheckpointMessage) -> Result<State, FormatError> {
     state.entry_number = message.entry_number;
     state.entry_hash = EntryHash::from_field(&message.entry_hash)?;
     state.timestamp_ms = message.timestamp_ms;
+    state.shard_count = message.shard_count;
+    state.coordinator = match &message.coordinator {
+        Some(coordinator) => Some(Coordinator {
+            epoch: coordinator.epoch,
+            node: coordinator.node,
+            incarnation: uuid_of(&coordinator.incarnation)?,
+        }),
+        None => None,
+    };
     for topic in &message.topics {
         let topic = topic_from(topic)?;
-        state.topic_names.insert_mut(topic.name.clone(), topic.id);
+        if state.is_meta() {
+            state.topic_names.insert_mut(topic.name.clone(), topic.id);
+        }
         state.topics.insert_mut(topic.id, Arc::new(topic));
     }
     if message.segments.len() != message.segment_ends.len() {
@@ -156,6 +176,10 @@ fn from_message(message: &CheckpointMessage) -> Result<State, FormatError> {
     for group in &message.groups {
         let mut restored = GroupState {
             record: group.record.as_ref().map(|record| Arc::new(group_from(record))),
+            consumer: match &group.consumer {
+                Some(message) => Some(Arc::new(ConsumerGroupRecord::default().changed(consumer_group_from(message)?))),
+                None => None,
+            },
             ..GroupState::default()
         };
         for offset in &group.offsets {

@@ -42,6 +42,8 @@ pub(crate) fn topic_message(topic: &Topic) -> TopicMessage {
             .map(|(name, value)| ConfigMessage { name: name.clone(), value: value.clone() })
             .collect(),
         created_ms: topic.created_ms,
+        // As releases before many shards wrote it.
+        shard_count: if topic.shard_count <= 1 { 0 } else { topic.shard_count },
     }
 }
 
@@ -56,6 +58,7 @@ pub(crate) fn topic_from(message: &TopicMessage) -> Result<Topic, FormatError> {
         partition_count: message.partition_count,
         replication_factor,
         configs,
+        shard_count: message.shard_count.max(1),
         created_ms: message.created_ms,
     })
 }

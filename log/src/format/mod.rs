@@ -22,8 +22,10 @@
 pub mod checkpoint;
 pub mod cluster;
 pub(crate) mod convert;
+pub(crate) mod convert_consumer_group;
 pub mod entry;
 pub mod messages;
+pub mod node;
 pub mod segment;
 pub mod stored_messages;
 

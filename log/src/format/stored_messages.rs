@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 
-use super::messages::{CommittedOffsetMessage, GroupMessage, TopicMessage};
+use super::messages::{
+    CommittedOffsetMessage, ConsumerGroupChangeMessage, CoordinatorMessage, GroupMessage, TopicMessage,
+};
 
 /// The state of a shard.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -34,6 +36,12 @@ pub struct CheckpointMessage {
     /// Where the data of each of them ends.
     #[prost(uint64, repeated, tag = "9")]
     pub segment_ends: Vec<u64>,
+    /// Shards that new topics are spread over, when that was changed; 0 otherwise.
+    #[prost(uint32, tag = "10")]
+    pub shard_count: u32,
+    /// The coordinator of what the shard holds.
+    #[prost(message, optional, tag = "11")]
+    pub coordinator: Option<CoordinatorMessage>,
 }
 
 /// The state of a partition.
@@ -128,6 +136,9 @@ pub struct GroupStateMessage {
     /// Committed offsets by partition.
     #[prost(message, repeated, tag = "3")]
     pub offsets: Vec<CommittedOffsetMessage>,
+    /// The group of the new protocol, with all its members.
+    #[prost(message, optional, tag = "4")]
+    pub consumer: Option<ConsumerGroupChangeMessage>,
 }
 
 /// Index at the end of a segment, for recovery and for people; readers use the manifest.

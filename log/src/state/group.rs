@@ -6,6 +6,8 @@ use alluvium_record::TopicPartition;
 use bytes::Bytes;
 use rpds::RedBlackTreeMapSync;
 
+use super::consumer_group::ConsumerGroupRecord;
+
 /// A generation of a consumer group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupRecord {
@@ -63,14 +65,28 @@ pub struct CommittedOffset {
 #[derive(Debug, Clone, Default)]
 pub struct GroupState {
     pub(crate) record: Option<Arc<GroupRecord>>,
+    pub(crate) consumer: Option<Arc<ConsumerGroupRecord>>,
     pub(crate) offsets: RedBlackTreeMapSync<TopicPartition, CommittedOffset>,
 }
 
 impl GroupState {
-    /// The newest generation; `None` for groups that only commit offsets.
+    /// The newest generation of the classic protocol; `None` for groups that only commit offsets or are of the new one.
     #[must_use]
     pub fn record(&self) -> Option<&Arc<GroupRecord>> {
         self.record.as_ref()
+    }
+
+    /// The group, when it is one of the new protocol (KIP-848).
+    #[must_use]
+    pub fn consumer(&self) -> Option<&Arc<ConsumerGroupRecord>> {
+        self.consumer.as_ref()
+    }
+
+    /// Whether the log knows of members, of either protocol.
+    #[must_use]
+    pub fn has_members(&self) -> bool {
+        self.record.as_ref().is_some_and(|record| !record.members.is_empty())
+            || self.consumer.as_ref().is_some_and(|group| !group.members.is_empty())
     }
 
     /// The offset committed for a partition.

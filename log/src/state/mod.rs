@@ -6,6 +6,7 @@
 //! Invariants: iteration is ordered, never by hash; nothing here knows a clock. The numbered ones are in
 //! [`crate::invariants`].
 
+pub mod consumer_group;
 pub mod group;
 pub mod partition;
 pub mod producer;
@@ -15,13 +16,16 @@ use std::sync::Arc;
 
 use alluvium_record::{ShardId, TopicId, TopicPartition};
 use rpds::RedBlackTreeMapSync;
+use uuid::Uuid;
 
+pub use consumer_group::{ClassicMemberRecord, ConsumerGroupChange, ConsumerGroupRecord, ConsumerMemberRecord};
 pub use group::{CommittedOffset, GroupRecord, GroupState, MemberRecord};
 pub use partition::{ObjectRef, Partition, Run};
 pub use producer::{ProducerBatch, ProducerState, SequenceCheck};
 pub use topic::Topic;
 
 use crate::format::entry::EntryHash;
+use crate::placement::META_SHARD;
 
 /// The state of a shard.
 #[derive(Debug, Clone)]
@@ -34,6 +38,20 @@ pub struct State {
     pub(crate) topic_names: RedBlackTreeMapSync<String, TopicId>,
     pub(crate) partitions: RedBlackTreeMapSync<TopicPartition, Partition>,
     pub(crate) groups: RedBlackTreeMapSync<String, GroupState>,
+    /// Shards that new topics are spread over, when that was changed since the cluster was created; 0 otherwise.
+    pub(crate) shard_count: u32,
+    pub(crate) coordinator: Option<Coordinator>,
+}
+
+/// The node whose commands about groups and transactions this shard takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Coordinator {
+    /// Number of the entry that made it coordinator.
+    pub epoch: u64,
+    /// Node id.
+    pub node: i32,
+    /// Incarnation of the node.
+    pub incarnation: Uuid,
 }
 
 impl State {
@@ -49,6 +67,8 @@ impl State {
             topic_names: RedBlackTreeMapSync::new_sync(),
             partitions: RedBlackTreeMapSync::new_sync(),
             groups: RedBlackTreeMapSync::new_sync(),
+            shard_count: 0,
+            coordinator: None,
         }
     }
 
@@ -76,6 +96,24 @@ impl State {
         self.timestamp_ms
     }
 
+    /// Whether this is the shard that holds the topics with their names and settings.
+    #[must_use]
+    pub fn is_meta(&self) -> bool {
+        self.shard == META_SHARD
+    }
+
+    /// Shards that new topics are spread over, in a cluster that was created with `created_with`.
+    #[must_use]
+    pub fn shard_count(&self, created_with: u32) -> u32 {
+        self.shard_count.max(created_with).max(1)
+    }
+
+    /// The coordinator of the groups of this shard.
+    #[must_use]
+    pub fn coordinator(&self) -> Option<&Coordinator> {
+        self.coordinator.as_ref()
+    }
+
     /// A topic by name.
     #[must_use]
     pub fn topic_by_name(&self, name: &str) -> Option<&Topic> {
@@ -92,6 +130,11 @@ impl State {
     /// All topics, by name.
     pub fn topics(&self) -> impl Iterator<Item = &Topic> {
         self.topic_names.values().filter_map(|id| self.topic(*id))
+    }
+
+    /// Records of all topics that have partitions here, by id; in the meta shard, of all topics.
+    pub(crate) fn topic_copies(&self) -> impl Iterator<Item = &Topic> {
+        self.topics.values().map(AsRef::as_ref)
     }
 
     /// Number of topics.
@@ -115,6 +158,13 @@ impl State {
     /// All partitions, by topic id and index.
     pub fn partitions(&self) -> impl Iterator<Item = (&TopicPartition, &Partition)> {
         self.partitions.iter()
+    }
+
+    /// Whether a group committed offsets for a topic.
+    pub(crate) fn has_offsets_of(&self, topic: TopicId) -> bool {
+        let first = TopicPartition { topic, partition: i32::MIN };
+        let last = TopicPartition { topic, partition: i32::MAX };
+        self.groups.values().any(|group| group.offsets.range(first..=last).next().is_some())
     }
 
     /// A consumer group.
