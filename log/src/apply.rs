@@ -10,8 +10,8 @@ use alluvium_record::{ShardId, TopicPartition};
 use uuid::Uuid;
 
 use crate::format::FormatError;
-use crate::format::convert_consumer_group::consumer_group_from;
 use crate::format::convert::{group_from, offset_from, partition_of, topic_from, topic_of, uuid_of};
+use crate::format::convert_consumer_group::consumer_group_from;
 use crate::format::entry::{Entry, EntryHash};
 use crate::format::messages::{
     AlterTopicConfigsMessage, AppendMessage, CommitOffsetsMessage, CreatePartitionsMessage, EntryMessage,

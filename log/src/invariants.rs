@@ -72,9 +72,7 @@ pub fn check_state(state: &State) -> Result<(), Broken> {
                     ..=alluvium_record::TopicPartition { topic: topic.id, partition: i32::MAX },
             )
             .count();
-        require(5, found == own, || {
-            format!("topic {} has {found} of {own} partitions in this shard", topic.name)
-        })?;
+        require(5, found == own, || format!("topic {} has {found} of {own} partitions in this shard", topic.name))?;
     }
     for (topic_partition, partition) in state.partitions() {
         require(1, partition.log_start_offset <= partition.high_watermark, || {

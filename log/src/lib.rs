@@ -39,8 +39,7 @@ pub use peers::{ForwardError, Peers};
 pub use replay::CatchUpError;
 pub use state::{
     ClassicMemberRecord, CommittedOffset, ConsumerGroupChange, ConsumerGroupRecord, ConsumerMemberRecord, Coordinator,
-    GroupRecord, GroupState, MemberRecord, ObjectRef, Partition, ProducerBatch, ProducerState, Run,
-    State, Topic,
+    GroupRecord, GroupState, MemberRecord, ObjectRef, Partition, ProducerBatch, ProducerState, Run, State, Topic,
 };
 pub use tail::Tail;
 pub use view::{Changes, View};

@@ -44,7 +44,9 @@ impl Log {
             let state = shard.state();
             let orphaned: Vec<TopicId> = state
                 .topic_copies()
-                .filter(|copy| now_ms.saturating_sub(copy.created_ms) > COPY_AGE_MS_MIN && meta.topic(copy.id).is_none())
+                .filter(|copy| {
+                    now_ms.saturating_sub(copy.created_ms) > COPY_AGE_MS_MIN && meta.topic(copy.id).is_none()
+                })
                 .map(|copy| copy.id)
                 .collect();
             if orphaned.is_empty() {
@@ -53,7 +55,9 @@ impl Log {
             let Ok(meta) = self.meta().catch_up().await else { return };
             for id in orphaned.into_iter().filter(|id| meta.topic(*id).is_none()) {
                 match shard.commit(Operation::DeleteTopic { id }, None).await {
-                    Ok(_) => tracing::info!(topic = %id, shard = shard.id().0, "copy of a topic that is gone was swept"),
+                    Ok(_) => {
+                        tracing::info!(topic = %id, shard = shard.id().0, "copy of a topic that is gone was swept")
+                    }
                     Err(error) => tracing::info!(topic = %id, %error, "copy of a topic was not swept"),
                 }
             }

@@ -43,7 +43,8 @@ impl Log {
                     && topic.shard_count > 1
                 {
                     let copy = copy_of(&topic, *new_count);
-                    let added = (topic.partition_count..*new_count).map(|partition| topic.shard_of(partition)).collect();
+                    let added =
+                        (topic.partition_count..*new_count).map(|partition| topic.shard_of(partition)).collect();
                     self.prepare(added, |_| vec![copy.clone(), operation.clone()], deadline).await?;
                 }
                 self.meta().commit(operation, deadline).await

@@ -38,18 +38,19 @@ async fn create_topic(log: &Log, name: &str, partition_count: i32) -> TopicId {
         partition_count,
         replication_factor: 1,
         configs: BTreeMap::new(),
+        shard_count: 1,
     };
-    log.shard().commit(operation, None).await.expect("topic is new");
+    log.meta().commit(operation, None).await.expect("topic is new");
     id
 }
 
 async fn append(log: &Log, batches: Vec<BatchToAppend>) -> Result<Vec<AppendOutcome>, CommitError> {
     let deadline = log.runtime().monotonic() + Duration::from_secs(30);
-    log.shard().append(Append { batches, source: AppendSource::Inline }, deadline).outcome().await
+    log.meta().append(Append { batches, source: AppendSource::Inline }, deadline).outcome().await
 }
 
 fn at(topic: TopicId, partition: i32, batch: RecordBatch) -> BatchToAppend {
-    BatchToAppend { topic_partition: TopicPartition { topic, partition }, batch }
+    BatchToAppend::new(TopicPartition { topic, partition }, batch)
 }
 
 fn offset(outcome: &AppendOutcome) -> i64 {
@@ -60,7 +61,7 @@ fn offset(outcome: &AppendOutcome) -> i64 {
 }
 
 fn state_bytes(log: &Log) -> Vec<u8> {
-    checkpoint::state_bytes(&log.shard().state())
+    checkpoint::state_bytes(&log.meta().state())
 }
 
 #[tokio::test(start_paused = true)]
@@ -78,8 +79,8 @@ async fn offsets_are_dense_over_partitions_and_entries() {
         .expect("is written");
     assert_eq!(second.iter().map(offset).collect::<Vec<_>>(), [2, 3]);
     let partition = TopicPartition { topic, partition: 0 };
-    assert_eq!(log.shard().state().partition(partition).expect("exists").high_watermark(), 4);
-    alluvium_log::invariants::check_state(&log.shard().state()).expect("holds");
+    assert_eq!(log.meta().state().partition(partition).expect("exists").high_watermark(), 4);
+    alluvium_log::invariants::check_state(&log.meta().state()).expect("holds");
 
     let again = Log::open(store, options(), runtime).await.expect("opens again");
     assert_eq!(state_bytes(&again), state_bytes(&log));
@@ -101,7 +102,7 @@ async fn a_second_node_sees_what_the_first_committed_and_neither_overwrites() {
         offsets.extend([offset(&from_two[0]), offset(&from_one[0])]);
     }
     assert_eq!(offsets, (0..20).collect::<Vec<_>>());
-    two.shard().catch_up().await.expect("catches up");
+    two.meta().catch_up().await.expect("catches up");
     assert_eq!(state_bytes(&one), state_bytes(&two));
     let racing = futures_util::future::join_all((0..20).map(|n| {
         let log = if n % 2 == 0 { one.clone() } else { two.clone() };
@@ -129,7 +130,7 @@ async fn a_lost_reply_is_a_success_and_is_written_once() {
         Fault::LatePut(Duration::from_millis(300)),
     ] {
         let before =
-            log.shard().state().partition(TopicPartition { topic, partition: 0 }).expect("exists").high_watermark();
+            log.meta().state().partition(TopicPartition { topic, partition: 0 }).expect("exists").high_watermark();
         faulty.script(FaultRule::next(StoreOperation::PutIfAbsent, fault.clone()));
         let outcomes = append(&log, vec![at(topic, 0, batch(&["a"], None))]).await.expect("is written");
         assert_eq!(offset(&outcomes[0]), before, "{fault:?}");
@@ -172,11 +173,11 @@ async fn an_outage_longer_than_the_deadline_is_unknown_and_resolves_later() {
     faulty.set_down(true);
     let deadline = runtime.monotonic() + Duration::from_secs(2);
     let ticket = log
-        .shard()
+        .meta()
         .append(Append { batches: vec![at(topic, 0, batch(&["a"], None))], source: AppendSource::Inline }, deadline);
     assert!(matches!(ticket.outcome().await, Err(CommitError::Unknown)));
     // What waited behind it and was never attempted is definitely not written.
-    let waiting = log.shard().append(
+    let waiting = log.meta().append(
         Append { batches: vec![at(topic, 0, batch(&["b"], None))], source: AppendSource::Inline },
         runtime.monotonic() + Duration::from_secs(1),
     );
@@ -199,25 +200,26 @@ async fn operations_are_refused_with_their_reason() {
         partition_count: 1,
         replication_factor: 1,
         configs: BTreeMap::new(),
+        shard_count: 1,
     };
-    let refused = log.shard().commit(twice, None).await;
+    let refused = log.meta().commit(twice, None).await;
     assert!(matches!(refused, Err(CommitError::Rejected(Rejection::TopicExists(_)))));
     let fewer = Operation::CreatePartitions { id: topic, new_count: 1 };
-    let refused = log.shard().commit(fewer, None).await;
+    let refused = log.meta().commit(fewer, None).await;
     assert!(matches!(refused, Err(CommitError::Rejected(Rejection::PartitionCountNotLarger { .. }))));
     append(&log, vec![at(topic, 0, batch(&["a", "b", "c"], None))]).await.expect("is written");
     let topic_partition = TopicPartition { topic, partition: 0 };
     let far = Operation::DeleteRecords { topic_partition, before_offset: 4 };
     assert!(matches!(
-        log.shard().commit(far, None).await,
+        log.meta().commit(far, None).await,
         Err(CommitError::Rejected(Rejection::OffsetOutOfRange { .. }))
     ));
     let middle = Operation::DeleteRecords { topic_partition, before_offset: 2 };
-    log.shard().commit(middle, None).await.expect("moves");
-    let state = log.shard().state();
+    log.meta().commit(middle, None).await.expect("moves");
+    let state = log.meta().state();
     assert_eq!(state.partition(topic_partition).expect("exists").log_start_offset(), 2);
     alluvium_log::invariants::check_state(&state).expect("holds");
-    log.shard().commit(Operation::DeleteTopic { id: topic }, None).await.expect("goes");
+    log.meta().commit(Operation::DeleteTopic { id: topic }, None).await.expect("goes");
     let outcomes = append(&log, vec![at(topic, 0, batch(&["a"], None))]).await.expect("is answered");
     assert_eq!(outcomes[0], AppendOutcome::Rejected(AppendRejection::UnknownTopicOrPartition));
 }

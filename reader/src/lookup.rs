@@ -2,8 +2,8 @@
 
 use alluvium_infra::limits::DECOMPRESSED_BYTES_MAX;
 use alluvium_log::{CatchUpError, Partition, Run, View};
-use alluvium_record::{ShardId, TopicPartition};
 use alluvium_record::batch::{BatchError, RecordBatch, TimestampedOffset};
+use alluvium_record::{ShardId, TopicPartition};
 
 use crate::assemble::Batches;
 use crate::source::Pool;

@@ -36,11 +36,7 @@ pub(crate) struct PartitionPlan {
 }
 
 /// Plans every partition of a request, within the budgets of each and of all.
-pub(crate) fn plan(
-    view: &View,
-    request: &FetchRequest,
-    distances: Distances,
-) -> Vec<Result<PartitionPlan, ReadError>> {
+pub(crate) fn plan(view: &View, request: &FetchRequest, distances: Distances) -> Vec<Result<PartitionPlan, ReadError>> {
     let mut left = usize::try_from(request.bytes_max).unwrap_or(0);
     let mut anything = false;
     request

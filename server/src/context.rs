@@ -7,11 +7,11 @@ use std::time::Duration;
 use alluvium_infra::Runtime;
 use alluvium_infra::runtime::Instant;
 use alluvium_ingest::Ingest;
-use alluvium_log::{Log, Shard, State};
+use alluvium_log::{Log, Shard, View};
 use alluvium_protocol::errors::ErrorCode;
 use alluvium_protocol::messages::{StrBytes, Uuid};
 use alluvium_reader::Reader;
-use alluvium_record::TopicId;
+use alluvium_record::{TopicId, TopicPartition};
 
 use crate::door_counters::DoorCounters;
 use crate::fetch_memory::FetchMemory;
@@ -69,12 +69,12 @@ pub(crate) struct RequestContext {
 }
 
 /// A snapshot to answer from, and whether it may be behind because the store could not be asked.
-pub(crate) struct View {
-    pub(crate) state: Arc<State>,
+pub(crate) struct Known {
+    pub(crate) state: View,
     stale: bool,
 }
 
-impl View {
+impl Known {
     /// The error for something that is absent: `absent` when this view knows, a retriable one when it cannot know.
     pub(crate) fn missing(&self, absent: ErrorCode) -> ErrorCode {
         if self.stale { ErrorCode::LeaderNotAvailable } else { absent }
@@ -82,32 +82,34 @@ impl View {
 }
 
 impl Node {
-    pub(crate) fn shard(&self) -> &Shard {
-        self.log.shard()
+    /// The newest state this node knows.
+    pub(crate) fn state(&self) -> View {
+        self.log.view()
     }
 
-    /// The newest state this node knows.
-    pub(crate) fn state(&self) -> Arc<State> {
-        self.shard().state()
+    /// The shard of a partition whose topic is known, if it is open.
+    pub(crate) fn shard_of(&self, topic_partition: TopicPartition) -> Option<Shard> {
+        let shard = self.state().shard_of(topic_partition)?;
+        self.log.shard(shard)
     }
 
     /// The known state when it satisfies `sufficient`, or else the state after one catch-up: a stale node must not say no.
-    pub(crate) async fn view(&self, sufficient: impl Fn(&State) -> bool) -> View {
+    pub(crate) async fn view(&self, sufficient: impl Fn(&View) -> bool) -> Known {
         let state = self.state();
-        if sufficient(&state) { View { state, stale: false } } else { self.fresh_view().await }
+        if sufficient(&state) { Known { state, stale: false } } else { self.fresh_view().await }
     }
 
     /// The state after a catch-up, or the known one marked as stale.
-    async fn fresh_view(&self) -> View {
+    async fn fresh_view(&self) -> Known {
         match self.caught_up().await {
-            Some(state) => View { state, stale: false },
-            None => View { state: self.state(), stale: true },
+            Some(state) => Known { state, stale: false },
+            None => Known { state: self.state(), stale: true },
         }
     }
 
     /// The state after a catch-up; `None` when the store does not answer in time.
-    pub(crate) async fn caught_up(&self) -> Option<Arc<State>> {
-        match self.runtime.timeout(STORE_WAIT_MAX, self.shard().catch_up()).await {
+    pub(crate) async fn caught_up(&self) -> Option<View> {
+        match self.runtime.timeout(STORE_WAIT_MAX, self.log.catch_up()).await {
             Ok(Ok(state)) => Some(state),
             Ok(Err(error)) => {
                 tracing::warn!(%error, "cannot catch up with the log");

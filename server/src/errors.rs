@@ -95,7 +95,7 @@ fn rejection_code(rejection: &Rejection) -> ErrorCode {
         Rejection::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
         Rejection::UnknownGroup => ErrorCode::GroupIdNotFound,
         Rejection::GroupNotEmpty => ErrorCode::NonEmptyGroup,
-        Rejection::StaleGeneration { .. } => ErrorCode::NotCoordinator,
+        Rejection::StaleGeneration { .. } | Rejection::NotCoordinator { .. } => ErrorCode::NotCoordinator,
     }
 }
 
@@ -126,7 +126,7 @@ pub(crate) fn persist_error(error: &CommitError) -> PersistError {
         CommitError::Rejected(rejection) => match rejection {
             Rejection::UnknownGroup => PersistError::GroupNotFound,
             Rejection::GroupNotEmpty => PersistError::GroupNotEmpty,
-            Rejection::StaleGeneration { .. } => PersistError::NotCoordinator,
+            Rejection::StaleGeneration { .. } | Rejection::NotCoordinator { .. } => PersistError::NotCoordinator,
             Rejection::OutOfBounds { .. } => PersistError::TooLarge,
             Rejection::UnknownTopic
             | Rejection::UnknownPartition

@@ -93,7 +93,7 @@ impl GroupDriver {
     }
 
     fn restore_all(&self) {
-        let state = self.shared.log.shard().state();
+        let state = self.shared.log.meta().state();
         for (group, known) in state.groups() {
             let record = known.record().map(|record| changes::from_log(record));
             self.act(|groups, now| ((), groups.restore(now, group, record)));

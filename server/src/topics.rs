@@ -1,6 +1,6 @@
 //! Rules about topics that several APIs share: names, replicas, how a request names a topic.
 
-use alluvium_log::State;
+use alluvium_log::View;
 use alluvium_protocol::errors::ErrorCode;
 
 use crate::context::LEADER_EPOCH;
@@ -38,7 +38,7 @@ pub(crate) fn check_name(name: &str) -> Result<(), String> {
 }
 
 /// A living topic whose name differs only in `.` and `_`: metric names could not tell them apart, so Kafka refuses.
-pub(crate) fn colliding_name<'a>(state: &'a State, name: &str) -> Option<&'a str> {
+pub(crate) fn colliding_name<'a>(state: &'a View, name: &str) -> Option<&'a str> {
     if !name.contains(['.', '_']) {
         return None;
     }

@@ -53,7 +53,7 @@ impl GroupDriver {
                 runtime: runtime.clone(),
             }),
         };
-        let state = driver.shared.log.shard().state();
+        let state = driver.shared.log.meta().state();
         for (group, known) in state.groups() {
             let record = known.record().map(|record| record.as_ref().clone());
             driver.act(|groups, now| ((), groups.restore(now, group, record)));
@@ -101,7 +101,7 @@ impl GroupDriver {
                     let driver = self.clone();
                     drop(self.shared.runtime.spawn("group change", async move {
                         let operation = change.into_operation(&group);
-                        let result = driver.shared.log.shard().commit(operation, None).await;
+                        let result = driver.shared.log.meta().commit(operation, None).await;
                         let result = result.map(|_| ()).map_err(|error| PersistError::from(&error));
                         let outdated = result == Err(PersistError::NotCoordinator);
                         driver.act(|groups, now| ((), groups.persisted(now, &group, token, result)));
@@ -116,7 +116,7 @@ impl GroupDriver {
     }
 
     fn take_over(&self, group: &str) {
-        let state = self.shared.log.shard().state();
+        let state = self.shared.log.meta().state();
         self.act(|groups, _now| ((), groups.forget(group, GroupError::NotCoordinator)));
         if let Some(known) = state.group(group) {
             let record = known.record().map(|record| record.as_ref().clone());

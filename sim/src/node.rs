@@ -92,7 +92,7 @@ impl Node {
             let opening = Running::open(self.world.clone(), self.id, incarnation, runtime.clone());
             match runtime.spawn("start", opening).await {
                 Ok(Ok(running)) => {
-                    let number = running.log.shard().state().entry_number();
+                    let number = running.log.meta().state().entry_number();
                     self.world.note(format_args!("n{}", self.id), || format!("runs, at entry {number}"));
                     let running = Arc::new(running);
                     running.sample();
@@ -207,7 +207,7 @@ impl Running {
 
     /// Remembers the published state when it is another one than the last time.
     pub fn sample(&self) {
-        let state = self.log.shard().state();
+        let state = self.log.meta().state();
         let number = state.entry_number();
         if self.sampled.swap(number, Ordering::Relaxed) != number {
             self.world.sample(self.node, self.incarnation, state);

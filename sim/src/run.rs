@@ -190,7 +190,7 @@ async fn settle(cluster: &Arc<Cluster>) {
             world.finding(12, format!("node {} does not run although all faults have ended", node.id));
             continue;
         };
-        let catching_up = async { running.log.shard().catch_up().await };
+        let catching_up = async { running.log.meta().catch_up().await };
         match world.runtime.timeout(Duration::from_secs(60), catching_up).await {
             Ok(Ok(_)) => running.sample(),
             Ok(Err(error)) => world.finding(5, format!("node {} cannot read the log: {error}", node.id)),
@@ -212,7 +212,7 @@ async fn settle(cluster: &Arc<Cluster>) {
 }
 
 async fn read_everything(world: &Arc<World>, running: Arc<Running>) {
-    let state = running.log.shard().state();
+    let state = running.log.meta().state();
     running.sample();
     world.history(|history| history.final_state = Some(state.clone()));
     let partitions: Vec<TopicPartition> = state.partitions().map(|(topic_partition, _)| *topic_partition).collect();

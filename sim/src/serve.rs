@@ -36,7 +36,7 @@ pub async fn serve(running: Arc<Running>, operation: Operation) -> Outcome {
                 Err(error) => Outcome::Refused(error.to_string()),
             }
         }
-        Operation::FetchOffset { group, topic_partition } => match running.log.shard().catch_up().await {
+        Operation::FetchOffset { group, topic_partition } => match running.log.meta().catch_up().await {
             Ok(state) => Outcome::CommittedOffset(
                 state
                     .group(&group)
@@ -174,6 +174,7 @@ async fn commit(running: &Arc<Running>, operation: Operation) -> Outcome {
             partition_count: partitions,
             replication_factor: 1,
             configs: std::collections::BTreeMap::new(),
+            shard_count: 1,
         },
         Operation::DeleteTopic { topic } => LogOperation::DeleteTopic { id: topic },
         Operation::CreatePartitions { topic, partitions } => {
@@ -190,7 +191,7 @@ async fn commit(running: &Arc<Running>, operation: Operation) -> Outcome {
         other => return Outcome::Refused(format!("{other} is no commit")),
     };
     let deadline = running.runtime.monotonic() + Duration::from_millis(500 + running.runtime.random_below(8_000));
-    match running.log.shard().commit(operation, Some(deadline)).await {
+    match running.log.meta().commit(operation, Some(deadline)).await {
         Ok(Committed { entry_number, .. }) => Outcome::Done { entry: entry_number },
         Err(CommitError::Unknown) => Outcome::Unknown,
         Err(error) => Outcome::Refused(error.to_string()),

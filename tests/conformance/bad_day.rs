@@ -243,10 +243,9 @@ async fn append(
     batch: RecordBatch,
     patience: Duration,
 ) -> Result<i64, AppendError> {
-    let batches = vec![BatchToAppend { topic_partition, batch }];
+    let batches = vec![BatchToAppend::new(topic_partition, batch)];
     let deadline = node.runtime.monotonic() + patience;
-    let outcomes =
-        node.log.shard().append(Append { batches, source: AppendSource::Inline }, deadline).outcome().await?;
+    let outcomes = node.log.meta().append(Append { batches, source: AppendSource::Inline }, deadline).outcome().await?;
     match outcomes[0] {
         AppendOutcome::Appended { base_offset, .. } => Ok(base_offset),
         ref other => panic!("a record of a plain producer is taken: {other:?}"),
@@ -320,7 +319,7 @@ async fn judge(day: &Day, places: &[TopicPartition]) {
     compare(&day.ledger.lock(), &log, &times);
     let nodes = day.nodes.lock().clone();
     for other in nodes {
-        other.log.shard().catch_up().await.expect("a node survives a bad day");
+        other.log.meta().catch_up().await.expect("a node survives a bad day");
         assert_eq!(other.state_bytes(), node.state_bytes(), "all nodes hold the same state");
     }
     for object in day.store.list("", None, 100_000).await.unwrap().objects {

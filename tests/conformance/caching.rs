@@ -31,7 +31,7 @@ async fn history(corner: &Corner, node: &Node) -> TopicPartition {
 pub(crate) async fn what_left_the_tail_is_read_once_and_cached(corner: &Corner) {
     let (node, metered) = corner.metered_node(&tiny_tail(corner)).await;
     let place = history(corner, &node).await;
-    assert_eq!(node.log.shard().tail().bytes(), 0);
+    assert_eq!(node.log.meta().tail().bytes(), 0);
     let before = metered.snapshot();
     // Twenty consumers at once: each object is asked for once.
     let readers = (0..20).map(|_| node.read_from(place, 0));

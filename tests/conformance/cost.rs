@@ -27,7 +27,7 @@ pub(crate) async fn many_appends_ride_in_few_entries(corner: &Corner) {
         let offset =
             alluvium_log::CommittedOffset { offset: n, leader_epoch: 0, metadata: String::new(), commit_ms: 1 };
         let operation = alluvium_log::Operation::CommitOffsets { group, offsets: vec![(place, offset)] };
-        node.log.shard().commit(operation, None)
+        node.log.meta().commit(operation, None)
     });
     let entries: std::collections::BTreeSet<u64> =
         join_all(commits).await.into_iter().map(|committed| committed.unwrap().entry_number).collect();

@@ -62,7 +62,7 @@ pub(crate) async fn a_slot_is_resolved_through_every_fault(corner: &Corner) {
     corner.runtime.sleep(2 * PAUSE).await;
     let other = corner.other_node().await;
     assert_eq!(other.values(place).await, expected);
-    node.log.shard().catch_up().await.unwrap();
+    node.log.meta().catch_up().await.unwrap();
     assert_eq!(other.state_bytes(), node.state_bytes());
     assert_eq!(corner.keys("/log/").await.len(), expected.len() + 1, "each is in one entry");
 }
@@ -93,7 +93,7 @@ pub(crate) async fn a_segment_is_put_through_every_fault(corner: &Corner) {
         faulty.clear();
     }
     let other = corner.other_node().await;
-    node.log.shard().catch_up().await.unwrap();
+    node.log.meta().catch_up().await.unwrap();
     assert_eq!(other.state_bytes(), node.state_bytes());
     let read = other.read_from(place, 0).await.unwrap();
     assert_eq!(read.len(), expected.len());
@@ -145,11 +145,11 @@ pub(crate) async fn reads_fail_aloud_or_not_at_all(corner: &Corner) {
     for (fault, n) in every_fault().into_iter().zip(2..) {
         assert_eq!(node.say(place, &["next"]).await, n);
         faulty.script(FaultRule::next(StoreOperation::Get, fault.clone()));
-        if let Ok(state) = behind.log.shard().catch_up().await {
+        if let Ok(state) = behind.log.meta().catch_up().await {
             assert_eq!(state.partition(place).unwrap().high_watermark(), n + 1, "{fault:?}");
         }
         faulty.clear();
-        let state = behind.log.shard().catch_up().await.expect("a fault does not break a node for good");
+        let state = behind.log.meta().catch_up().await.expect("a fault does not break a node for good");
         assert_eq!(state.partition(place).unwrap().high_watermark(), n + 1, "after {fault:?}");
     }
     assert_eq!(behind.state_bytes(), node.state_bytes());

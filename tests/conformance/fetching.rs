@@ -50,7 +50,7 @@ pub(crate) async fn a_long_poll_is_woken_by_the_commit(corner: &Corner) {
         corner.runtime.spawn("poll", async move { node.reader.fetch(request).await })
     };
     corner.runtime.sleep(Duration::from_millis(20)).await;
-    node.log.shard().commit(alluvium_log::Operation::DeleteTopic { id: topic }, None).await.unwrap();
+    node.log.meta().commit(alluvium_log::Operation::DeleteTopic { id: topic }, None).await.unwrap();
     assert_eq!(orphan.await.unwrap()[0].result.as_ref().unwrap_err(), &ReadError::UnknownTopicOrPartition);
     assert!(corner.runtime.monotonic() - begun < SOON, "nothing waited for its time to be up");
 }

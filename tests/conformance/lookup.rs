@@ -12,7 +12,7 @@ use crate::corner::{Corner, at};
 
 async fn delete_before(node: &Node, topic_partition: TopicPartition, before_offset: i64) -> Result<(), CommitError> {
     let operation = Operation::DeleteRecords { topic_partition, before_offset };
-    node.log.shard().commit(operation, None).await.map(|_| ())
+    node.log.meta().commit(operation, None).await.map(|_| ())
 }
 
 pub(crate) async fn deleting_records_moves_the_start(corner: &Corner) {

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use crate::corner::{Corner, at};
 
 async fn commit(node: &Node, operation: Operation) -> Result<(), Rejection> {
-    match node.log.shard().commit(operation, None).await {
+    match node.log.meta().commit(operation, None).await {
         Ok(_) => Ok(()),
         Err(CommitError::Rejected(rejection)) => Err(rejection),
         Err(error) => panic!("{error}"),
@@ -28,6 +28,7 @@ pub(crate) async fn topics_come_change_and_go(corner: &Corner) {
         partition_count: 1,
         replication_factor: 1,
         configs: BTreeMap::new(),
+        shard_count: 1,
     };
     // The other node has not seen the first one: it must not say yes.
     assert_eq!(commit(&other, again.clone()).await, Err(Rejection::TopicExists("orders".to_owned())));
@@ -40,7 +41,7 @@ pub(crate) async fn topics_come_change_and_go(corner: &Corner) {
     commit(&node, Operation::AlterTopicConfigs { id: orders, set, remove: vec!["retention.ms".to_owned()] })
         .await
         .unwrap();
-    other.log.shard().catch_up().await.unwrap();
+    other.log.meta().catch_up().await.unwrap();
     let seen = other.state();
     let topic = seen.topic_by_name("orders").unwrap();
     assert_eq!((topic.partition_count, topic.replication_factor), (5, 3));

@@ -33,8 +33,8 @@ pub(crate) async fn two_nodes_race_and_every_slot_has_one_winner(corner: &Corner
         write(&other, "fourth", 4),
     ])
     .await;
-    one.log.shard().catch_up().await.unwrap();
-    other.log.shard().catch_up().await.unwrap();
+    one.log.meta().catch_up().await.unwrap();
+    other.log.meta().catch_up().await.unwrap();
     assert_eq!(one.state_bytes(), other.state_bytes(), "both nodes hold the same state");
     invariants::check_state(&one.state()).unwrap();
     for partition in 0..PARTITIONS {

@@ -30,7 +30,7 @@ async fn history(corner: &Corner) -> Vec<u8> {
     }
     let state = node.state_bytes();
     settle(corner).await;
-    node.log.shard().catch_up().await.unwrap();
+    node.log.meta().catch_up().await.unwrap();
     state
 }
 

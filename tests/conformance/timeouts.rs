@@ -79,7 +79,7 @@ pub(crate) async fn a_drain_answers_everything(corner: &Corner) {
     let late = node.produce(place, records::batch(corner.now_ms(), &["late"])).await;
     assert_eq!(late, Err(AppendError::ShuttingDown));
     node.log.close().await;
-    let closed = node.log.shard().commit(alluvium_log::Operation::DeleteTopic { id: place.topic }, None).await;
+    let closed = node.log.meta().commit(alluvium_log::Operation::DeleteTopic { id: place.topic }, None).await;
     assert!(matches!(closed, Err(alluvium_log::CommitError::Closed)), "{closed:?}");
     assert_eq!(corner.other_node().await.read_from(place, 0).await.unwrap().len(), 20);
 }
@@ -148,7 +148,7 @@ pub(crate) async fn a_writer_that_froze_acknowledges_nothing(corner: &Corner) {
     assert_eq!((again.base_offset, again.duplicate), (6, false));
     let expected = ["awake", "awake", "awake", "awake", "awake", "awake", "late"];
     assert_eq!(frozen.read_from(place, 6).await.unwrap().len(), 1);
-    awake.log.shard().catch_up().await.unwrap();
+    awake.log.meta().catch_up().await.unwrap();
     let fresh = corner.node().await;
     assert_eq!(fresh.state_bytes(), frozen.state_bytes());
     assert_eq!(fresh.state_bytes(), awake.state_bytes());

@@ -39,10 +39,13 @@ fn assert_same(name: &str, golden: &Bytes, current: &[u8]) {
     }
 }
 
-/// The state after the entries of values.rs.
-fn state() -> State {
+/// Entries of releases without clusters of many nodes.
+const FIRST_ENTRIES: usize = 3;
+
+/// The state after so many entries of values.rs.
+fn state_after(entries: usize) -> State {
     let mut state = genesis(ShardId(0));
-    for value in values::entries() {
+    for value in values::entries().into_iter().take(entries) {
         let encoded = entry::encode(&value.message, value.data.clone());
         state = apply(&state, &entry::decode(&encoded.payload.into_bytes()).unwrap()).unwrap();
         invariants::check_state(&state).unwrap();
@@ -67,7 +70,7 @@ fn entries() {
 
 #[test]
 fn every_operation_has_a_golden_entry() {
-    let mut seen = [false; 10];
+    let mut seen = [false; 13];
     for value in values::entries() {
         for operation in value.message.operations {
             // A new operation does not compile here until it has a place, and a place needs a golden file.
@@ -82,11 +85,14 @@ fn every_operation_has_a_golden_entry() {
                 OperationKind::PutGroup(_) => 8,
                 OperationKind::DeleteGroup(_) => 9,
                 OperationKind::DeleteOffsets(_) => 10,
+                OperationKind::SetShardCount(_) => 11,
+                OperationKind::TakeOver(_) => 12,
+                OperationKind::PutConsumerGroup(_) => 13,
             };
             seen[tag - 1] = true;
         }
     }
-    assert_eq!(seen, [true; 10]);
+    assert_eq!(seen, [true; 13]);
 }
 
 #[test]
@@ -102,16 +108,21 @@ fn segment() {
 }
 
 #[test]
-fn checkpoint() {
-    let state = state();
-    let current = checkpoint::encode(&state).into_bytes();
-    let golden = golden("checkpoint", &current);
+fn checkpoints() {
+    for (name, entries) in [("checkpoint", FIRST_ENTRIES), ("checkpoint-cluster", values::entries().len())] {
+        pin_checkpoint(name, &state_after(entries));
+    }
+}
+
+fn pin_checkpoint(name: &str, state: &State) {
+    let current = checkpoint::encode(state).into_bytes();
+    let golden = golden(name, &current);
     let decoded = checkpoint::decode(&golden).unwrap();
     invariants::check_state(&decoded).unwrap();
-    assert_eq!(checkpoint::state_bytes(&decoded), checkpoint::state_bytes(&state));
-    assert_eq!(inspect::describe_state(&decoded), inspect::describe_state(&state));
-    assert_same("checkpoint", &golden, &current);
-    assert_same("checkpoint", &golden, &checkpoint::encode(&decoded).into_bytes());
+    assert_eq!(checkpoint::state_bytes(&decoded), checkpoint::state_bytes(state));
+    assert_eq!(inspect::describe_state(&decoded), inspect::describe_state(state));
+    assert_same(name, &golden, &current);
+    assert_same(name, &golden, &checkpoint::encode(&decoded).into_bytes());
 }
 
 #[test]
@@ -156,7 +167,7 @@ fn paths() {
 /// Which producers a partition forgets is part of what entries mean: a change would make old logs read differently.
 #[test]
 fn which_producers_are_remembered() {
-    let mut state = state();
+    let mut state = state_after(FIRST_ENTRIES);
     let mut remembered = String::new();
     for value in values::crowd(&state) {
         let encoded = entry::encode(&value, Vec::new());
@@ -176,7 +187,7 @@ fn damage_of_any_byte_is_noticed() {
     let objects = values::entries()
         .into_iter()
         .map(|value| entry::encode(&value.message, value.data).payload.into_bytes())
-        .chain([checkpoint::encode(&state()).into_bytes()]);
+        .chain([checkpoint::encode(&state_after(FIRST_ENTRIES)).into_bytes()]);
     for object in objects {
         for position in 0..object.len() {
             let mut damaged = object.to_vec();
@@ -208,6 +219,6 @@ fn a_newer_release_is_recognised() {
     let newer = values::envelope(1, 2, b"", b"");
     assert_eq!(entry::decode(&newer).unwrap_err(), FormatError::NewerVersion { found: 2, newest: 1 });
     assert!(inspect::describe(&values::envelope(4, 1, b"", b"")).is_err());
-    let checkpoint = checkpoint::encode(&state()).into_bytes();
+    let checkpoint = checkpoint::encode(&state_after(FIRST_ENTRIES)).into_bytes();
     assert!(matches!(entry::decode(&checkpoint), Err(FormatError::Kind { found: 2, .. })));
 }

@@ -1,13 +1,14 @@
-//! What the golden files were made from: a short history in three entries, with every operation and every optional field.
+//! What the golden files were made from: a short history in four entries, with every operation and every optional field.
 //!
 //! Written out by hand, so that nothing but the format decides the bytes.
 
 use alluvium_log::format::entry;
 use alluvium_log::format::messages::{
-    AlterTopicConfigsMessage, AppendMessage, CommitOffsetsMessage, CommittedOffsetMessage, ConfigMessage,
-    CreatePartitionsMessage, DeleteOffsetsMessage, DeleteRecordsMessage, EntryMessage, GroupIdMessage,
-    GroupMemberMessage, GroupMessage, OperationKind, OperationMessage, ProducerBatchMessage, SegmentReferenceMessage,
-    TopicIdMessage, TopicMessage, TopicPartitionMessage,
+    AlterTopicConfigsMessage, AppendMessage, ClassicMemberMessage, ClassicProtocolMessage, CommitOffsetsMessage,
+    CommittedOffsetMessage, ConfigMessage, ConsumerGroupChangeMessage, ConsumerMemberMessage, CreatePartitionsMessage,
+    DeleteOffsetsMessage, DeleteRecordsMessage, EntryMessage, GroupIdMessage, GroupMemberMessage, GroupMessage,
+    OperationKind, OperationMessage, ProducerBatchMessage, SegmentReferenceMessage, SetShardCountMessage,
+    TakeOverMessage, TopicIdMessage, TopicMessage, TopicPartitionMessage,
 };
 use alluvium_log::format::stored_messages::{SegmentMessage, SegmentPartMessage};
 use alluvium_log::{BatchToAppend, Partition, State};
@@ -41,7 +42,7 @@ pub(crate) fn entries() -> Vec<EntryValue> {
     let mut previous_hash = Bytes::new();
     let mut values = Vec::new();
     for (number, (name, segments, operations, data)) in
-        (1_u64..).zip([inline_entry(), segment_entry(), operations_entry()])
+        (1_u64..).zip([inline_entry(), segment_entry(), operations_entry(), cluster_entry()])
     {
         let message = EntryMessage {
             shard: 0,
@@ -77,6 +78,7 @@ fn topic(topic: Uuid, name: &str, partition_count: i32, configs: Vec<ConfigMessa
         replication_factor: 3,
         configs,
         created_ms: TIME_MS,
+        shard_count: 0,
     }
 }
 
@@ -141,9 +143,8 @@ fn producer_batch(
 
 /// The first of the two segments that the second entry names.
 pub(crate) fn segment() -> (SegmentMessage, Vec<BatchToAppend>) {
-    let placed = |topic: Uuid, partition: i32, batch: RecordBatch| BatchToAppend {
-        topic_partition: TopicPartition { topic: TopicId(topic), partition },
-        batch,
+    let placed = |topic: Uuid, partition: i32, batch: RecordBatch| {
+        BatchToAppend::new(TopicPartition { topic: TopicId(topic), partition }, batch)
     };
     let batches = vec![
         placed(ORDERS, 0, batch(Some((4000, 1, 3)), &["five"])),
@@ -275,6 +276,54 @@ fn operations_entry() -> Parts {
         OperationKind::DeleteTopic(TopicIdMessage { id: id(BILLS) }),
     ];
     ("entry-operations", Vec::new(), operations, Vec::new())
+}
+
+/// What came with clusters of many nodes: a topic over several shards, a coordinator, a group of the new protocol.
+fn cluster_entry() -> Parts {
+    let partitions = |indexes: &[i32]| {
+        indexes.iter().map(|partition| TopicPartitionMessage { topic: id(ORDERS), partition: *partition }).collect()
+    };
+    let member = |member_id: &str| ConsumerMemberMessage {
+        member_id: member_id.to_owned(),
+        instance_id: Some("static".to_owned()),
+        rack_id: Some("zone-a".to_owned()),
+        client_id: "billing-app".to_owned(),
+        client_host: "/127.0.0.1".to_owned(),
+        rebalance_timeout_ms: 300_000,
+        subscribed_topics: vec!["orders".to_owned()],
+        subscribed_regex: Some("or.*".to_owned()),
+        assignor: Some("uniform".to_owned()),
+        member_epoch: 4,
+        previous_member_epoch: 3,
+        state: 1,
+        assigned: partitions(&[0]),
+        pending_revocation: partitions(&[1]),
+        target: partitions(&[0, 2]),
+        classic: Some(ClassicMemberMessage {
+            session_timeout_ms: 45_000,
+            protocols: vec![ClassicProtocolMessage {
+                name: "range".to_owned(),
+                metadata: Bytes::from_static(b"\x00\x03\x00"),
+            }],
+        }),
+    };
+    let change = |epoch, put, remove: &[&str]| ConsumerGroupChangeMessage {
+        group: "shipping".to_owned(),
+        epoch,
+        assignment_epoch: epoch,
+        put,
+        remove: remove.iter().map(|member| (*member).to_owned()).collect(),
+        updated_ms: TIME_MS,
+    };
+    let spread = Uuid::from_u128(0x0190_0000_0000_4000_8000_0000_0000_0003);
+    let operations = vec![
+        OperationKind::SetShardCount(SetShardCountMessage { shard_count: 4 }),
+        OperationKind::TakeOver(TakeOverMessage { node: 3, incarnation: id(SEGMENT_IDS[0]) }),
+        OperationKind::CreateTopic(TopicMessage { shard_count: 4, ..topic(spread, "spread", 8, Vec::new()) }),
+        OperationKind::PutConsumerGroup(change(4, vec![member("member-a"), member("member-b")], &[])),
+        OperationKind::PutConsumerGroup(change(5, Vec::new(), &["member-a"])),
+    ];
+    ("entry-cluster", Vec::new(), operations, Vec::new())
 }
 
 /// Entries that bring a crowd of producers to one partition, some minutes apart, and a day later a few more.

@@ -59,9 +59,15 @@ impl Node {
         let id = TopicId(self.runtime.random_uuid());
         let configs: BTreeMap<String, String> =
             configs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let operation =
-            Operation::CreateTopic { id, name: name.to_owned(), partition_count, replication_factor: 3, configs };
-        self.log.shard().commit(operation, None).await.expect("the topic is new");
+        let operation = Operation::CreateTopic {
+            id,
+            name: name.to_owned(),
+            partition_count,
+            replication_factor: 3,
+            configs,
+            shard_count: 1,
+        };
+        self.log.meta().commit(operation, None).await.expect("the topic is new");
         id
     }
 
@@ -142,7 +148,7 @@ impl Node {
 
     /// The newest state that the node knows.
     pub fn state(&self) -> Arc<State> {
-        self.log.shard().state()
+        self.log.meta().state()
     }
 
     /// The bytes of that state.

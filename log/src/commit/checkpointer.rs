@@ -90,7 +90,8 @@ impl Checkpointer {
         self.entries_since += entries;
         self.bytes_since += bytes;
         let last_bytes = self.written.bytes.load(Ordering::Relaxed);
-        let due = self.entries_since >= FOLLOWER_PATIENCE * self.entries_min.max(last_bytes / CHECKPOINT_BYTES_PER_ENTRY)
+        let due = self.entries_since
+            >= FOLLOWER_PATIENCE * self.entries_min.max(last_bytes / CHECKPOINT_BYTES_PER_ENTRY)
             || self.bytes_since >= FOLLOWER_PATIENCE * self.entry_bytes_max.max(last_bytes.saturating_mul(4));
         if !due || self.written.busy.swap(true, Ordering::AcqRel) {
             return;

@@ -91,9 +91,15 @@ pub(crate) enum Request {
         outstanding: Option<OutstandingGuard>,
     },
     /// An entry that another node says it committed.
-    Pushed { entry: Bytes },
-    CatchUp { reply: oneshot::Sender<Result<Arc<State>, CatchUpError>> },
-    Close { reply: oneshot::Sender<()> },
+    Pushed {
+        entry: Bytes,
+    },
+    CatchUp {
+        reply: oneshot::Sender<Result<Arc<State>, CatchUpError>>,
+    },
+    Close {
+        reply: oneshot::Sender<()>,
+    },
 }
 
 /// A handle on one shard. Cheap to clone.

@@ -132,11 +132,20 @@ impl Router {
             Ok(outcomes) => settle(routed, Ok(outcomes)),
             Err(ForwardError::Commit(error)) => settle(routed, Err(error)),
             Err(ForwardError::NotSent(reason)) => {
-                tracing::debug!(shard = self.shard.0, to = self.to.0, reason, "append was not forwarded: committing here");
+                tracing::debug!(
+                    shard = self.shard.0,
+                    to = self.to.0,
+                    reason,
+                    "append was not forwarded: committing here"
+                );
                 self.retries.push_back(routed);
             }
             Err(ForwardError::Unknown) if routed.append.is_idempotent() => {
-                tracing::debug!(shard = self.shard.0, to = self.to.0, "no answer to a forwarded append: committing here");
+                tracing::debug!(
+                    shard = self.shard.0,
+                    to = self.to.0,
+                    "no answer to a forwarded append: committing here"
+                );
                 routed.doubtful = true;
                 self.retries.push_back(routed);
             }

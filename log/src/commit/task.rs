@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use alluvium_infra::Runtime;
 use alluvium_infra::planted::{self, Bug};
-use alluvium_infra::runtime::Instant;
 use alluvium_infra::published::{Publisher, Subscription, published};
+use alluvium_infra::runtime::Instant;
 use alluvium_infra::store::{Store, StoreError};
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
@@ -13,8 +13,8 @@ use uuid::Uuid;
 
 use super::checkpointer::Checkpointer;
 use super::group::{Answer, Rider, expire};
-use super::slot::{SlotOutcome, write_slot};
 use super::pushed::{Early, Waiting};
+use super::slot::{SlotOutcome, write_slot};
 use super::{CommitRules, Committed, Look, Request};
 use crate::apply::{ApplyError, apply, finish};
 use crate::format::entry::{self, EncodedEntry};

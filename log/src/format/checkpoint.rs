@@ -22,7 +22,9 @@ use super::stored_messages::{
     CheckpointMessage, GroupStateMessage, PartitionMessage, ProducerMessage, ProducerStateBatchMessage, RunMessage,
 };
 use super::{FormatError, Kind, decode_kind, encode_envelope};
-use crate::state::{ConsumerGroupRecord, Coordinator, GroupState, ObjectRef, Partition, ProducerBatch, ProducerState, Run, State};
+use crate::state::{
+    ConsumerGroupRecord, Coordinator, GroupState, ObjectRef, Partition, ProducerBatch, ProducerState, Run, State,
+};
 
 /// Encodes the state as a checkpoint object.
 #[must_use]

@@ -93,10 +93,7 @@ fn member_from(message: &ConsumerMemberMessage) -> Result<ConsumerMemberRecord, 
 fn partition_messages(partitions: &[TopicPartition]) -> Vec<TopicPartitionMessage> {
     partitions
         .iter()
-        .map(|partition| TopicPartitionMessage {
-            topic: topic_field(partition.topic),
-            partition: partition.partition,
-        })
+        .map(|partition| TopicPartitionMessage { topic: topic_field(partition.topic), partition: partition.partition })
         .collect()
 }
 

@@ -57,5 +57,5 @@ pub(crate) async fn alter(
     }
     let operation = Operation::AlterTopicConfigs { id: found.id, set, remove };
     let deadline = node.deadline(CHANGE_TIMEOUT_MS);
-    node.shard().commit(operation, Some(deadline)).await.map(|_| ()).map_err(|error| admin_error(&error))
+    node.log.meta().commit(operation, Some(deadline)).await.map(|_| ()).map_err(|error| admin_error(&error))
 }

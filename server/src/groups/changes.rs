@@ -13,7 +13,7 @@ pub(super) async fn write(driver: GroupDriver, group: String, token: PersistToke
         GroupChange::Put(record) => Operation::PutGroup { group: to_log(record) },
         GroupChange::Delete => Operation::DeleteGroup { group: group.clone() },
     };
-    let result: Result<(), CommitError> = driver.shared.log.shard().commit(operation, None).await.map(|_| ());
+    let result: Result<(), CommitError> = driver.shared.log.meta().commit(operation, None).await.map(|_| ());
     let result = result.map_err(|error| {
         tracing::warn!(group, %error, "a change of a consumer group was not written");
         persist_error(&error)
@@ -27,7 +27,7 @@ pub(super) async fn write(driver: GroupDriver, group: String, token: PersistToke
 
 /// The log holds a newer generation than this node knew: start again from there.
 fn take_over(driver: &GroupDriver, group: &str) {
-    let state = driver.shared.log.shard().state();
+    let state = driver.shared.log.meta().state();
     driver.act(|groups, _now| ((), groups.forget(group, GroupError::NotCoordinator)));
     if let Some(known) = state.group(group) {
         let record = known.record().map(|record| from_log(record));

@@ -24,7 +24,7 @@ pub(super) async fn run(driver: GroupDriver, retention: Duration, stopped: Cance
 }
 
 async fn expire(driver: &GroupDriver, retention_ms: i64) {
-    let state = driver.shared.log.shard().state();
+    let state = driver.shared.log.meta().state();
     for (group, known) in state.groups() {
         let ages = known.offsets().map(|(topic_partition, offset)| OffsetAge {
             key: *topic_partition,
@@ -43,7 +43,7 @@ async fn expire(driver: &GroupDriver, retention_ms: i64) {
         } else if !expired.offsets.is_empty() {
             let count = expired.offsets.len();
             let operation = Operation::DeleteOffsets { group: group.to_owned(), partitions: expired.offsets };
-            match driver.shared.log.shard().commit(operation, None).await {
+            match driver.shared.log.meta().commit(operation, None).await {
                 Ok(_) => tracing::info!(group, count, "unused committed offsets have expired"),
                 Err(error) => tracing::warn!(group, %error, "expired offsets could not be removed"),
             }

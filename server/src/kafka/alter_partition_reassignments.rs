@@ -6,7 +6,7 @@
 //!
 //! Missing: nothing that an object store leaves to be done.
 
-use alluvium_log::State;
+use alluvium_log::View;
 use alluvium_protocol::errors::ErrorCode;
 use alluvium_protocol::message;
 use alluvium_protocol::messages::alter_partition_reassignments_request::ReassignablePartition;
@@ -15,7 +15,7 @@ use alluvium_protocol::messages::alter_partition_reassignments_response::{
 };
 use alluvium_protocol::messages::{AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse, StrBytes};
 
-use crate::context::{RequestContext, View};
+use crate::context::{Known, RequestContext};
 
 const NOTHING_TO_MOVE: &str = "Partitions have no replicas to move: the object store holds all records, and any node serves \
                                them";
@@ -24,7 +24,7 @@ pub(crate) async fn handle(
     context: &RequestContext,
     request: AlterPartitionReassignmentsRequest,
 ) -> AlterPartitionReassignmentsResponse {
-    let known = |state: &State| {
+    let known = |state: &View| {
         request
             .topics
             .iter()
@@ -45,11 +45,11 @@ pub(crate) async fn handle(
     })
 }
 
-fn exists(state: &State, topic: &str, index: i32) -> bool {
+fn exists(state: &View, topic: &str, index: i32) -> bool {
     state.topic_by_name(topic).is_some_and(|topic| (0..topic.partition_count).contains(&index))
 }
 
-fn refuse(view: &View, topic: &str, wanted: &ReassignablePartition) -> ReassignablePartitionResponse {
+fn refuse(view: &Known, topic: &str, wanted: &ReassignablePartition) -> ReassignablePartitionResponse {
     let (error, why) = match (exists(&view.state, topic, wanted.partition_index), &wanted.replicas) {
         (false, _) => (view.missing(ErrorCode::UnknownTopicOrPartition), "The partition does not exist."),
         (true, Some(_)) => (ErrorCode::InvalidReplicaAssignment, NOTHING_TO_MOVE),

@@ -16,7 +16,7 @@ use alluvium_protocol::messages::{CreatePartitionsRequest, CreatePartitionsRespo
 use alluvium_record::TopicId;
 use futures_util::future::join_all;
 
-use crate::context::{RequestContext, View};
+use crate::context::{Known, RequestContext};
 use crate::errors::{Refusal, admin_error};
 
 pub(crate) async fn handle(context: &RequestContext, request: CreatePartitionsRequest) -> CreatePartitionsResponse {
@@ -35,7 +35,7 @@ pub(crate) async fn handle(context: &RequestContext, request: CreatePartitionsRe
                 Ok(_) if request.validate_only => Ok(()),
                 Ok(id) => {
                     let operation = Operation::CreatePartitions { id, new_count: topic.count };
-                    let committed = node.shard().commit(operation, Some(deadline)).await;
+                    let committed = node.log.commit_topic(operation, Some(deadline)).await;
                     committed.map(|_| ()).map_err(|error| admin_error(&error))
                 }
                 Err(refusal) => Err(refusal),
@@ -54,7 +54,7 @@ pub(crate) async fn handle(context: &RequestContext, request: CreatePartitionsRe
     message!(CreatePartitionsResponse { results })
 }
 
-fn check(view: &View, wanted: &CreatePartitionsTopic, count_max: i32) -> Result<TopicId, Refusal> {
+fn check(view: &Known, wanted: &CreatePartitionsTopic, count_max: i32) -> Result<TopicId, Refusal> {
     let topic = view
         .state
         .topic_by_name(&wanted.name)

@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use alluvium_infra::runtime::Instant;
-use alluvium_log::{Operation, State};
+use alluvium_log::{Operation, View};
 use alluvium_protocol::errors::ErrorCode;
 use alluvium_protocol::message;
 use alluvium_protocol::messages::create_topics_request::CreatableTopic;
@@ -72,7 +72,7 @@ fn repeated_names(topics: &[CreatableTopic]) -> BTreeSet<String> {
 
 fn plan(
     settings: &ServerSettings,
-    state: &State,
+    state: &View,
     topic: &CreatableTopic,
     repeated: &BTreeSet<String>,
     planned: &mut BTreeSet<String>,
@@ -176,8 +176,9 @@ async fn create(
             partition_count: plan.partition_count,
             replication_factor: plan.replication_factor,
             configs: plan.configs.clone(),
+            shard_count: node.log.shard_count(),
         };
-        node.shard().commit(operation, Some(deadline)).await.map_err(|error| admin_error(&error))?;
+        node.log.commit_topic(operation, Some(deadline)).await.map_err(|error| admin_error(&error))?;
         tracing::info!(topic = plan.name, partitions = plan.partition_count, "topic created");
     }
     let configs = config::topic::describe(&plan.configs)

@@ -7,7 +7,7 @@
 //! Missing: nothing.
 
 use alluvium_infra::runtime::Instant;
-use alluvium_log::{CommitError, Operation, Rejection, State};
+use alluvium_log::{CommitError, Operation, Rejection, View};
 use alluvium_protocol::errors::ErrorCode;
 use alluvium_protocol::message;
 use alluvium_protocol::messages::delete_records_response::{DeleteRecordsPartitionResult, DeleteRecordsTopicResult};
@@ -16,7 +16,7 @@ use alluvium_record::TopicPartition;
 use futures_util::future::join_all;
 
 use crate::config;
-use crate::context::{Node, RequestContext, View};
+use crate::context::{Known, Node, RequestContext};
 use crate::errors::admin_error;
 
 /// The offset that stands for the high watermark.
@@ -25,7 +25,7 @@ const HIGH_WATERMARK: i64 = -1;
 pub(crate) async fn handle(context: &RequestContext, request: DeleteRecordsRequest) -> DeleteRecordsResponse {
     let node = &context.node;
     let deadline = node.deadline(request.timeout_ms);
-    let known = |state: &State| {
+    let known = |state: &View| {
         request.topics.iter().all(|wanted| {
             state.topic_by_name(&wanted.name).is_some_and(|topic| {
                 wanted.partitions.iter().all(|partition| {
@@ -62,7 +62,7 @@ pub(crate) async fn handle(context: &RequestContext, request: DeleteRecordsReque
 /// Answers the log start offset afterwards.
 async fn delete(
     node: &Node,
-    view: &View,
+    view: &Known,
     name: &str,
     partition_index: i32,
     offset: i64,
@@ -84,7 +84,8 @@ async fn delete(
         return Ok(partition.log_start_offset());
     }
     let operation = Operation::DeleteRecords { topic_partition, before_offset };
-    match node.shard().commit(operation, Some(deadline)).await {
+    let shard = node.shard_of(topic_partition).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    match shard.commit(operation, Some(deadline)).await {
         Ok(_) => {
             Ok(node.state().partition(topic_partition).map_or(before_offset, |partition| partition.log_start_offset()))
         }

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use alluvium_log::{Operation, State, Topic};
+use alluvium_log::{Operation, Topic, View};
 use alluvium_protocol::errors::ErrorCode;
 use alluvium_protocol::message;
 use alluvium_protocol::messages::delete_topics_request::DeleteTopicState;
@@ -15,7 +15,7 @@ use alluvium_protocol::messages::delete_topics_response::DeletableTopicResult;
 use alluvium_protocol::messages::{DeleteTopicsRequest, DeleteTopicsResponse, StrBytes};
 use futures_util::future::join_all;
 
-use crate::context::{RequestContext, View, topic_id, wire_id};
+use crate::context::{Known, RequestContext, topic_id, wire_id};
 use crate::errors::{Refusal, admin_error};
 
 pub(crate) async fn handle(context: &RequestContext, request: DeleteTopicsRequest) -> DeleteTopicsResponse {
@@ -37,7 +37,7 @@ pub(crate) async fn handle(context: &RequestContext, request: DeleteTopicsReques
         });
         async move {
             let outcome = match found {
-                Ok((id, name)) => match node.shard().commit(Operation::DeleteTopic { id }, Some(deadline)).await {
+                Ok((id, name)) => match node.log.commit_topic(Operation::DeleteTopic { id }, Some(deadline)).await {
                     Ok(_) => {
                         tracing::info!(topic = name, "topic deleted");
                         Ok((id, name))
@@ -63,14 +63,14 @@ pub(crate) async fn handle(context: &RequestContext, request: DeleteTopicsReques
     message!(DeleteTopicsResponse { responses })
 }
 
-fn find<'a>(state: &'a State, wanted: &DeleteTopicState) -> Option<&'a Topic> {
+fn find<'a>(state: &'a View, wanted: &DeleteTopicState) -> Option<&'a Topic> {
     match &wanted.name {
         Some(name) => state.topic_by_name(name),
         None => state.topic(topic_id(wanted.topic_id)),
     }
 }
 
-fn check<'a>(view: &'a View, wanted: &DeleteTopicState) -> Result<&'a Topic, Refusal> {
+fn check<'a>(view: &'a Known, wanted: &DeleteTopicState) -> Result<&'a Topic, Refusal> {
     match (&wanted.name, wanted.topic_id.is_zero()) {
         (Some(_), false) => {
             Err(Refusal::new(ErrorCode::InvalidRequest, "You may not specify both topic name and topic id."))

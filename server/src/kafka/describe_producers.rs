@@ -4,17 +4,17 @@
 //!
 //! Missing: transactions; coordinator epoch and transaction start offset are always -1.
 
-use alluvium_log::State;
+use alluvium_log::View;
 use alluvium_protocol::errors::ErrorCode;
 use alluvium_protocol::message;
 use alluvium_protocol::messages::describe_producers_response::{PartitionResponse, ProducerState, TopicResponse};
 use alluvium_protocol::messages::{DescribeProducersRequest, DescribeProducersResponse};
 use alluvium_record::TopicPartition;
 
-use crate::context::{RequestContext, View};
+use crate::context::{Known, RequestContext};
 
 pub(crate) async fn handle(context: &RequestContext, request: DescribeProducersRequest) -> DescribeProducersResponse {
-    let known = |state: &State| {
+    let known = |state: &View| {
         request.topics.iter().all(|wanted| {
             state.topic_by_name(&wanted.name).is_some_and(|topic| {
                 wanted.partition_indexes.iter().all(|index| (0..topic.partition_count).contains(index))
@@ -34,7 +34,7 @@ pub(crate) async fn handle(context: &RequestContext, request: DescribeProducersR
     message!(DescribeProducersResponse { topics })
 }
 
-fn describe(view: &View, name: &str, partition_index: i32) -> PartitionResponse {
+fn describe(view: &Known, name: &str, partition_index: i32) -> PartitionResponse {
     let partition = view
         .state
         .topic_by_name(name)

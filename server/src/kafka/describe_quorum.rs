@@ -59,7 +59,7 @@ fn describe_topic(context: &RequestContext, wanted: &describe_quorum_request::To
 
 fn describe_log(context: &RequestContext) -> PartitionData {
     let node = &context.node;
-    let entries = i64::try_from(node.state().entry_number()).unwrap_or(i64::MAX);
+    let entries = i64::try_from(node.state().meta().entry_number()).unwrap_or(i64::MAX);
     let now_ms = node.runtime.now_ms();
     let leader_id = node.settings.node_id;
     let voter = |replica_id: i32| {

@@ -7,20 +7,20 @@
 //!
 //! Missing: nothing.
 
-use alluvium_log::State;
+use alluvium_log::View;
 use alluvium_protocol::errors::ErrorCode;
 use alluvium_protocol::message;
 use alluvium_protocol::messages::elect_leaders_request::TopicPartitions;
 use alluvium_protocol::messages::elect_leaders_response::{PartitionResult, ReplicaElectionResult};
 use alluvium_protocol::messages::{ElectLeadersRequest, ElectLeadersResponse, StrBytes};
 
-use crate::context::{RequestContext, View};
+use crate::context::{Known, RequestContext};
 
 pub(crate) async fn handle(context: &RequestContext, request: ElectLeadersRequest) -> ElectLeadersResponse {
     let Some(wanted) = request.topic_partitions else {
         return ElectLeadersResponse::default();
     };
-    let known = |state: &State| {
+    let known = |state: &View| {
         wanted.iter().all(|topic| topic.partitions.iter().all(|index| exists(state, &topic.topic, *index)))
     };
     let view = context.node.view(known).await;
@@ -28,11 +28,11 @@ pub(crate) async fn handle(context: &RequestContext, request: ElectLeadersReques
     message!(ElectLeadersResponse { replica_election_results })
 }
 
-fn exists(state: &State, topic: &str, index: i32) -> bool {
+fn exists(state: &View, topic: &str, index: i32) -> bool {
     state.topic_by_name(topic).is_some_and(|topic| (0..topic.partition_count).contains(&index))
 }
 
-fn answer(view: &View, wanted: &TopicPartitions) -> ReplicaElectionResult {
+fn answer(view: &Known, wanted: &TopicPartitions) -> ReplicaElectionResult {
     let result = |index: &i32| {
         let (error, why) = match exists(&view.state, &wanted.topic, *index) {
             true => (ErrorCode::ElectionNotNeeded, "Leader election not needed for topic partition."),

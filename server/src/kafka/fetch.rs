@@ -10,14 +10,14 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use alluvium_log::State;
+use alluvium_log::View;
 use alluvium_protocol::errors::ErrorCode;
 use alluvium_protocol::messages::FetchRequest;
 use alluvium_protocol::response::{AbortedTransaction, FetchResponseFrame, FetchedPartition, FetchedTopic};
 use alluvium_reader::{self as reader, FetchedData, Isolation, PartitionFetch, ReadError};
 use alluvium_record::{TopicId, TopicPartition};
 
-use crate::context::{Node, RequestContext, STORE_WAIT_MAX, View};
+use crate::context::{Known, Node, RequestContext, STORE_WAIT_MAX};
 use crate::errors::read_error;
 use crate::fetch_session::{FetchPlan, NO_SESSION, PartitionKey, SessionRequest, Told, TopicKey, WantedPartition};
 
@@ -108,14 +108,14 @@ fn topic_key(by_id: bool, name: &str, id: [u8; 16]) -> TopicKey {
     if by_id { TopicKey::Id(id) } else { TopicKey::Name(name.to_owned()) }
 }
 
-fn find(state: &State, key: &TopicKey) -> Option<TopicId> {
+fn find(state: &View, key: &TopicKey) -> Option<TopicId> {
     match key {
         TopicKey::Name(name) => state.topic_by_name(name).map(|topic| topic.id),
         TopicKey::Id(id) => state.topic(TopicId::from_bytes(*id)).map(|topic| topic.id),
     }
 }
 
-fn find_partition(state: &State, key: &PartitionKey) -> Result<TopicPartition, ErrorCode> {
+fn find_partition(state: &View, key: &PartitionKey) -> Result<TopicPartition, ErrorCode> {
     let absent = match key.topic {
         TopicKey::Name(_) => ErrorCode::UnknownTopicOrPartition,
         TopicKey::Id(_) => ErrorCode::UnknownTopicId,
@@ -128,7 +128,7 @@ fn find_partition(state: &State, key: &PartitionKey) -> Result<TopicPartition, E
 }
 
 async fn fetch(node: &Node, limits: &Limits, wanted: Vec<(PartitionKey, WantedPartition)>) -> Answers {
-    let reachable = |state: &State| {
+    let reachable = |state: &View| {
         wanted.iter().all(|(key, partition)| {
             find_partition(state, key).is_ok_and(|found| {
                 state.partition(found).is_some_and(|found| partition.fetch_offset <= found.high_watermark())
@@ -196,7 +196,7 @@ fn refused(partition_index: i32, error: ErrorCode) -> FetchedPartition {
     FetchedPartition { partition_index, error_code: error.code(), ..FetchedPartition::default() }
 }
 
-fn failed(partition_index: i32, error: &ReadError, view: &View, topic_partition: TopicPartition) -> FetchedPartition {
+fn failed(partition_index: i32, error: &ReadError, view: &Known, topic_partition: TopicPartition) -> FetchedPartition {
     let code = read_error(error);
     if matches!(code, ErrorCode::KafkaStorageError | ErrorCode::CorruptMessage) {
         tracing::warn!(%topic_partition, %error, "cannot read");

@@ -7,7 +7,7 @@
 //!
 //! Missing: nothing.
 
-use alluvium_log::State;
+use alluvium_log::View;
 use alluvium_protocol::errors::ErrorCode;
 use alluvium_protocol::message;
 use alluvium_protocol::messages::list_offsets_request::ListOffsetsPartition;
@@ -17,7 +17,7 @@ use alluvium_reader::{Isolation, OffsetQuery};
 use alluvium_record::TopicPartition;
 use futures_util::future::join_all;
 
-use crate::context::{RequestContext, STORE_WAIT_MAX, View};
+use crate::context::{Known, RequestContext, STORE_WAIT_MAX};
 use crate::errors::read_error;
 use crate::topics;
 
@@ -43,7 +43,7 @@ struct Found {
 const NOTHING: Found = Found { offset: -1, timestamp: -1, leader_epoch: -1 };
 
 pub(crate) async fn handle(context: &RequestContext, request: ListOffsetsRequest) -> ListOffsetsResponse {
-    let sufficient = |state: &State| {
+    let sufficient = |state: &View| {
         request.topics.iter().all(|wanted| {
             state.topic_by_name(&wanted.name).is_some_and(|topic| {
                 wanted
@@ -70,7 +70,7 @@ pub(crate) async fn handle(context: &RequestContext, request: ListOffsetsRequest
 
 async fn answer(
     context: &RequestContext,
-    view: &View,
+    view: &Known,
     name: &str,
     wanted: &ListOffsetsPartition,
     isolation: Isolation,
@@ -92,7 +92,7 @@ async fn answer(
 
 async fn look_up(
     context: &RequestContext,
-    view: &View,
+    view: &Known,
     name: &str,
     wanted: &ListOffsetsPartition,
     isolation: Isolation,

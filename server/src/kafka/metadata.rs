@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 
-use alluvium_log::{CommitError, Operation, Rejection, State, Topic};
+use alluvium_log::{CommitError, Operation, Rejection, Topic, View};
 use alluvium_protocol::errors::ErrorCode;
 use alluvium_protocol::message;
 use alluvium_protocol::messages::metadata_request::MetadataRequestTopic;
@@ -20,7 +20,7 @@ use alluvium_protocol::messages::metadata_response::{
 use alluvium_protocol::messages::{MetadataRequest, MetadataResponse, StrBytes, Uuid};
 use alluvium_record::TopicId;
 
-use crate::context::{LEADER_EPOCH, Node, RequestContext, View, topic_id, wire_id};
+use crate::context::{Known, LEADER_EPOCH, Node, RequestContext, topic_id, wire_id};
 use crate::topics;
 
 /// First version in which an answer may leave out a topic's name.
@@ -50,11 +50,11 @@ pub(crate) async fn handle(context: &RequestContext, request: MetadataRequest) -
     })
 }
 
-fn describe_all(node: &Node, state: &State) -> Vec<MetadataResponseTopic> {
+fn describe_all(node: &Node, state: &View) -> Vec<MetadataResponseTopic> {
     state.topics().map(|topic| describe(node, topic)).collect()
 }
 
-fn find<'a>(state: &'a State, wanted: &MetadataRequestTopic) -> Option<&'a Topic> {
+fn find<'a>(state: &'a View, wanted: &MetadataRequestTopic) -> Option<&'a Topic> {
     match (&wanted.name, wanted.topic_id.is_zero()) {
         (_, false) => state.topic(topic_id(wanted.topic_id)),
         (Some(name), true) => state.topic_by_name(name),
@@ -82,7 +82,7 @@ async fn describe_wanted(
 
 async fn describe_absent(
     context: &RequestContext,
-    view: &View,
+    view: &Known,
     wanted: &MetadataRequestTopic,
     creation_allowed: bool,
 ) -> MetadataResponseTopic {
@@ -114,7 +114,7 @@ async fn describe_absent(
 }
 
 /// Creates a topic on first use. One that somebody else has just created is as good.
-async fn create(node: &Node, state: &State, name: &str) -> Result<(), ErrorCode> {
+async fn create(node: &Node, state: &View, name: &str) -> Result<(), ErrorCode> {
     if topics::colliding_name(state, name).is_some() {
         return Err(ErrorCode::InvalidTopicException);
     }
@@ -124,8 +124,9 @@ async fn create(node: &Node, state: &State, name: &str) -> Result<(), ErrorCode>
         partition_count: node.settings.default_partition_count,
         replication_factor: node.settings.default_replication_factor,
         configs: BTreeMap::new(),
+        shard_count: node.log.shard_count(),
     };
-    match node.shard().commit(operation, Some(node.deadline(AUTO_CREATE_TIMEOUT_MS))).await {
+    match node.log.commit_topic(operation, Some(node.deadline(AUTO_CREATE_TIMEOUT_MS))).await {
         Ok(_) => {
             tracing::info!(topic = name, "topic created on first use");
             Ok(())

@@ -6,7 +6,7 @@
 //! Missing: a retention time per commit (versions 2 to 4 can carry one; it is ignored, as Kafka 4 does).
 
 use alluvium_coordinator::group::CommitInput;
-use alluvium_log::{CommittedOffset, Operation, State};
+use alluvium_log::{CommittedOffset, Operation, View};
 use alluvium_protocol::errors::ErrorCode;
 use alluvium_protocol::message;
 use alluvium_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
@@ -14,7 +14,7 @@ use alluvium_protocol::messages::offset_commit_response::{OffsetCommitResponsePa
 use alluvium_protocol::messages::{OffsetCommitRequest, OffsetCommitResponse};
 use alluvium_record::{TopicId, TopicPartition};
 
-use crate::context::{RequestContext, View, topic_id};
+use crate::context::{Known, RequestContext, topic_id};
 use crate::errors::{group_commit_error, group_error};
 
 /// First version that names topics by id.
@@ -35,7 +35,7 @@ pub(crate) async fn handle(context: &RequestContext, request: OffsetCommitReques
     if let Err(error) = node.groups.check_commit(&input) {
         return answer(&request, |_, _| group_error(error));
     }
-    let known = |state: &State| {
+    let known = |state: &View| {
         request.topics.iter().all(|topic| {
             topic.partitions.iter().all(|partition| find(state, by_id, topic, partition.partition_index).is_ok())
         })
@@ -53,7 +53,7 @@ pub(crate) async fn handle(context: &RequestContext, request: OffsetCommitReques
     let mut outcome = ErrorCode::None;
     if !offsets.is_empty() {
         let operation = Operation::CommitOffsets { group: input.group, offsets };
-        if let Err(error) = node.shard().commit(operation, Some(node.deadline(COMMIT_TIMEOUT_MS))).await {
+        if let Err(error) = node.log.meta().commit(operation, Some(node.deadline(COMMIT_TIMEOUT_MS))).await {
             tracing::warn!(group = %request.group_id, %error, "offsets were not committed");
             outcome = group_commit_error(&error);
         }
@@ -65,7 +65,7 @@ pub(crate) async fn handle(context: &RequestContext, request: OffsetCommitReques
 }
 
 fn find(
-    state: &State,
+    state: &View,
     by_id: bool,
     wanted: &OffsetCommitRequestTopic,
     partition_index: i32,
@@ -82,7 +82,7 @@ fn find(
 
 fn check(
     context: &RequestContext,
-    view: &View,
+    view: &Known,
     by_id: bool,
     topic: &OffsetCommitRequestTopic,
     partition: &OffsetCommitRequestPartition,

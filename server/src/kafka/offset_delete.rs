@@ -49,7 +49,7 @@ pub(crate) async fn handle(context: &RequestContext, request: OffsetDeleteReques
     }
     if !partitions.is_empty() {
         let operation = Operation::DeleteOffsets { group: request.group_id.as_str().to_owned(), partitions };
-        if let Err(error) = node.shard().commit(operation, Some(node.deadline(DELETE_TIMEOUT_MS))).await {
+        if let Err(error) = node.log.meta().commit(operation, Some(node.deadline(DELETE_TIMEOUT_MS))).await {
             tracing::warn!(group = %request.group_id, %error, "committed offsets were not deleted");
             return message!(OffsetDeleteResponse { error_code: group_commit_error(&error).code() });
         }

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use alluvium_log::{GroupState, State};
+use alluvium_log::{GroupState, View};
 use alluvium_protocol::errors::ErrorCode;
 use alluvium_protocol::message;
 use alluvium_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
@@ -87,7 +87,7 @@ async fn fetch_groups(context: &RequestContext, groups: Vec<OffsetFetchRequestGr
 }
 
 fn named(
-    state: &State,
+    state: &View,
     group: Option<&GroupState>,
     by_id: bool,
     wanted: &OffsetFetchRequestTopics,
@@ -108,7 +108,7 @@ fn named(
     message!(OffsetFetchResponseTopics { name: wanted.name.clone(), topic_id: wanted.topic_id, partitions })
 }
 
-fn all(state: &State, group: Option<&GroupState>) -> Vec<OffsetFetchResponseTopics> {
+fn all(state: &View, group: Option<&GroupState>) -> Vec<OffsetFetchResponseTopics> {
     let mut indexes: BTreeMap<TopicId, Vec<i32>> = BTreeMap::new();
     for (topic_partition, _) in group.into_iter().flat_map(GroupState::offsets) {
         indexes.entry(topic_partition.topic).or_default().push(topic_partition.partition);

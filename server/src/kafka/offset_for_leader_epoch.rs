@@ -5,7 +5,7 @@
 //!
 //! Missing: nothing.
 
-use alluvium_log::State;
+use alluvium_log::View;
 use alluvium_protocol::errors::ErrorCode;
 use alluvium_protocol::message;
 use alluvium_protocol::messages::offset_for_leader_epoch_request::OffsetForLeaderPartition;
@@ -13,14 +13,14 @@ use alluvium_protocol::messages::offset_for_leader_epoch_response::{EpochEndOffs
 use alluvium_protocol::messages::{OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse};
 use alluvium_record::TopicPartition;
 
-use crate::context::{LEADER_EPOCH, RequestContext, View};
+use crate::context::{Known, LEADER_EPOCH, RequestContext};
 use crate::topics;
 
 pub(crate) async fn handle(
     context: &RequestContext,
     request: OffsetForLeaderEpochRequest,
 ) -> OffsetForLeaderEpochResponse {
-    let known = |state: &State| {
+    let known = |state: &View| {
         request.topics.iter().all(|wanted| {
             state.topic_by_name(&wanted.topic).is_some_and(|topic| {
                 wanted.partitions.iter().all(|partition| (0..topic.partition_count).contains(&partition.partition))
@@ -40,7 +40,7 @@ pub(crate) async fn handle(
     message!(OffsetForLeaderEpochResponse { topics })
 }
 
-fn end_of(view: &View, name: &str, wanted: &OffsetForLeaderPartition) -> EpochEndOffset {
+fn end_of(view: &Known, name: &str, wanted: &OffsetForLeaderPartition) -> EpochEndOffset {
     let partition = wanted.partition;
     let refused = |error: ErrorCode| {
         message!(EpochEndOffset { error_code: error.code(), partition, leader_epoch: -1, end_offset: -1 })

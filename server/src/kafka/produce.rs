@@ -9,7 +9,7 @@
 //! (INVALID_RECORD, as in Kafka 4); throttling (when ingest is full the socket is not read; throttle time stays 0).
 
 use alluvium_ingest::{AppendError, AppendReply, Appended, PartitionAppend};
-use alluvium_log::State;
+use alluvium_log::View;
 use alluvium_protocol::errors::ErrorCode;
 use alluvium_protocol::message;
 use alluvium_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
@@ -18,7 +18,7 @@ use alluvium_protocol::messages::{ProduceRequest, ProduceResponse, StrBytes, Uui
 use alluvium_protocol::response::encode_response;
 use alluvium_record::{BATCH_HEADER_BYTES, TopicId, TopicPartition};
 
-use crate::context::{Node, RequestContext, View, topic_id};
+use crate::context::{Known, Node, RequestContext, topic_id};
 use crate::dispatch::{CloseReason, Frames, ProduceAdmission};
 use crate::errors::{Refusal, append_error};
 
@@ -60,7 +60,7 @@ pub(crate) async fn start(
     let node = &context.node;
     let by_id = context.version >= TOPIC_ID_VERSION_MIN;
     let refused_whole = refuse_whole(&request);
-    let known = |state: &State| {
+    let known = |state: &View| {
         request.topic_data.iter().all(|topic| {
             topic.partition_data.iter().all(|partition| find(state, by_id, topic, partition.index).is_ok())
         })
@@ -106,7 +106,7 @@ fn refuse_whole(request: &ProduceRequest) -> Option<Refusal> {
     None
 }
 
-fn find(state: &State, by_id: bool, wanted: &TopicProduceData, index: i32) -> Result<TopicPartition, ErrorCode> {
+fn find(state: &View, by_id: bool, wanted: &TopicProduceData, index: i32) -> Result<TopicPartition, ErrorCode> {
     let id: Option<TopicId> = if by_id {
         state.topic(topic_id(wanted.topic_id)).map(|topic| topic.id)
     } else {
@@ -119,7 +119,7 @@ fn find(state: &State, by_id: bool, wanted: &TopicProduceData, index: i32) -> Re
 
 fn send(
     context: &RequestContext,
-    view: &View,
+    view: &Known,
     topic: &TopicProduceData,
     partition: PartitionProduceData,
     sent: &mut Vec<PartitionAppend>,
