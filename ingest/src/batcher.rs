@@ -11,10 +11,12 @@ use std::time::Duration;
 use alluvium_infra::Runtime;
 use alluvium_infra::runtime::Instant;
 use alluvium_log::{BatchToAppend, Log, Shard};
+use alluvium_record::RecordBatch;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::admit::Permit;
+use crate::counters::IngestCounters;
 use crate::flush::{Flush, Flusher};
 use crate::presence::{Company, Presences, Unanswered};
 use crate::{AppendError, Appended, IngestSettings};
@@ -25,19 +27,36 @@ const SMALL_FLUSH_DISTANCE: Duration = Duration::from_millis(5);
 /// One result a partition.
 pub(crate) type Results = Vec<Result<Appended, AppendError>>;
 
+/// What is kept of a batch until it is answered.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SentBatch {
+    /// The append time that it got.
+    pub(crate) log_append_time_ms: Option<i64>,
+    records: u32,
+    bytes: u32,
+}
+
+impl SentBatch {
+    pub(crate) fn new(batch: &RecordBatch, log_append_time_ms: Option<i64>) -> Self {
+        let records = u32::try_from(batch.header.record_count).unwrap_or(0);
+        Self { log_append_time_ms, records, bytes: u32::try_from(batch.bytes.len()).unwrap_or(u32::MAX) }
+    }
+}
+
 /// A request in the buffer.
 #[derive(Debug)]
 pub(crate) struct Call {
     /// Results so far; `None` where a batch waits for its flush.
     pub(crate) results: Vec<Option<Result<Appended, AppendError>>>,
-    /// The append time that a batch got.
-    pub(crate) log_append_times: Vec<Option<i64>>,
+    /// What is kept of each batch.
+    pub(crate) sent: Vec<SentBatch>,
     /// Batches by index of their partition in the request.
     pub(crate) batches: Vec<(usize, BatchToAppend)>,
     /// Their bytes.
     pub(crate) bytes: usize,
     pub(crate) deadline: Instant,
     pub(crate) reply: oneshot::Sender<Results>,
+    pub(crate) counters: Arc<IngestCounters>,
     /// Room for the request, which may have other parts in other shards.
     pub(crate) _permit: Arc<Permit>,
     pub(crate) _unanswered: Unanswered,
@@ -79,6 +98,7 @@ impl Batcher {
         settings: IngestSettings,
         runtime: Runtime,
         presences: Arc<Presences>,
+        counters: Arc<IngestCounters>,
     ) -> Arc<Self> {
         let batcher = Arc::new(Self {
             runtime: runtime.clone(),
@@ -90,10 +110,10 @@ impl Batcher {
             idle: Notify::new(),
         });
         let (flushes, queue) = mpsc::channel(settings.segment_uploads_max.max(1));
-        let flusher = Flusher::new(log, shard, settings, runtime.clone(), Arc::downgrade(&batcher));
-        drop(runtime.spawn("flusher", flusher.run(queue)));
+        let flusher = Flusher::new(log, shard, settings, runtime.clone(), Arc::downgrade(&batcher), counters);
+        drop(runtime.spawn_essential("flusher", flusher.run(queue)));
         batcher.presences.add_pace(batcher.wake.clone());
-        drop(runtime.spawn("batcher", pace(Arc::downgrade(&batcher), batcher.wake.clone(), flushes)));
+        drop(runtime.spawn_essential("batcher", pace(Arc::downgrade(&batcher), batcher.wake.clone(), flushes)));
         batcher
     }
 
@@ -172,14 +192,19 @@ impl Batcher {
         buffer.first_at = (!buffer.calls.is_empty()).then(|| self.runtime.monotonic());
         // Counted before the lock is let go, so that a drain never sees neither.
         self.in_flight.fetch_add(1, Ordering::AcqRel);
-        Some(Flush { calls, bytes })
+        Some(Flush { calls, bytes, taken_at: self.runtime.monotonic() })
     }
 }
 
 impl Call {
     /// Answers; what has no result yet gets `missing`.
     pub(crate) fn answer(self, missing: impl Fn() -> AppendError) {
-        let results = self.results.into_iter().map(|result| result.unwrap_or_else(|| Err(missing()))).collect();
+        let counted = self.results.into_iter().zip(&self.sent).map(|(result, sent)| {
+            let result = result.unwrap_or_else(|| Err(missing()));
+            self.counters.ended(&result, sent.records.into(), sent.bytes.into());
+            result
+        });
+        let results = counted.collect();
         // The client may have gone; its batches are answered for by the log.
         drop(self.reply.send(results));
     }

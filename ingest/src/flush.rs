@@ -16,6 +16,7 @@ use futures_util::stream::FuturesOrdered;
 use tokio::sync::mpsc;
 
 use crate::batcher::{Batcher, Call};
+use crate::counters::{FlushKind, IngestCounters};
 use crate::{AppendError, Appended, IngestSettings};
 
 /// What the buffer held.
@@ -23,6 +24,8 @@ use crate::{AppendError, Appended, IngestSettings};
 pub(crate) struct Flush {
     pub(crate) calls: Vec<Call>,
     pub(crate) bytes: usize,
+    /// When it left the buffer.
+    pub(crate) taken_at: Instant,
 }
 
 /// A flush whose bytes are where they have to be.
@@ -32,6 +35,7 @@ struct Placed {
     origins: Vec<(usize, usize)>,
     append: Result<Append, AppendError>,
     deadline: Instant,
+    taken_at: Instant,
 }
 
 pub(crate) struct Flusher {
@@ -40,6 +44,7 @@ pub(crate) struct Flusher {
     settings: IngestSettings,
     runtime: Runtime,
     batcher: Weak<Batcher>,
+    counters: Arc<IngestCounters>,
 }
 
 impl Flusher {
@@ -49,8 +54,9 @@ impl Flusher {
         settings: IngestSettings,
         runtime: Runtime,
         batcher: Weak<Batcher>,
+        counters: Arc<IngestCounters>,
     ) -> Self {
-        Self { log, shard, settings, runtime, batcher }
+        Self { log, shard, settings, runtime, batcher, counters }
     }
 
     pub(crate) async fn run(self, mut queue: mpsc::Receiver<Flush>) {
@@ -72,7 +78,7 @@ impl Flusher {
 
     /// Sorts the batches by partition and puts them as a segment when they are too large to ride in the entry.
     async fn place(self: Arc<Self>, flush: Flush) -> Placed {
-        let Flush { mut calls, bytes } = flush;
+        let Flush { mut calls, bytes, taken_at } = flush;
         let deadline = calls.iter().map(|call| call.deadline).max().unwrap_or_else(|| self.runtime.monotonic());
         let mut sorted: Vec<(usize, usize, BatchToAppend)> = Vec::new();
         for (call_index, call) in calls.iter_mut().enumerate() {
@@ -83,13 +89,15 @@ impl Flusher {
         sorted.sort_by_key(|(_, _, batch)| batch.topic_partition);
         let origins = sorted.iter().map(|(call, index, _)| (*call, *index)).collect();
         let mut batches: Vec<BatchToAppend> = sorted.into_iter().map(|(_, _, batch)| batch).collect();
-        let append = if bytes <= self.settings.inline_bytes_max {
+        let kind = if bytes <= self.settings.inline_bytes_max { FlushKind::Inline } else { FlushKind::Segment };
+        self.counters.flush_begun(kind, bytes as u64);
+        let append = if kind == FlushKind::Inline {
             join_small(&mut batches, bytes);
             Ok(Append { batches, source: AppendSource::Inline })
         } else {
             self.upload(batches, deadline).await
         };
-        Placed { calls, origins, append, deadline }
+        Placed { calls, origins, append, deadline, taken_at }
     }
 
     async fn upload(&self, batches: Vec<BatchToAppend>, deadline: Instant) -> Result<Append, AppendError> {
@@ -117,24 +125,27 @@ impl Flusher {
 
     /// Hands the flush to the log, in order, and waits for the answer in a task of its own.
     fn commit(self: &Arc<Self>, placed: Placed) {
-        let Placed { calls, origins, append, deadline } = placed;
+        let Placed { calls, origins, append, deadline, taken_at } = placed;
         match append {
             Ok(append) => {
                 let ticket = self.shard.append(append, deadline);
-                let batcher = self.batcher.clone();
+                let flusher = self.clone();
                 drop(self.runtime.spawn("flush", async move {
                     answer(calls, &origins, ticket).await;
-                    if let Some(batcher) = batcher.upgrade() {
-                        batcher.finished();
-                    }
+                    flusher.answered(taken_at);
                 }));
             }
             Err(error) => {
                 calls.into_iter().for_each(|call| call.answer(|| error.clone()));
-                if let Some(batcher) = self.batcher.upgrade() {
-                    batcher.finished();
-                }
+                self.answered(taken_at);
             }
+        }
+    }
+
+    fn answered(&self, taken_at: Instant) {
+        self.counters.flush_answered(self.runtime.monotonic().saturating_duration_since(taken_at));
+        if let Some(batcher) = self.batcher.upgrade() {
+            batcher.finished();
         }
     }
 }
@@ -166,7 +177,7 @@ async fn answer(mut calls: Vec<Call>, origins: &[(usize, usize)], ticket: Append
         Ok(outcomes) => {
             for ((call, index), outcome) in origins.iter().zip(outcomes) {
                 let call = &mut calls[*call];
-                call.results[*index] = Some(result(outcome, call.log_append_times[*index]));
+                call.results[*index] = Some(result(outcome, call.sent[*index].log_append_time_ms));
             }
             calls.into_iter().for_each(|call| call.answer(|| AppendError::TimedOutUnknown));
         }

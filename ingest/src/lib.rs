@@ -8,6 +8,7 @@
 
 mod admit;
 mod batcher;
+mod counters;
 mod error;
 mod flush;
 mod presence;
@@ -26,6 +27,7 @@ use futures_util::future::join_all;
 use parking_lot::RwLock;
 
 pub use admit::Permit;
+pub use counters::{BatchOutcome, FlushKind, IngestCounters};
 pub use error::AppendError;
 pub use presence::ProducerPresence;
 pub use request::AppendReply;
@@ -70,6 +72,7 @@ struct Shared {
     log: Log,
     settings: IngestSettings,
     runtime: Runtime,
+    counters: Arc<IngestCounters>,
     batchers: RwLock<Batchers>,
 }
 
@@ -86,7 +89,7 @@ impl Ingest {
     pub fn start(log: Log, settings: IngestSettings, runtime: Runtime) -> Self {
         let presences = Arc::new(Presences::new(runtime.clone()));
         let admission = Admission::new(settings.bytes_in_flight_max);
-        let shared = Arc::new(Shared { log, settings, runtime, batchers: RwLock::default() });
+        let shared = Arc::new(Shared { log, settings, runtime, counters: Arc::default(), batchers: RwLock::default() });
         Self { admission, presences, shared }
     }
 
@@ -107,6 +110,12 @@ impl Ingest {
         self.admission.bytes_max()
     }
 
+    /// What this node's ingest counts.
+    #[must_use]
+    pub fn counters(&self) -> &IngestCounters {
+        &self.shared.counters
+    }
+
     /// Takes the batches of one request. The order of calls is the order of the log; the reply has one result a
     /// partition, in the order of `partitions`.
     pub fn append(
@@ -116,9 +125,7 @@ impl Ingest {
         deadline: Instant,
         presence: &ProducerPresence,
     ) -> AppendReply {
-        let state = self.shared.log.meta().state();
-        let runtime = &self.shared.runtime;
-        request::begin(&state, permit, partitions, deadline, presence, runtime, |shard, call| self.buffer(shard, call))
+        request::begin(&self.shared, permit, partitions, deadline, presence, |shard, call| self.buffer(shard, call))
     }
 
     fn buffer(&self, shard: ShardId, call: Call) {
@@ -136,8 +143,9 @@ impl Ingest {
             return;
         }
         let start = || {
-            let Shared { log, settings, runtime, .. } = &*self.shared;
-            Batcher::start(log.clone(), open, settings.clone(), runtime.clone(), self.presences.clone())
+            let Shared { log, settings, runtime, counters, .. } = &*self.shared;
+            let (settings, runtime, counters) = (settings.clone(), runtime.clone(), counters.clone());
+            Batcher::start(log.clone(), open, settings, runtime, self.presences.clone(), counters)
         };
         batchers.by_shard.entry(shard).or_insert_with(start).buffer(call);
     }

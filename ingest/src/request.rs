@@ -11,44 +11,47 @@ use std::task::{Context, Poll};
 
 use alluvium_infra::Runtime;
 use alluvium_infra::runtime::Instant;
+use alluvium_log::BatchToAppend;
 use alluvium_log::placement::META_SHARD;
-use alluvium_log::{BatchToAppend, State};
 use alluvium_record::ShardId;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::admit::{Admitted, Permit, check};
-use crate::batcher::{Call, Results};
+use crate::batcher::{Call, Results, SentBatch};
+use crate::counters::IngestCounters;
 use crate::presence::ProducerPresence;
-use crate::{AppendError, Appended, PartitionAppend};
+use crate::{AppendError, Appended, PartitionAppend, Shared};
 
 /// The part of a request that one shard commits, before it is handed over.
 struct Part {
     positions: Vec<usize>,
     batches: Vec<BatchToAppend>,
-    log_append_times: Vec<Option<i64>>,
+    sent: Vec<SentBatch>,
     bytes: usize,
 }
 
 /// Checks every partition of a request and hands those that pass to `buffer`, by shard.
 pub(crate) fn begin(
-    state: &State,
+    shared: &Shared,
     permit: Permit,
     partitions: Vec<PartitionAppend>,
     deadline: Instant,
     presence: &ProducerPresence,
-    runtime: &Runtime,
     mut buffer: impl FnMut(ShardId, Call),
 ) -> AppendReply {
-    let now_ms = runtime.now_ms();
+    let Shared { log, runtime, counters, .. } = shared;
+    let (state, now_ms) = (log.meta().state(), runtime.now_ms());
     let mut results: Vec<Option<Result<Appended, AppendError>>> = Vec::with_capacity(partitions.len());
     let mut parts: BTreeMap<ShardId, Part> = BTreeMap::new();
     let mut bytes = 0;
     for (position, partition) in partitions.into_iter().enumerate() {
-        let Admitted { batch, log_append_time_ms } = match check(state, &partition, now_ms) {
+        let Admitted { batch, log_append_time_ms } = match check(&state, &partition, now_ms) {
             Ok(admitted) => admitted,
             Err(error) => {
-                results.push(Some(Err(error)));
+                let refused = Err(error);
+                counters.ended(&refused, 0, 0);
+                results.push(Some(refused));
                 continue;
             }
         };
@@ -60,13 +63,13 @@ pub(crate) fn begin(
         let part = parts.entry(shard).or_insert_with(|| Part {
             positions: Vec::new(),
             batches: Vec::new(),
-            log_append_times: Vec::new(),
+            sent: Vec::new(),
             bytes: 0,
         });
         bytes += batch.bytes.len();
         part.bytes += batch.bytes.len();
         part.positions.push(position);
-        part.log_append_times.push(log_append_time_ms);
+        part.sent.push(SentBatch::new(&batch, log_append_time_ms));
         part.batches.push(BatchToAppend::new(topic_partition, batch));
     }
     // What stays in memory after the answer must not pin a frame that is mostly something else.
@@ -77,7 +80,7 @@ pub(crate) fn begin(
         .map(|(shard, part)| {
             let (reply, answer) = oneshot::channel();
             let positions = part.positions.clone();
-            buffer(shard, part.into_call(reply, deadline, permit.clone(), presence, copies));
+            buffer(shard, part.into_call(reply, deadline, permit.clone(), presence, copies, counters.clone()));
             Waiting { answer, positions }
         })
         .collect();
@@ -92,6 +95,7 @@ impl Part {
         permit: Arc<Permit>,
         presence: &ProducerPresence,
         copies: bool,
+        counters: Arc<IngestCounters>,
     ) -> Call {
         let mut batches: Vec<(usize, BatchToAppend)> = self.batches.into_iter().enumerate().collect();
         if copies {
@@ -101,11 +105,12 @@ impl Part {
         }
         Call {
             results: vec![None; batches.len()],
-            log_append_times: self.log_append_times,
+            sent: self.sent,
             batches,
             bytes: self.bytes,
             deadline,
             reply,
+            counters,
             _permit: permit,
             _unanswered: presence.begin(),
         }

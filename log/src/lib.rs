@@ -9,6 +9,7 @@
 
 pub mod apply;
 pub mod commit;
+mod counters;
 pub mod format;
 pub mod inspect;
 pub mod invariants;
@@ -31,6 +32,7 @@ mod validate;
 mod view;
 
 pub use commit::{AppendTicket, Committed, Shard, WaitingGuard};
+pub use counters::{ForwardOutcome, ShardCounters};
 pub use open::{Log, LogOptions, OpenLogError};
 pub use operation::{
     Append, AppendOutcome, AppendRejection, AppendSource, BatchToAppend, CommitError, Operation, Rejection,

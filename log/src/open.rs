@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::commit::slot::SlotRules;
 use crate::commit::{CommitRules, Look, Request, Router, Shard, ShardParts, ShardTask, Waiting};
+use crate::counters::ShardCounters;
 use crate::format::cluster::{ClusterDescription, FORMAT_VERSION};
 use crate::operation::CommitError;
 use crate::paths::{ClusterPaths, ShardPaths};
@@ -403,7 +404,7 @@ impl OpenShard {
             "shard recovered"
         );
         let tail = Arc::new(Tail::new(self.tail_bytes_max));
-        let waiting = Waiting::default();
+        let (waiting, counters) = (Waiting::default(), Arc::new(ShardCounters::default()));
         let deadline_default = self.options.commit.deadline_default;
         let (task, state) = ShardTask::new(ShardParts {
             store: self.store.clone(),
@@ -417,12 +418,13 @@ impl OpenShard {
             changes: self.changes.clone(),
             peers: self.peers.clone(),
             waiting: waiting.clone(),
+            counters: counters.clone(),
         });
         let (requests, receiver) = mpsc::channel(REQUESTS_MAX);
-        drop(self.runtime.spawn("shard", task.run(receiver)));
+        drop(self.runtime.spawn_essential("shard", task.run(receiver)));
         let (routed, appends) = mpsc::channel(REQUESTS_MAX);
-        let router = Router::new(id, self.peers.clone(), requests.clone());
-        drop(self.runtime.spawn("router", router.run(appends)));
+        let router = Router::new(id, self.peers.clone(), requests.clone(), counters.clone());
+        drop(self.runtime.spawn_essential("router", router.run(appends)));
         Ok(Shard {
             requests,
             state,
@@ -433,6 +435,7 @@ impl OpenShard {
             routed,
             peers: self.peers.clone(),
             waiting,
+            counters,
         })
     }
 }

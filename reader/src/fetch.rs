@@ -119,6 +119,7 @@ impl Reader {
             if waiting.is_empty() {
                 // From now on entries of other nodes are looked for.
                 waiting = self.wait_for_others(&plans);
+                inner.counters.waits.increment();
             }
             wait_for_progress(self, &mut changes, &view, &request, deadline).await;
         }
@@ -158,6 +159,7 @@ impl Reader {
             };
             if let Ok(data) = &result {
                 left = left.saturating_sub(data.bytes);
+                self.inner.counters.bytes.add(data.bytes as u64);
                 anything |= data.bytes > 0;
             }
             answers.push(PartitionFetched { topic_partition: wanted.topic_partition, result });
@@ -226,7 +228,9 @@ async fn wait_for_progress(
         }
     };
     // Time being up is no error: the loop looks once more and answers.
-    let _elapsed = reader.inner.runtime.timeout_at(deadline, progress).await;
+    if reader.inner.runtime.timeout_at(deadline, progress).await.is_ok() {
+        reader.inner.counters.wakeups.increment();
+    }
 }
 
 /// Takes batches from `offset` on, as many as the budgets allow.

@@ -8,6 +8,7 @@
 //! before it says that something does not exist; 12, a fetch with data waiting is woken by the commit that brought it.
 
 mod assemble;
+mod counters;
 mod error;
 mod fetch;
 mod lookup;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use alluvium_infra::Runtime;
 use alluvium_log::Log;
 
+pub use counters::{CacheKind, ReaderCounters};
 pub use error::ReadError;
 pub use fetch::{AbortedTransaction, FetchRequest, FetchedData, Isolation, PartitionFetch, PartitionFetched};
 pub use lookup::{FoundOffset, OffsetQuery};
@@ -40,18 +42,26 @@ struct Inner {
     runtime: Runtime,
     source: source::Source,
     distances: plan::Distances,
+    counters: Arc<ReaderCounters>,
 }
 
 impl Reader {
     /// A reader of `log` with caches of its own.
     #[must_use]
     pub fn new(log: Log, settings: ReaderSettings, runtime: Runtime) -> Self {
-        let source = source::Source::new(log.clone(), &settings, runtime.clone());
+        let counters = Arc::<ReaderCounters>::default();
+        let source = source::Source::new(log.clone(), &settings, runtime.clone(), counters.clone());
         let distances = plan::Distances {
             replay_bytes: settings.replay_distance_bytes,
             read_ahead_blocks: settings.read_ahead_blocks,
         };
-        Self { inner: Arc::new(Inner { log, runtime, source, distances }) }
+        Self { inner: Arc::new(Inner { log, runtime, source, distances, counters }) }
+    }
+
+    /// What this node's reader counts.
+    #[must_use]
+    pub fn counters(&self) -> &ReaderCounters {
+        &self.inner.counters
     }
 
     /// Bytes in the caches for live and for catching-up consumers.

@@ -22,6 +22,7 @@ use moka::future::Cache;
 use tokio::sync::Semaphore;
 
 use crate::assemble::Batches;
+use crate::counters::{CacheKind, ReaderCounters};
 use crate::{ReadError, ReaderSettings};
 
 const DATA_START: u64 = ENVELOPE_HEADER_BYTES as u64;
@@ -48,6 +49,7 @@ pub(crate) struct Source {
     replay: Cache<BlockKey, Bytes>,
     reads: Arc<Semaphore>,
     reads_ahead: Arc<Semaphore>,
+    counters: Arc<ReaderCounters>,
 }
 
 /// Why a block could not be read.
@@ -69,8 +71,9 @@ impl From<LoadError> for ReadError {
 }
 
 impl Source {
-    pub(crate) fn new(log: Log, settings: &ReaderSettings, runtime: Runtime) -> Self {
+    pub(crate) fn new(log: Log, settings: &ReaderSettings, runtime: Runtime, counters: Arc<ReaderCounters>) -> Self {
         Self {
+            counters,
             log,
             runtime,
             live: cache(settings.block_cache_bytes_max),
@@ -89,7 +92,9 @@ impl Source {
     pub(crate) async fn read(&self, shard: ShardId, run: &Run, pool: Pool) -> Result<Vec<Bytes>, LoadError> {
         let length = u64::from(run.length);
         let open = self.log.shard(shard);
-        if let Some(slices) = open.and_then(|open| open.tail().slices(run.object, run.position, length)) {
+        let in_tail = open.and_then(|open| open.tail().slices(run.object, run.position, length));
+        self.counters.asked(CacheKind::Tail, in_tail.is_some());
+        if let Some(slices) = in_tail {
             return Ok(slices);
         }
         match run.object {
@@ -182,6 +187,11 @@ impl Source {
                 None => self.live.get(&key).await,
             },
         };
+        let cache = match pool {
+            Pool::Live => CacheKind::Live,
+            Pool::Replay => CacheKind::Replay,
+        };
+        self.counters.asked(cache, cached.is_some());
         if let Some(block) = cached {
             return Ok(block);
         }

@@ -27,6 +27,7 @@ use alluvium_record::ShardId;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::counters::ShardCounters;
 use crate::operation::{Append, AppendOutcome, CommitError, Operation};
 use crate::paths::ShardPaths;
 use crate::peers::PeersSlot;
@@ -115,6 +116,7 @@ pub struct Shard {
     pub(crate) routed: mpsc::Sender<Routed>,
     pub(crate) peers: PeersSlot,
     pub(crate) waiting: Waiting,
+    pub(crate) counters: Arc<ShardCounters>,
 }
 
 /// The answer to an append, in time.
@@ -163,6 +165,12 @@ impl Shard {
     #[must_use]
     pub fn tail(&self) -> &Tail {
         &self.tail
+    }
+
+    /// What this shard counts.
+    #[must_use]
+    pub fn counters(&self) -> &ShardCounters {
+        &self.counters
     }
 
     /// Reads the log to its end: the state is at least as new as the call.

@@ -98,6 +98,7 @@ impl ShardTask {
         }
         let applied = self.state.entry_number() - before;
         if applied > 0 {
+            self.counters.entries_pushed.add(applied);
             self.publish();
             self.heard = self.runtime.monotonic();
             self.checkpointer.followed(applied, bytes, &self.published.newest());

@@ -17,6 +17,7 @@ use alluvium_record::{NodeId, ShardId};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::Request;
+use crate::counters::{ForwardOutcome, ShardCounters};
 use crate::operation::{Append, AppendOutcome, AppendRejection, CommitError};
 use crate::peers::{ForwardError, Peers, PeersSlot};
 
@@ -65,6 +66,7 @@ pub(crate) struct Router {
     shard: ShardId,
     peers: PeersSlot,
     requests: mpsc::Sender<Request>,
+    counters: Arc<ShardCounters>,
     direct: Outstanding,
     /// Sent to `to`, oldest first.
     in_flight: VecDeque<InFlight>,
@@ -84,11 +86,17 @@ struct InFlight {
 const HELD_MAX: usize = 1024;
 
 impl Router {
-    pub(crate) fn new(shard: ShardId, peers: PeersSlot, requests: mpsc::Sender<Request>) -> Self {
+    pub(crate) fn new(
+        shard: ShardId,
+        peers: PeersSlot,
+        requests: mpsc::Sender<Request>,
+        counters: Arc<ShardCounters>,
+    ) -> Self {
         Self {
             shard,
             peers,
             requests,
+            counters,
             direct: Outstanding::default(),
             in_flight: VecDeque::new(),
             to: NodeId(-1),
@@ -124,6 +132,7 @@ impl Router {
     /// The oldest in flight was answered.
     async fn answered(&mut self, answer: Result<Vec<AppendOutcome>, ForwardError>) {
         let Some(InFlight { mut routed, .. }) = self.in_flight.pop_front() else { return };
+        self.counters.forwarded(ForwardOutcome::of(&answer, &routed.append));
         match answer {
             // An append that is committed here again lies before it: so will this one.
             Ok(outcomes) if !self.retries.is_empty() && outcomes.iter().any(is_out_of_order) => {
@@ -204,6 +213,18 @@ async fn front(in_flight: &mut VecDeque<InFlight>) -> Result<Vec<AppendOutcome>,
     match in_flight.front_mut() {
         Some(oldest) => (&mut oldest.answer).await.unwrap_or(Err(ForwardError::Unknown)),
         None => std::future::pending().await,
+    }
+}
+
+impl ForwardOutcome {
+    fn of(answer: &Result<Vec<AppendOutcome>, ForwardError>, append: &Append) -> ForwardOutcome {
+        match answer {
+            Ok(_) => ForwardOutcome::Answered,
+            Err(ForwardError::Commit(_)) => ForwardOutcome::Failed,
+            Err(ForwardError::NotSent(_)) => ForwardOutcome::NotSent,
+            Err(ForwardError::Unknown) if append.is_idempotent() => ForwardOutcome::CommittedHere,
+            Err(ForwardError::Unknown) => ForwardOutcome::Unknown,
+        }
     }
 }
 

@@ -17,6 +17,7 @@ use super::pushed::{Early, Waiting};
 use super::slot::{SlotOutcome, write_slot};
 use super::{CommitRules, Committed, Look, Request};
 use crate::apply::{ApplyError, apply, finish};
+use crate::counters::ShardCounters;
 use crate::format::entry::{self, EncodedEntry};
 use crate::operation::CommitError;
 use crate::paths::ShardPaths;
@@ -43,6 +44,7 @@ pub(crate) struct ShardTask {
     pub(super) published: Publisher<Arc<State>>,
     changes: Changes,
     pub(super) checkpointer: Checkpointer,
+    pub(super) counters: Arc<ShardCounters>,
     peers: PeersSlot,
     waiting: Waiting,
     pub(super) early: Early,
@@ -73,6 +75,7 @@ pub(crate) struct ShardParts {
     pub(crate) changes: Changes,
     pub(crate) peers: PeersSlot,
     pub(crate) waiting: Waiting,
+    pub(crate) counters: Arc<ShardCounters>,
 }
 
 /// Looks that are tried when each takes longer than half the log retention.
@@ -95,7 +98,21 @@ enum Step {
 
 impl ShardTask {
     pub(crate) fn new(parts: ShardParts) -> (Self, Subscription<Arc<State>>) {
-        let ShardParts { store, paths, runtime, rules, node, tail, recovered, looked, changes, peers, waiting } = parts;
+        let ShardParts {
+            store,
+            paths,
+            runtime,
+            rules,
+            node,
+            tail,
+            recovered,
+            looked,
+            changes,
+            peers,
+            waiting,
+            counters,
+        } = parts;
+        counters.looked(&runtime);
         let checkpointer = Checkpointer::new(store.clone(), paths.clone(), runtime.clone(), &rules, &recovered);
         let (published, receiver) = published(Arc::new(recovered.state.clone()));
         let task = Self {
@@ -110,6 +127,7 @@ impl ShardTask {
             published,
             changes,
             checkpointer,
+            counters,
             peers,
             waiting,
             early: Early::default(),
@@ -249,6 +267,8 @@ impl ShardTask {
                 self.looked = look;
                 self.looked_serial = self.looks;
                 self.heard = self.runtime.monotonic();
+                self.counters.looked(&self.runtime);
+                self.counters.looks.increment();
                 return Ok(());
             }
             self.looked = look;
@@ -278,6 +298,7 @@ impl ShardTask {
         }
         match result {
             Ok(replayed) => {
+                self.counters.entries_read.add(replayed.entries);
                 self.checkpointer.followed(replayed.entries, replayed.bytes, &self.published.newest());
                 Ok(if replayed.stopped { Seen::TooLate } else { Seen::End })
             }
@@ -423,6 +444,8 @@ impl ShardTask {
             SlotOutcome::Lost(entry) => {
                 *riders = waiting.into_iter().map(|(rider, _)| rider).collect();
                 self.state = apply(&self.state, &entry)?;
+                self.counters.slots_lost.increment();
+                self.counters.entries_read.increment();
                 if !entry.data.is_empty() {
                     self.tail.insert(ObjectRef::Entry(entry.message.number), vec![entry.data.clone()]);
                 }
@@ -446,7 +469,7 @@ impl ShardTask {
         id: Uuid,
         mut waiting: Vec<(Rider, Answer)>,
     ) -> (SlotOutcome, Vec<(Rider, Answer)>) {
-        let path = self.paths.entry(number);
+        let (path, begun) = (self.paths.entry(number), self.runtime.monotonic());
         let writing = write_slot(self.store.as_ref(), &self.runtime, &path, &encoded.payload, id, self.rules.slot);
         tokio::pin!(writing);
         loop {
@@ -459,7 +482,10 @@ impl ShardTask {
             };
             tokio::select! {
                 biased;
-                outcome = &mut writing => return (outcome, waiting),
+                outcome = &mut writing => {
+                    self.counters.commits.record(self.runtime.monotonic().saturating_duration_since(begun));
+                    return (outcome, waiting);
+                }
                 () = expired => {
                     let now = self.runtime.monotonic();
                     let (stay, gone): (Vec<_>, Vec<_>) =
@@ -520,6 +546,8 @@ impl ShardTask {
         self.looked = look;
         self.looked_serial = self.looks;
         self.heard = self.runtime.monotonic();
+        self.counters.entries_own.increment();
+        self.counters.looked(&self.runtime);
         let (riders, answers): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
         self.answer(riders, answers);
         if let Some(peers) = self.peers.get() {
