@@ -7,13 +7,13 @@ use alluvium_protocol::messages::{DescribeConfigsRequest, IncrementalAlterConfig
 
 use super::{ClientError, Cluster};
 
-const DESCRIBE_CONFIGS_VERSION_MAX: i16 = 4;
-const INCREMENTAL_ALTER_CONFIGS_VERSION_MAX: i16 = 1;
+pub(super) const DESCRIBE_CONFIGS_VERSION_MAX: i16 = 4;
+pub(super) const INCREMENTAL_ALTER_CONFIGS_VERSION_MAX: i16 = 1;
 /// The number of topics among the kinds of resources.
 const RESOURCE_TOPIC: i8 = 2;
 /// Where a value comes from that was set on the topic itself.
 const SOURCE_TOPIC: i8 = 1;
-const OPERATION_SET: i8 = 0;
+pub(super) const OPERATION_SET: i8 = 0;
 const OPERATION_DELETE: i8 = 1;
 
 /// One configuration of a topic.

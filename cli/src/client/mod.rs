@@ -2,7 +2,7 @@
 //! what a server refused.
 //!
 //! Flow: [`connection`] (frames, versions, many requests in flight) -> [`cluster`] (metadata, leaders, retries) ->
-//! [`admin`], [`producer`], [`consumer`], [`coordinator`] -> [`group`] (a member), [`group_admin`], [`group_describe`].
+//! [`admin`], [`producer`], [`consumer`], [`coordinator`] -> [`group`] (a member), [`group_admin`], [`group_describe`]; [`cluster_admin`].
 //!
 //! Invariants:
 //! 1. Every wait has a limit: requests that of `--timeout`, connections a shorter one.
@@ -10,6 +10,7 @@
 
 pub(crate) mod admin;
 pub(crate) mod cluster;
+pub(crate) mod cluster_admin;
 pub(crate) mod configs;
 pub(crate) mod connection;
 pub(crate) mod consumer;

@@ -1,5 +1,6 @@
 //! The subcommands: a file for each, with `Arguments` and `run(arguments, context)`.
 
+mod cluster;
 mod completions;
 mod confirmation;
 mod consume;
@@ -37,6 +38,7 @@ enum Command {
     Serve(serve::Arguments),
     Topic(topic::Arguments),
     Group(group::Arguments),
+    Cluster(cluster::Arguments),
     Produce(produce::Arguments),
     Consume(consume::Arguments),
     Inspect(inspect::Arguments),
@@ -85,6 +87,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Serve(arguments) => serve::run(arguments, &context),
         Command::Topic(arguments) => topic::run(arguments, &context),
         Command::Group(arguments) => group::run(arguments, &context),
+        Command::Cluster(arguments) => cluster::run(arguments, &context),
         Command::Produce(arguments) => produce::run(arguments, &context),
         Command::Consume(arguments) => consume::run(arguments, &context),
         Command::Inspect(arguments) => inspect::run(arguments, &context),

@@ -1,19 +1,22 @@
 //! `alluvium group`: what it shows, what it changes, what it refuses.
 
 use std::process::{Child, Command};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use alluvium_infra::Runtime;
 
 use crate::harness::{Ended, Server, json};
 
 /// Asks until the answer is the one waited for.
 fn until(server: &Server, arguments: &[&str], good: impl Fn(&Ended) -> bool) -> Ended {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let runtime = Runtime::system();
+    let deadline = runtime.monotonic() + Duration::from_secs(30);
     loop {
         let ended = server.run(arguments);
         if good(&ended) {
             return ended;
         }
-        assert!(Instant::now() < deadline, "never as expected: {ended:?}");
+        assert!(runtime.monotonic() < deadline, "never as expected: {ended:?}");
     }
 }
 
