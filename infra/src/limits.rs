@@ -56,6 +56,8 @@ pub const DECOMPRESSED_BYTES_MAX: usize = 128 * MIB;
 
 // The log.
 
+/// Shards of a cluster.
+pub const SHARDS_MAX: u32 = 256;
 /// The longest entry of a shard's log, inline data included.
 pub const ENTRY_BYTES_MAX: usize = 8 * MIB;
 /// Operations in one entry.

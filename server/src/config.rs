@@ -4,10 +4,12 @@
 //! 1. One table ([`topic::TOPIC_CONFIGS`]) names every topic configuration that is accepted, with its type, its
 //!    default, what a value may be and Kafka's documentation of it. What is not in the table is refused.
 //! 2. A value is checked before it is committed, so that whoever reads `Topic::configs` may trust it.
-//! 3. Broker configuration is a view of this node's settings. It is read-only: settings are given at start.
+//! 3. Broker configuration is a view of this node's settings. It is read-only: settings are given at start. What is the same
+//!    for the whole cluster is kept in the log and can be changed ([`cluster`]).
 
 pub(crate) mod broker;
 pub(crate) mod change;
+pub(crate) mod cluster;
 pub(crate) mod topic;
 
 /// Where a value comes from, in the numbering of DescribeConfigs.
@@ -16,6 +18,8 @@ pub(crate) mod topic;
 pub(crate) enum ConfigSource {
     /// Set on the topic.
     Topic = 1,
+    /// Set for all nodes while they run.
+    DynamicAllBrokers = 3,
     /// Given to this node at start.
     StaticBroker = 4,
     /// Nobody has set it.

@@ -13,6 +13,7 @@ use crate::failure::Failure;
 /// Without a subcommand it is `describe`.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
+#[group(skip)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     action: Option<Action>,

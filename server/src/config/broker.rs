@@ -1,14 +1,23 @@
-//! The broker's configuration as DescribeConfigs shows it: this node's settings under Kafka's names, read-only.
+//! The broker's configuration as DescribeConfigs shows it: this node's settings under Kafka's names, read-only, and what
+//! Kafka has no question for: `alluvium.version`, the release, and `alluvium.shards.led`, the shards that the node leads.
 
 use alluvium_protocol::errors::ErrorCode;
 
-use super::{ConfigSource, ConfigType, DescribedConfig, Synonym, topic};
+use super::{ConfigSource, ConfigType, DescribedConfig, Synonym, cluster, topic};
+use crate::context::Node;
 use crate::errors::Refusal;
 use crate::settings::ServerSettings;
 
+/// The resource that stands for all brokers.
+pub(crate) const ALL_BROKERS: &str = "";
+
 /// Every broker configuration shown to clients, sorted by name.
-pub(crate) fn describe(settings: &ServerSettings, listeners: &str, store: &str) -> Vec<DescribedConfig> {
-    let mut configs = own_settings(settings, listeners, store);
+pub(crate) fn describe(node: &Node, listeners: &str) -> Vec<DescribedConfig> {
+    let mut configs = own_settings(&node.settings, listeners, &node.log.store().describe());
+    let led = node.log.shards().iter().map(|shard| shard.id().0.to_string()).collect::<Vec<_>>().join(",");
+    configs.push(given("alluvium.shards.led", ConfigType::List, &led, "Shards that this node leads."));
+    configs.push(given("alluvium.version", ConfigType::String, env!("CARGO_PKG_VERSION"), "The release of this node."));
+    configs.extend(cluster::describe(node));
     for config in topic::TOPIC_CONFIGS {
         let Some(name) = config.broker_name else { continue };
         let value = config.default.to_owned();
@@ -97,6 +106,12 @@ fn describe_one(
         documentation,
         synonyms,
     }
+}
+
+/// Whether a configuration is one of those that a node has from its start.
+pub(crate) fn is_given_at_start(name: &str) -> bool {
+    let of_topics = || topic::TOPIC_CONFIGS.iter().any(|config| config.broker_name == Some(name));
+    own_settings(&ServerSettings::default(), "", "").iter().any(|config| config.name == name) || of_topics()
 }
 
 /// Whether a resource name means this node. The empty name stands for all nodes.

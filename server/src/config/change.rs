@@ -31,7 +31,7 @@ pub(crate) async fn alter(
         resource::TOPIC => {}
         resource::BROKER => {
             super::broker::check_name(name, node.settings.node_id)?;
-            let why = "Broker settings are given at start (flags, ALLUVIUM_* variables or the settings file)";
+            let why = "Broker settings are changed one by one with IncrementalAlterConfigs, as far as they can be";
             return Err(Refusal::new(ErrorCode::InvalidRequest, why));
         }
         other => {

@@ -1,7 +1,8 @@
 //! DescribeConfigs (key 32), versions 1 to 4.
 //!
 //! Topics show Kafka's whole table of topic configurations with what is set on the topic; the broker shows this node's
-//! settings under Kafka's names, read-only. Synonyms, types and documentation are given when asked for.
+//! settings under Kafka's names, read-only, and the nameless broker what is configured for all nodes. Synonyms, types and
+//! documentation are given when asked for.
 //!
 //! Missing: broker loggers, client metrics and groups as resources (INVALID_REQUEST).
 
@@ -15,6 +16,7 @@ use alluvium_protocol::messages::describe_configs_response::{
 };
 use alluvium_protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse, StrBytes};
 
+use crate::config::broker::ALL_BROKERS;
 use crate::config::{self, DescribedConfig, resource};
 use crate::context::RequestContext;
 use crate::errors::Refusal;
@@ -54,10 +56,13 @@ async fn describe(context: &RequestContext, wanted: &DescribeConfigsResource) ->
             Ok(config::topic::describe(&topic.configs))
         }
         resource::BROKER => {
+            if wanted.resource_name.as_str() == ALL_BROKERS {
+                return Ok(config::cluster::describe(node));
+            }
             config::broker::check_name(&wanted.resource_name, node.settings.node_id)?;
             let endpoint = &context.client.endpoint;
             let listeners = format!("PLAINTEXT://{}:{}", endpoint.host, endpoint.port);
-            Ok(config::broker::describe(&node.settings, &listeners, &node.log.store().describe()))
+            Ok(config::broker::describe(node, &listeners))
         }
         other => {
             let why = format!("configuration of {} resources is not served", resource::name(other));

@@ -1,9 +1,11 @@
 //! IncrementalAlterConfigs (key 44), versions 0 to 1.
 //!
 //! Sets and deletes single configurations of a topic, and appends to and subtracts from lists. All changes of a topic
-//! are committed together. `validate_only` checks everything and writes nothing.
+//! are committed together. `validate_only` checks everything and writes nothing. Of the brokers, what is configured for all
+//! of them can be set: `alluvium.shards` of the nameless broker.
 //!
-//! Missing: broker configuration, which is given at start (INVALID_REQUEST); broker loggers, client metrics and groups.
+//! Missing: all other broker configuration, which is given at start (INVALID_REQUEST); broker loggers, client metrics and
+//! groups.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,6 +16,7 @@ use alluvium_protocol::messages::incremental_alter_configs_request::{AlterConfig
 use alluvium_protocol::messages::incremental_alter_configs_response::AlterConfigsResourceResponse;
 use alluvium_protocol::messages::{IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse};
 
+use crate::config::cluster::Change;
 use crate::config::{self, ConfigType, change};
 use crate::context::RequestContext;
 use crate::errors::Refusal;
@@ -34,6 +37,10 @@ pub(crate) async fn handle(
     for resource in &request.resources {
         let key = (resource.resource_type, resource.resource_name.as_str());
         let outcome = match change::check_named_once(&names, key) {
+            Ok(()) if resource.resource_type == config::resource::BROKER => {
+                let changes = changes(resource);
+                config::cluster::alter(node, &resource.resource_name, &changes, request.validate_only).await
+            }
             Ok(()) => change::alter(node, key, request.validate_only, |topic| changed(topic, resource)).await,
             Err(refusal) => Err(refusal),
         };
@@ -49,6 +56,18 @@ pub(crate) async fn handle(
         }));
     }
     message!(IncrementalAlterConfigsResponse { responses })
+}
+
+/// What is to be done with the configurations of the brokers.
+fn changes(resource: &AlterConfigsResource) -> Vec<(&str, Change<'_>)> {
+    fn change(given: &AlterableConfig) -> Change<'_> {
+        match (given.config_operation, &given.value) {
+            (DELETE, _) => Change::Remove,
+            (SET, Some(value)) => Change::Set(value),
+            _ => Change::Combine,
+        }
+    }
+    resource.configs.iter().map(|given| (given.name.as_str(), change(given))).collect()
 }
 
 /// What is set afterwards.

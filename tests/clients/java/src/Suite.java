@@ -148,6 +148,7 @@ final class Suite {
         GroupScenarios.register(suite);
         AdminScenarios.register(suite);
         ToolScenarios.register(suite);
+        ClusterToolScenarios.register(suite);
         report(suite.passed + " passed, " + suite.failed + " failed, " + suite.skipped + " skipped");
         Runtime.getRuntime().halt(suite.failed == 0 ? 0 : 1);
     }

@@ -32,8 +32,19 @@ final class ToolScenarios {
     }
 
     /** Runs a tool against the broker and returns what it printed; any other exit code than 0 is a failure. */
-    private static String tool(String input, String name, String... arguments) throws Exception {
-        List<String> command = new ArrayList<>(List.of(System.getenv("KAFKA_TOOL"), "tool", name));
+    static String tool(String input, String name, String... arguments) throws Exception {
+        return run(0, input, name, arguments);
+    }
+
+    /** Runs a tool that is to fail, and returns all that it said. */
+    static String refused(String name, String... arguments) throws Exception {
+        return run(1, "", name, arguments);
+    }
+
+    /** The name of a tool may have a command behind it that has to come before the address of the broker. */
+    private static String run(int exitCode, String input, String name, String... arguments) throws Exception {
+        List<String> command = new ArrayList<>(List.of(System.getenv("KAFKA_TOOL"), "tool"));
+        command.addAll(List.of(name.split(" ")));
         command.addAll(List.of("--bootstrap-server", Suite.BOOTSTRAP));
         command.addAll(Arrays.asList(arguments));
         File output = File.createTempFile("alluvium-tool", ".out");
@@ -50,15 +61,15 @@ final class ToolScenarios {
             String printed = Files.readString(output.toPath());
             String said = name + " printed: " + printed + Files.readString(errors.toPath());
             Suite.check(ended, "not done within 45 s; " + said);
-            Suite.same(0, process.exitValue(), "exit code; " + said);
-            return printed;
+            Suite.same(exitCode, process.exitValue(), "exit code; " + said);
+            return exitCode == 0 ? printed : printed + Files.readString(errors.toPath());
         } finally {
             Files.deleteIfExists(output.toPath());
             Files.deleteIfExists(errors.toPath());
         }
     }
 
-    private static void contains(String printed, String part) {
+    static void contains(String printed, String part) {
         Suite.check(printed.contains(part), "\"" + part + "\" is not in: " + printed);
     }
 
