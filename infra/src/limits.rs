@@ -23,6 +23,23 @@ pub const FETCH_BYTES_MAX: usize = 55 * MIB;
 /// Fetch sessions that a node remembers, as Kafka's `max.incremental.fetch.session.cache.slots`.
 pub const FETCH_SESSIONS_MAX: usize = 1_000;
 
+// The wire between nodes.
+
+/// The longest frame between nodes.
+pub const PEER_FRAME_BYTES_MAX: usize = 64 * MIB;
+/// The longest frame of a peer that has not said who it is.
+pub const PEER_HELLO_BYTES_MAX: usize = 64 * KIB;
+/// Connections from other nodes at the same time.
+pub const PEER_CONNECTIONS_MAX: usize = 1_000;
+/// Appends of one peer that are served at the same time.
+pub const PEER_REQUESTS_IN_FLIGHT_MAX: usize = 1_024;
+/// Bytes of appends of one peer that are served at the same time.
+pub const PEER_BYTES_IN_FLIGHT_MAX: usize = 64 * MIB;
+/// Bytes that wait to be sent to one peer before appends are no longer forwarded to it.
+pub const PEER_QUEUE_BYTES_MAX: usize = 16 * MIB;
+/// Bytes that wait to be sent to one peer before entries are no longer pushed to it.
+pub const PEER_PUSH_QUEUE_BYTES_MAX: usize = 8 * MIB;
+
 // The write path.
 
 /// The default of the topic setting `max.message.bytes`, as Kafka's.
@@ -147,6 +164,10 @@ const _: () = {
     assert!(RUN_BYTES_MAX <= BLOCK_BYTES, "a usual run spans at most two blocks");
     assert!(BLOCK_BYTES * READS_IN_FLIGHT_MAX <= BLOCK_CACHE_BYTES_MAX, "blocks being read do not evict each other");
     assert!(FLUSH_BYTES_MAX <= TAIL_CACHE_BYTES_MAX, "the tail holds the newest flush");
+    assert!(ENTRY_BYTES_MAX < PEER_FRAME_BYTES_MAX, "an entry can be pushed");
+    assert!(ENTRY_BYTES_MAX <= PEER_PUSH_QUEUE_BYTES_MAX, "the longest entry can wait to be pushed");
+    assert!(PEER_PUSH_QUEUE_BYTES_MAX < PEER_QUEUE_BYTES_MAX, "pushes leave room for appends");
+    assert!(INLINE_BYTES_MAX < PEER_BYTES_IN_FLIGHT_MAX, "an append that rides inline can be forwarded");
     assert!(OPERATIONS_PER_ENTRY_MAX <= OPERATIONS_WAITING_MAX, "a full entry can wait");
     assert!(OFFSETS_PER_COMMIT_MAX <= OPERATIONS_PER_ENTRY_MAX, "one commit fits into one entry");
     assert!(PARTITIONS_PER_TOPIC_MAX <= PARTITIONS_MAX, "the largest topic fits into the cluster");

@@ -13,8 +13,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("ingest", &["log", "record", "infra"]),
     ("reader", &["log", "record", "infra"]),
     ("coordinator", &["log", "record", "infra"]),
-    ("server", &["record", "protocol", "infra", "log", "ingest", "reader", "coordinator"]),
-    ("cli", &["record", "protocol", "infra", "log", "ingest", "reader", "coordinator", "server"]),
+    ("cluster", &["log", "record", "infra"]),
+    ("server", &["record", "protocol", "infra", "log", "ingest", "reader", "coordinator", "cluster"]),
+    ("cli", &["record", "protocol", "infra", "log", "ingest", "reader", "coordinator", "cluster", "server"]),
 ];
 
 /// Every import that goes against an arrow.
