@@ -80,6 +80,15 @@ impl Shutdown {
         runtime.spawn(name, self.tracker.track_future(future))
     }
 
+    /// As [`Shutdown::spawn`], for a task that the process cannot live without ([`Runtime::spawn_essential`]).
+    pub fn spawn_essential<F>(&self, runtime: &Runtime, name: &'static str, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        runtime.spawn_essential(name, self.tracker.track_future(future))
+    }
+
     /// Runs `future` until it ends or the trigger comes: `None` when it was the trigger.
     pub async fn unless_triggered<F: Future>(&self, future: F) -> Option<F::Output> {
         self.token.run_until_cancelled(future).await

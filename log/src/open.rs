@@ -198,9 +198,10 @@ impl Log {
         };
         log.open_more().await?;
         let weak = Arc::downgrade(&log.inner);
-        drop(
-            runtime.spawn("shards", follow_shard_count(weak.clone(), log.meta().subscribe(), log.inner.closed.clone())),
-        );
+        drop(runtime.spawn_essential(
+            "shards",
+            follow_shard_count(weak.clone(), log.meta().subscribe(), log.inner.closed.clone()),
+        ));
         let sweeping =
             sweep_for_ever(move || weak.upgrade().map(|inner| Log { inner }), runtime, log.inner.closed.clone());
         drop(log.runtime().spawn("sweep", sweeping));

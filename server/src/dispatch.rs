@@ -146,6 +146,7 @@ fn start_in_turn(
             let request: wire::$request = decode_body(context.version, body, limits)?;
             Ok(Started::$how(async move {
                 let response = kafka::$module::handle(&context, request).await;
+                context.node.counters.api(name.code()).answered_with(&response);
                 Ok(Frames::one(encode_response(context.correlation_id, context.version, &response)?))
             }))
         }};
@@ -157,6 +158,7 @@ fn start_in_turn(
             let request: wire::FetchRequest = decode_body(context.version, body, limits)?;
             Ok(Started::waiting(async move {
                 let response = kafka::fetch::handle(&context, request).await;
+                context.node.counters.api(name.code()).answered_with(&response);
                 let slices = response.encode(context.correlation_id, context.version)?;
                 Ok(context.node.fetch_memory.hold(slices))
             }))

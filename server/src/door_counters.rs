@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use alluvium_infra::metrics::{Counter, Latencies, LatencySnapshot};
 use alluvium_protocol::apis::{self, SERVED};
+use alluvium_protocol::errors::ErrorCode;
+
+use crate::answer_errors::AnswerErrors;
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +42,22 @@ pub(crate) struct ApiCounters {
     outcomes: [Counter; RequestOutcome::ALL.len()],
     received_bytes: Counter,
     latencies: Latencies,
+    errors: ErrorCounters,
+}
+
+/// One counter for each error code, in the order of [`ErrorCode::ALL`].
+#[derive(Debug)]
+struct ErrorCounters(Box<[Counter]>);
+
+impl Default for ErrorCounters {
+    fn default() -> ErrorCounters {
+        ErrorCounters(ErrorCode::ALL.iter().map(|_| Counter::new()).collect())
+    }
+}
+
+/// The place of an error code in [`ErrorCode::ALL`]: the codes have no gaps.
+fn place(code: i16) -> usize {
+    usize::try_from(code - ErrorCode::ALL[0].code()).unwrap_or(0)
 }
 
 impl ApiCounters {
@@ -48,6 +67,23 @@ impl ApiCounters {
         if outcome == RequestOutcome::Answered {
             self.latencies.record(latency);
         }
+    }
+
+    /// Counts the errors in an answer.
+    pub(crate) fn answered_with(&self, answer: &impl AnswerErrors) {
+        answer.each_error(&mut |code| {
+            if code != ErrorCode::None.code()
+                && let Some(counter) = self.errors.0.get(place(code))
+            {
+                counter.increment();
+            }
+        });
+    }
+
+    /// The errors that were answered, and how often.
+    pub(crate) fn errors(&self) -> impl Iterator<Item = (ErrorCode, u64)> {
+        let counts = ErrorCode::ALL.iter().copied().zip(self.errors.0.iter().map(Counter::get));
+        counts.filter(|(_, count)| *count > 0)
     }
 
     /// Requests that ended so.
@@ -119,6 +155,13 @@ impl DoorCounters {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_error_code_has_its_place() {
+        for (index, code) in ErrorCode::ALL.iter().enumerate() {
+            assert_eq!(place(code.code()), index, "{code}");
+        }
+    }
 
     #[test]
     fn every_api_has_counters_of_its_own() {

@@ -8,6 +8,7 @@
 //! 2. No input from the network makes this crate panic or hold memory beyond its limits.
 //! 3. What was accepted before a shutdown is answered before the drain ends, or the drain runs out of time.
 
+mod answer_errors;
 mod config;
 mod connection;
 mod context;
@@ -136,7 +137,7 @@ impl Server {
             node: node.clone(),
         };
         for (listener, advertised) in listeners {
-            shutdown.spawn(&runtime, "listener", listener::accept(listener, advertised, parts.clone()));
+            shutdown.spawn_essential(&runtime, "listener", listener::accept(listener, advertised, parts.clone()));
         }
         let stopping = shutdown.clone();
         runtime.spawn("server shutdown", async move {

@@ -80,6 +80,17 @@ impl LatencySnapshot {
         self.buckets.iter().take(doubling * BUCKETS_PER_DOUBLING).sum()
     }
 
+    /// These and those of another place.
+    #[must_use]
+    pub fn plus(&self, other: &LatencySnapshot) -> LatencySnapshot {
+        let (longer, shorter) = if self.buckets.len() >= other.buckets.len() { (self, other) } else { (other, self) };
+        let beside = shorter.buckets.iter().copied().chain(std::iter::repeat(0));
+        LatencySnapshot {
+            total: self.total.saturating_add(other.total),
+            buckets: longer.buckets.iter().zip(beside).map(|(one, two)| one.saturating_add(two)).collect(),
+        }
+    }
+
     /// What came between an `earlier` snapshot and this one.
     #[must_use]
     pub fn since(&self, earlier: &LatencySnapshot) -> LatencySnapshot {
@@ -149,5 +160,7 @@ mod tests {
         let since = latencies.snapshot().since(&before);
         assert_eq!(since.count(), 100);
         assert!((10..13).contains(&since.quantile(0.99).as_millis()), "{:?}", since.quantile(0.99));
+        let all = LatencySnapshot::default().plus(&before).plus(&since);
+        assert_eq!(all, latencies.snapshot());
     }
 }

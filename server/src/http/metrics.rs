@@ -6,9 +6,13 @@
 //!    per group have limits, and what is left out is counted.
 
 pub mod definitions;
+mod groups;
 mod kafka;
+mod log;
 mod process;
+mod read_path;
 mod store;
+mod write_path;
 
 use alluvium_infra::metrics::Exposition;
 use axum::extract::State;
@@ -30,6 +34,11 @@ pub(super) fn collect(observed: &Observed) -> String {
     store::collect(&mut exposition, observed.parts());
     if let Some(node) = observed.node() {
         kafka::collect(&mut exposition, node);
+        write_path::collect(&mut exposition, node);
+        let view = node.log.view();
+        log::collect(&mut exposition, node, &view, observed.parts().topic_series_max);
+        read_path::collect(&mut exposition, node);
+        groups::collect(&mut exposition, &view, observed.parts().group_series_max);
     }
     exposition.into_text()
 }

@@ -10,6 +10,7 @@
 
 use alluvium_ingest::{AppendError, AppendReply, Appended, PartitionAppend};
 use alluvium_log::View;
+use alluvium_protocol::apis::ApiName;
 use alluvium_protocol::errors::ErrorCode;
 use alluvium_protocol::message;
 use alluvium_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
@@ -187,6 +188,7 @@ pub(crate) async fn finish(context: RequestContext, outcome: Outcome) -> Result<
         (0, None) => Ok(Frames::default()),
         (_, _) => {
             let response = message!(ProduceResponse { responses });
+            context.node.counters.api(ApiName::Produce.code()).answered_with(&response);
             Ok(Frames::one(encode_response(context.correlation_id, context.version, &response)?))
         }
     }

@@ -61,7 +61,7 @@ fn heartbeat(joined: &JoinGroupResponse) -> HeartbeatRequest {
     })
 }
 
-fn commit(generation: i32, member_id: &str, offset: i64, metadata: &str) -> OffsetCommitRequest {
+pub(crate) fn commit(generation: i32, member_id: &str, offset: i64, metadata: &str) -> OffsetCommitRequest {
     message!(OffsetCommitRequest {
         group_id: StrBytes::from("g"),
         generation_id_or_member_epoch: generation,

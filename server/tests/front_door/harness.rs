@@ -41,13 +41,13 @@ impl Node {
         Node::on(log, adjust).await
     }
 
-    pub(crate) async fn start_on(store: Arc<dyn Store>) -> Node {
-        let log = Log::open(store, LogOptions::default(), Runtime::system()).await.unwrap();
+    pub(crate) async fn start_on(store: Arc<dyn Store>, runtime: &Runtime) -> Node {
+        let log = Log::open(store, LogOptions::default(), runtime.clone()).await.unwrap();
         Node::on(log, |_| {}).await
     }
 
     async fn on(log: Log, adjust: impl FnOnce(&mut ServerSettings)) -> Node {
-        let runtime = Runtime::system();
+        let runtime = log.runtime().clone();
         let ingest = Ingest::start(log.clone(), IngestSettings::default(), runtime.clone());
         let reader = Reader::new(log.clone(), ReaderSettings::default(), runtime.clone());
         let mut settings = ServerSettings {

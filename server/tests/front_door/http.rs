@@ -16,8 +16,9 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::groups::commit;
 use crate::harness::{Node, batch};
-use crate::records::{fetch, produce};
+use crate::records::{fetch, produce, texts};
 
 /// A door in front of a store that fails on demand; the node is up to the test.
 struct Door {
@@ -106,7 +107,7 @@ async fn a_node_is_ready_from_its_start_until_it_drains() {
     assert_eq!(door.get("/healthz").await.0, 200);
     assert_eq!(door.scrape().await["alluvium_node_serving"], 0.0);
 
-    let node = Node::start_on(door.store.clone()).await;
+    let node = Node::start_on(door.store.clone(), &door.runtime).await;
     door.observed.serving(&node.server);
     assert_eq!(door.readiness().await, (200, vec![]));
     assert_eq!(door.scrape().await["alluvium_node_serving"], 1.0);
@@ -129,7 +130,7 @@ async fn a_node_is_ready_from_its_start_until_it_drains() {
 #[tokio::test]
 async fn a_panic_of_an_essential_task_is_seen() {
     let door = Door::open().await;
-    let node = Node::start_on(door.store.clone()).await;
+    let node = Node::start_on(door.store.clone(), &door.runtime).await;
     door.observed.serving(&node.server);
     door.runtime.spawn_essential("shard", async { panic!("the state contradicts itself") }).await.unwrap_err();
     let (status, body) = door.get("/healthz").await;
@@ -142,7 +143,7 @@ async fn a_panic_of_an_essential_task_is_seen() {
 #[tokio::test]
 async fn what_clients_do_is_counted() {
     let door = Door::open().await;
-    let node = Node::start_on(door.store.clone()).await;
+    let node = Node::start_on(door.store.clone(), &door.runtime).await;
     door.observed.serving(&node.server);
     let mut client = node.client().await;
     client.create_topic("t", 1).await;
@@ -181,9 +182,72 @@ async fn what_clients_do_is_counted() {
 }
 
 #[tokio::test]
+async fn records_topics_and_group_lag_are_shown_within_their_limits() {
+    let door = Door::open().await;
+    let node = Node::start_on(door.store.clone(), &door.runtime).await;
+    door.observed.serving(&node.server);
+    let mut client = node.client().await;
+    client.create_topic("t", 4).await;
+    client.create_topic("u", 1).await;
+    client.create_topic("v", 1).await;
+    let records = batch(&["a", "b", "c"]);
+    client.ask(9, &produce("t", 0, records.bytes.clone(), -1)).await;
+    let mut broken = records.bytes.to_vec();
+    *broken.last_mut().unwrap() ^= 1;
+    client.ask(9, &produce("t", 1, broken.into(), -1)).await;
+    assert_eq!(texts(&client.ask(11, &fetch("t", 0, 0)).await).len(), 3);
+    let mut offsets = commit(-1, "", 1, "");
+    let committed = offsets.topics[0].partitions[0].clone();
+    for partition in 1..4 {
+        let mut other = committed.clone();
+        other.partition_index = partition;
+        other.committed_offset = 0;
+        offsets.topics[0].partitions.push(other);
+    }
+    client.ask(9, &offsets).await;
+
+    let samples = door.scrape().await;
+    for (series, expected) in [
+        ("alluvium_produce_batches_total{outcome=\"appended\"}", 1.0),
+        ("alluvium_produce_batches_total{outcome=\"rejected\"}", 1.0),
+        ("alluvium_produce_records_total", 3.0),
+        ("alluvium_produce_record_bytes_total", records.bytes.len() as f64),
+        ("alluvium_flushes_total{kind=\"inline\"}", 1.0),
+        ("alluvium_flush_bytes_total{kind=\"inline\"}", records.bytes.len() as f64),
+        ("alluvium_flush_duration_seconds_count", 1.0),
+        ("alluvium_topics", 3.0),
+        ("alluvium_partitions", 6.0),
+        ("alluvium_topic_records_total{topic=\"t\"}", 3.0),
+        ("alluvium_topic_partitions{topic=\"t\"}", 4.0),
+        ("alluvium_topic_records_total{topic=\"u\"}", 0.0),
+        ("alluvium_topic_series_omitted", 1.0),
+        ("alluvium_cache_requests_total{cache=\"tail\",outcome=\"hit\"}", 1.0),
+        ("alluvium_read_bytes_total", records.bytes.len() as f64),
+        ("alluvium_groups{protocol=\"none\"}", 1.0),
+        ("alluvium_group_lag_records{group=\"g\",topic=\"t\",partition=\"0\"}", 2.0),
+        ("alluvium_group_lag_records{group=\"g\",topic=\"t\",partition=\"1\"}", 0.0),
+        ("alluvium_group_series_omitted", 2.0),
+        ("alluvium_essential_tasks{task=\"shard\"}", 1.0),
+        ("alluvium_kafka_errors_total{api=\"Produce\",error=\"CORRUPT_MESSAGE\"}", 1.0),
+    ] {
+        assert_eq!(samples.get(series), Some(&expected), "{series}");
+    }
+    for absent in
+        ["alluvium_topic_records_total{topic=\"v\"}", "alluvium_kafka_errors_total{api=\"Produce\",error=\"NONE\"}"]
+    {
+        assert_eq!(samples.get(absent), None, "{absent}");
+    }
+    let entries = samples["alluvium_shard_entry_number{shard=\"0\"}"];
+    assert_eq!(samples["alluvium_shard_entries_applied_total{shard=\"0\",source=\"own\"}"], entries);
+    assert_eq!(samples["alluvium_commit_duration_seconds_count"], entries);
+    assert!(samples["alluvium_cache_bytes{cache=\"tail\"}"] >= records.bytes.len() as f64);
+    assert!(samples["alluvium_shard_look_age_seconds{shard=\"0\"}"] < 60.0);
+}
+
+#[tokio::test]
 async fn every_metric_that_is_defined_is_served() {
     let door = Door::open().await;
-    let node = Node::start_on(door.store.clone()).await;
+    let node = Node::start_on(door.store.clone(), &door.runtime).await;
     door.observed.serving(&node.server);
     node.client().await.ask(3, &ApiVersionsRequest::default()).await;
     let (_, text) = door.get("/metrics").await;

@@ -35,6 +35,7 @@ metrics! {
     }
     "The Kafka door": {
         KAFKA_REQUESTS = Counter "alluvium_kafka_requests_total" ["api", "outcome"] "Requests of clients: `answered`, `given_up` (its client went away, or the node drained while it waited) or `closed` (answered by closing the connection).";
+        KAFKA_ERRORS = Counter "alluvium_kafka_errors_total" ["api", "error"] "Error codes in answers, one for each partition, topic or group that has one. A series begins with the first error.";
         KAFKA_DURATION = Histogram "alluvium_kafka_request_duration_seconds" ["api"] "From the arrival of a request's last byte until its answer was ready. Fetch, JoinGroup and SyncGroup wait as long as the client asks.";
         KAFKA_RECEIVED = Counter "alluvium_kafka_received_bytes_total" ["api"] "Bytes of requests.";
         KAFKA_SENT = Counter "alluvium_kafka_sent_bytes_total" [] "Bytes of answers that were written.";
@@ -47,6 +48,41 @@ metrics! {
         FETCH_IN_FLIGHT = Gauge "alluvium_fetch_in_flight_bytes" [] "Bytes of Fetch answers in memory.";
         FETCH_IN_FLIGHT_MAX = Gauge "alluvium_fetch_in_flight_max_bytes" [] "Bytes of Fetch answers in memory above which fetches become small.";
         FETCH_SESSIONS = Gauge "alluvium_fetch_sessions" [] "Fetch sessions that are kept.";
+    }
+    "The write path": {
+        PRODUCE_BATCHES = Counter "alluvium_produce_batches_total" ["outcome"] "Batches of clients by what became of them: `appended`, `duplicate`, `rejected` (a rule), `failed` (not written, try again) or `unknown`.";
+        PRODUCE_RECORDS = Counter "alluvium_produce_records_total" [] "Records that became durable through this node.";
+        PRODUCE_RECORD_BYTES = Counter "alluvium_produce_record_bytes_total" [] "Bytes of the batches that became durable through this node.";
+        FLUSHES = Counter "alluvium_flushes_total" ["kind"] "Flushes: `inline` ones ride in their entry, for a `segment` an object is written before.";
+        FLUSH_BYTES = Counter "alluvium_flush_bytes_total" ["kind"] "Bytes of flushes.";
+        FLUSH_DURATION = Histogram "alluvium_flush_duration_seconds" [] "From the moment when a flush left the buffer until its batches were answered.";
+        COMMIT_DURATION = Histogram "alluvium_commit_duration_seconds" [] "From the write of a log slot until it was known who holds it, over all shards.";
+        ENTRIES_APPLIED = Counter "alluvium_shard_entries_applied_total" ["shard", "source"] "Log entries that were applied: `own`, `pushed` by the node that wrote them, or `read` from the store.";
+        SLOTS_LOST = Counter "alluvium_shard_slots_lost_total" ["shard"] "Log slots that another node had taken when this one wrote.";
+        FORWARDS = Counter "alluvium_forwards_total" ["outcome"] "Appends that were sent to the node that leads their shard: `answered`, `failed`, `not_sent`, `committed_here` (no answer came) or `unknown` (no answer came, and nobody knows).";
+    }
+    "The log": {
+        SHARD_ENTRY = Gauge "alluvium_shard_entry_number" ["shard"] "The newest log entry that this node has applied. The difference to the largest of all nodes is its lag.";
+        SHARD_LOOK_AGE = Gauge "alluvium_shard_look_age_seconds" ["shard"] "How long ago this node saw the end of the shard's log in the store.";
+        SHARD_LOOKS = Counter "alluvium_shard_looks_total" ["shard"] "Times the shard's log was read to its end.";
+        TOPICS = Gauge "alluvium_topics" [] "Topics of the cluster.";
+        PARTITIONS = Gauge "alluvium_partitions" [] "Partitions of the cluster.";
+        TOPIC_RECORDS = Counter "alluvium_topic_records_total" ["topic"] "Records ever written to a topic, through whichever node: the sum of its high watermarks. For the first topics by name, up to `metrics_topics`.";
+        TOPIC_PARTITIONS = Gauge "alluvium_topic_partitions" ["topic"] "Partitions of a topic, for the same topics.";
+        TOPIC_OMITTED = Gauge "alluvium_topic_series_omitted" [] "Topics without series of their own, because there are more than `metrics_topics`.";
+    }
+    "The read path": {
+        CACHE_REQUESTS = Counter "alluvium_cache_requests_total" ["cache", "outcome"] "Lookups by cache, `hit` or `miss`: runs in the `tail` of newest records, blocks in the `live` and the `replay` cache.";
+        CACHE_BYTES = Gauge "alluvium_cache_bytes" ["cache"] "Bytes that are cached.";
+        READ_BYTES = Counter "alluvium_read_bytes_total" [] "Bytes of records that fetches were given.";
+        FETCH_WAITS = Counter "alluvium_fetch_waits_total" [] "Fetches that found too little and began to wait.";
+        FETCH_WAKEUPS = Counter "alluvium_fetch_wakeups_total" [] "Times a waiting fetch was woken because one of its partitions had changed.";
+    }
+    "Consumer groups": {
+        GROUPS = Gauge "alluvium_groups" ["protocol"] "Groups of the cluster: `classic`, `consumer` (KIP-848), or `none` for those that have offsets and no members.";
+        GROUP_MEMBERS = Gauge "alluvium_group_members" ["protocol"] "Members of all groups, as the log knows them.";
+        GROUP_LAG = Gauge "alluvium_group_lag_records" ["group", "topic", "partition"] "Records behind the offset that a group committed. The same on each node; for the first groups by name, up to `metrics_group_series`.";
+        GROUP_OMITTED = Gauge "alluvium_group_series_omitted" [] "Series of group lag that were left out, because there are more than `metrics_group_series`.";
     }
 }
 

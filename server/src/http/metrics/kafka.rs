@@ -15,6 +15,12 @@ pub(super) fn collect(exposition: &mut Exposition, node: &Node) {
             requests.value(&[api, outcome.name()], counted.ended(outcome));
         }
     }
+    let mut errors = exposition.family(&metric::KAFKA_ERRORS);
+    for (api, counted) in counters.apis() {
+        for (error, count) in counted.errors() {
+            errors.value(&[api, error.name()], count);
+        }
+    }
     let mut durations = exposition.family(&metric::KAFKA_DURATION);
     for (api, counted) in counters.apis() {
         let latencies = counted.latencies();
