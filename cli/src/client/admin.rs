@@ -28,7 +28,7 @@ pub(crate) struct NewTopic {
 
 impl Cluster {
     /// Calls the controller until it answers or time is up. `refusal` finds the error inside the answer.
-    async fn at_controller<Q: RequestResponsePair>(
+    pub(super) async fn at_controller<Q: RequestResponsePair>(
         &mut self,
         request: &Q,
         version_max: i16,
@@ -47,6 +47,8 @@ impl Cluster {
                 Err(error) => error,
             };
             self.pause(error, &mut tries, deadline).await?;
+            // It may be another one by now.
+            self.forget_controller();
         }
     }
 

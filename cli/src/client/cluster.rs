@@ -160,6 +160,11 @@ impl Cluster {
         }
     }
 
+    /// Asks who the controller is before it is used again.
+    pub(super) fn forget_controller(&mut self) {
+        self.controller_id = -1;
+    }
+
     /// A connection to this address, the one that is open if it still is.
     pub(super) async fn open(&mut self, address: &str) -> Result<Arc<Connection>, ClientError> {
         if let Some(known) = self.connections.get(address)

@@ -122,19 +122,12 @@ impl Cluster {
             configs: vec![config],
         });
         let request = message!(IncrementalAlterConfigsRequest { resources: vec![resource] });
-        let (deadline, mut tries) = (self.deadline(), 0);
-        loop {
-            let called = async {
-                let answer = self.controller().await?.call(&request, INCREMENTAL_ALTER_CONFIGS_VERSION_MAX).await?;
-                answer.responses.iter().try_for_each(|result| {
-                    ClientError::refused("the shard count", result.error_code, result.error_message.as_ref())
-                })
-            };
-            match called.await {
-                Ok(()) => return Ok(()),
-                Err(error) => self.pause(error, &mut tries, deadline).await?,
-            }
-        }
+        self.at_controller(&request, INCREMENTAL_ALTER_CONFIGS_VERSION_MAX, |answer| {
+            answer.responses.iter().try_for_each(|result| {
+                ClientError::refused("the shard count", result.error_code, result.error_message.as_ref())
+            })
+        })
+        .await
     }
 }
 

@@ -88,18 +88,11 @@ impl Cluster {
             configs: changed.chain(removed).collect(),
         });
         let request = message!(IncrementalAlterConfigsRequest { resources: vec![resource] });
-        let (deadline, mut tries) = (self.deadline(), 0);
-        loop {
-            let called = async {
-                let answer = self.controller().await?.call(&request, INCREMENTAL_ALTER_CONFIGS_VERSION_MAX).await?;
-                answer.responses.iter().try_for_each(|result| {
-                    ClientError::refused(format!("topic {name}"), result.error_code, result.error_message.as_ref())
-                })
-            };
-            match called.await {
-                Ok(()) => return Ok(()),
-                Err(error) => self.pause(error, &mut tries, deadline).await?,
-            }
-        }
+        self.at_controller(&request, INCREMENTAL_ALTER_CONFIGS_VERSION_MAX, |answer| {
+            answer.responses.iter().try_for_each(|result| {
+                ClientError::refused(format!("topic {name}"), result.error_code, result.error_message.as_ref())
+            })
+        })
+        .await
     }
 }

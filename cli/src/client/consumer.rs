@@ -2,7 +2,7 @@
 //!
 //! Invariants:
 //! 1. A record is given out once and in the order of its partition.
-//! 2. The position is behind everything that was given out, control batches included.
+//! 2. The position is behind everything that was given out, control batches included, and behind nothing else.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -83,41 +83,60 @@ impl Consumer {
 
     /// The next records of all partitions; empty when none came within `wait_max`.
     pub(crate) async fn poll(&mut self, wait_max: Duration) -> Result<Vec<Fetched>, ClientError> {
-        match self.fetch(wait_max).await {
-            Ok(fetched) => {
-                self.tries = 0;
-                self.deadline = None;
-                Ok(fetched)
-            }
-            Err(error) => {
-                let deadline = *self.deadline.get_or_insert_with(|| self.cluster.deadline());
-                let mut tries = self.tries;
-                self.cluster.pause(error, &mut tries, deadline).await?;
-                self.tries = tries;
-                self.topic = self.cluster.topic(&self.topic.name, false).await?;
-                Ok(Vec::new())
-            }
+        let (fetched, error) = self.fetch(wait_max).await;
+        let Some(error) = error else {
+            self.tries = 0;
+            self.deadline = None;
+            return Ok(fetched);
+        };
+        if fetched.is_empty() {
+            let deadline = *self.deadline.get_or_insert_with(|| self.cluster.deadline());
+            let mut tries = self.tries;
+            self.cluster.pause(error, &mut tries, deadline).await?;
+            self.tries = tries;
         }
+        match self.cluster.topic(&self.topic.name, false).await {
+            Ok(topic) => self.topic = topic,
+            // What came is given out before anything is an error.
+            Err(_) if !fetched.is_empty() => {}
+            Err(error) => return Err(error),
+        }
+        Ok(fetched)
     }
 
-    async fn fetch(&mut self, wait_max: Duration) -> Result<Vec<Fetched>, ClientError> {
+    /// Asks all leaders. What came is there beside the first error, since positions are behind it already.
+    async fn fetch(&mut self, wait_max: Duration) -> (Vec<Fetched>, Option<ClientError>) {
         if self.positions.is_empty() {
             self.cluster.runtime().sleep(wait_max).await;
-            return Ok(Vec::new());
+            return (Vec::new(), None);
         }
-        let mut answers = Vec::new();
+        let (mut answers, mut first_error) = (Vec::new(), None);
         for (node_id, partitions) in self.by_leader() {
             let request = self.request(&partitions, wait_max);
-            answers.push(self.cluster.broker(node_id).await?.send(&request, FETCH_VERSION_MAX).await?);
+            let sent = match self.cluster.broker(node_id).await {
+                Ok(connection) => connection.send(&request, FETCH_VERSION_MAX).await,
+                Err(error) => Err(error),
+            };
+            match sent {
+                Ok(answer) => answers.push(answer),
+                Err(error) => first_error = first_error.or(Some(error)),
+            }
         }
         self.turn = self.turn.wrapping_add(1);
         let patience = self.cluster.timeout() + wait_max;
         let mut fetched = Vec::new();
         for answer in answers {
-            let answer = answer.answer_within(patience).await?;
-            self.take(answer, &mut fetched).await?;
+            let sorted = match answer.answer_within(patience).await {
+                Ok(answer) => sort(answer, &self.topic.name, &mut self.positions),
+                Err(error) => Sorted { error: Some(error), ..Sorted::default() },
+            };
+            fetched.extend(sorted.fetched);
+            first_error = first_error.or(sorted.error);
+            for partition in sorted.out_of_range {
+                first_error = first_error.or(self.back_into_range(partition).await.err());
+            }
         }
-        Ok(fetched)
+        (fetched, first_error)
     }
 
     fn by_leader(&self) -> BTreeMap<i32, Vec<(i32, i64)>> {
@@ -159,25 +178,8 @@ impl Consumer {
         })
     }
 
-    async fn take(&mut self, answer: FetchResponse, fetched: &mut Vec<Fetched>) -> Result<(), ClientError> {
-        ClientError::refused("Fetch", answer.error_code, None)?;
-        for data in answer.responses.into_iter().flat_map(|topic| topic.partitions) {
-            let partition = data.partition_index;
-            if data.error_code == ErrorCode::OffsetOutOfRange.code() {
-                self.back_into_range(partition).await?;
-                continue;
-            }
-            ClientError::refused(self.named(partition), data.error_code, None)?;
-            let records = self.decode(data)?;
-            if !records.is_empty() {
-                fetched.push(Fetched { partition, records });
-            }
-        }
-        Ok(())
-    }
-
     fn named(&self, partition: i32) -> String {
-        format!("topic {}, partition {partition}", self.topic.name)
+        named(&self.topic.name, partition)
     }
 
     /// Records before the first that is left are gone: goes on with that. A position behind the end is an error.
@@ -198,16 +200,50 @@ impl Consumer {
             _ => ClientError::refused(self.named(partition), ErrorCode::OffsetOutOfRange.code(), None),
         }
     }
+}
 
-    fn decode(&mut self, data: PartitionData) -> Result<Vec<Record>, ClientError> {
+/// What an answer to a Fetch holds.
+#[derive(Debug, Default)]
+struct Sorted {
+    fetched: Vec<Fetched>,
+    /// Partitions whose position is not in their log.
+    out_of_range: Vec<i32>,
+    /// The first that went wrong.
+    error: Option<ClientError>,
+}
+
+/// Takes an answer apart and moves positions behind what it holds. An error of one partition does not touch the others.
+fn sort(answer: FetchResponse, topic: &str, positions: &mut BTreeMap<i32, i64>) -> Sorted {
+    let mut sorted =
+        Sorted { error: ClientError::refused("Fetch", answer.error_code, None).err(), ..Sorted::default() };
+    for data in answer.responses.into_iter().flat_map(|topic| topic.partitions) {
         let partition = data.partition_index;
-        let Some(position) = self.positions.get(&partition).copied() else { return Ok(Vec::new()) };
-        let (next, records) = read_batches(data.records.unwrap_or_default(), position).map_err(|error| {
-            ClientError::Codec { address: self.named(partition), api: "a record batch", reason: error.to_string() }
-        })?;
-        self.positions.insert(partition, next);
-        Ok(records)
+        if data.error_code == ErrorCode::OffsetOutOfRange.code() {
+            sorted.out_of_range.push(partition);
+            continue;
+        }
+        let refused = ClientError::refused(named(topic, partition), data.error_code, None);
+        match refused.and_then(|()| decode(data, topic, positions)) {
+            Ok(records) if records.is_empty() => {}
+            Ok(records) => sorted.fetched.push(Fetched { partition, records }),
+            Err(error) => sorted.error = sorted.error.or(Some(error)),
+        }
     }
+    sorted
+}
+
+fn named(topic: &str, partition: i32) -> String {
+    format!("topic {topic}, partition {partition}")
+}
+
+fn decode(data: PartitionData, topic: &str, positions: &mut BTreeMap<i32, i64>) -> Result<Vec<Record>, ClientError> {
+    let partition = data.partition_index;
+    let Some(position) = positions.get(&partition).copied() else { return Ok(Vec::new()) };
+    let (next, records) = read_batches(data.records.unwrap_or_default(), position).map_err(|error| {
+        ClientError::Codec { address: named(topic, partition), api: "a record batch", reason: error.to_string() }
+    })?;
+    positions.insert(partition, next);
+    Ok(records)
 }
 
 /// The records from `position` on, and the next position. A batch that is cut at the end is left for the next time.
@@ -235,9 +271,33 @@ fn read_batches(bytes: Bytes, position: i64) -> Result<(i64, Vec<Record>), Batch
 
 #[cfg(test)]
 mod tests {
+    use alluvium_protocol::messages::fetch_response::FetchableTopicResponse;
     use alluvium_record::{BatchBuilder, Compression};
 
     use super::*;
+
+    #[test]
+    fn what_came_is_kept_when_another_partition_fails() {
+        let mut builder = BatchBuilder::new(Compression::None);
+        builder.push(1, None, Some(Bytes::from_static(b"kept")), Vec::new()).unwrap();
+        let records = Some(builder.build(5).bytes);
+        let data =
+            |partition_index, error_code, records| message!(PartitionData { partition_index, error_code, records });
+        let partitions = vec![
+            data(0, ErrorCode::NotLeaderOrFollower.code(), None),
+            data(1, 0, records),
+            data(2, ErrorCode::OffsetOutOfRange.code(), None),
+            data(3, ErrorCode::KafkaStorageError.code(), None),
+        ];
+        let answer = message!(FetchResponse { responses: vec![message!(FetchableTopicResponse { partitions })] });
+        let mut positions = BTreeMap::from([(0, 0), (1, 5), (2, 9), (3, 0)]);
+        let sorted = sort(answer, "t", &mut positions);
+        assert_eq!(sorted.fetched.len(), 1);
+        assert_eq!((sorted.fetched[0].partition, sorted.fetched[0].records[0].offset), (1, 5));
+        assert_eq!(sorted.out_of_range, [2]);
+        assert_eq!(sorted.error.unwrap().code(), Some(ErrorCode::NotLeaderOrFollower));
+        assert_eq!(positions, BTreeMap::from([(0, 0), (1, 6), (2, 9), (3, 0)]));
+    }
 
     #[test]
     fn batches_are_read_from_the_position_on() {

@@ -1,5 +1,7 @@
 //! Membership in a classic consumer group: join, share the partitions out, heartbeat, commit, leave.
 //!
+//! The coordinator may move at any time: requests follow it until time is up.
+//!
 //! Only one topic is read by a member of ours, but as the leader of a group it has to assign what others read too.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +18,7 @@ use alluvium_protocol::messages::offset_fetch_request::OffsetFetchRequestTopic;
 use alluvium_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use alluvium_protocol::messages::{
     ConsumerProtocolAssignment, ConsumerProtocolSubscription, HeartbeatRequest, JoinGroupRequest, JoinGroupResponse,
-    LeaveGroupRequest, OffsetCommitRequest, OffsetFetchRequest, StrBytes, SyncGroupRequest,
+    LeaveGroupRequest, OffsetCommitRequest, OffsetFetchRequest, RequestResponsePair, StrBytes, SyncGroupRequest,
     consumer_protocol_assignment,
 };
 
@@ -185,44 +187,74 @@ impl Membership {
         }
     }
 
+    /// Asks the coordinator, and another one when it moved. `refusal` finds the error inside the answer.
+    async fn ask<Q: RequestResponsePair>(
+        &mut self,
+        cluster: &mut Cluster,
+        request: &Q,
+        version_max: i16,
+        refusal: impl Fn(&Q::Response) -> Result<(), ClientError>,
+    ) -> Result<Q::Response, ClientError> {
+        let (deadline, mut tries) = (cluster.deadline(), 0);
+        loop {
+            let answer = self.coordinator.call(request, version_max).await;
+            let error = match answer.and_then(|answer| refusal(&answer).map(|()| answer)) {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            cluster.pause(error, &mut tries, deadline).await?;
+            self.coordinator = cluster.coordinator(&self.group).await?.connection;
+        }
+    }
+
     /// Says that this member is alive; whether the group wants a rebalance.
-    pub(crate) async fn heartbeat(&self) -> Result<bool, ClientError> {
+    pub(crate) async fn heartbeat(&mut self, cluster: &mut Cluster) -> Result<bool, ClientError> {
         let request = message!(HeartbeatRequest {
             group_id: StrBytes::from(self.group.as_str()),
             generation_id: self.generation,
             member_id: self.member_id.clone(),
         });
-        let answer = self.coordinator.call(&request, HEARTBEAT_VERSION_MAX).await?;
-        match ErrorCode::from_code(answer.error_code) {
-            Some(ErrorCode::RebalanceInProgress | ErrorCode::IllegalGeneration | ErrorCode::UnknownMemberId) => {
-                Ok(true)
-            }
-            _ => ClientError::refused(self.named(), answer.error_code, None).map(|()| false),
+        let named = self.named();
+        let asked = self
+            .ask(cluster, &request, HEARTBEAT_VERSION_MAX, |answer| {
+                ClientError::refused(named.clone(), answer.error_code, None)
+            })
+            .await;
+        match asked {
+            Ok(_) => Ok(false),
+            Err(error) if has_moved_on(&error) => Ok(true),
+            Err(error) => Err(error),
         }
     }
 
     /// Committed offsets of this member's partitions; those without one are left out.
-    pub(crate) async fn committed(&self) -> Result<BTreeMap<i32, i64>, ClientError> {
+    pub(crate) async fn committed(&mut self, cluster: &mut Cluster) -> Result<BTreeMap<i32, i64>, ClientError> {
         let topic = message!(OffsetFetchRequestTopic {
             name: StrBytes::from(self.topic.as_str()),
             partition_indexes: self.assigned.clone(),
         });
         let request =
             message!(OffsetFetchRequest { group_id: StrBytes::from(self.group.as_str()), topics: Some(vec![topic]) });
-        let answer = self.coordinator.call(&request, OFFSET_FETCH_VERSION_MAX).await?;
-        ClientError::refused(self.named(), answer.error_code, None)?;
-        let mut committed = BTreeMap::new();
-        for partition in answer.topics.iter().flat_map(|topic| &topic.partitions) {
-            ClientError::refused(self.named(), partition.error_code, None)?;
-            if partition.committed_offset >= 0 {
-                committed.insert(partition.partition_index, partition.committed_offset);
-            }
-        }
-        Ok(committed)
+        let named = self.named();
+        let answer = self
+            .ask(cluster, &request, OFFSET_FETCH_VERSION_MAX, |answer| {
+                ClientError::refused(named.clone(), answer.error_code, None)?;
+                let mut partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
+                partitions.try_for_each(|partition| ClientError::refused(named.clone(), partition.error_code, None))
+            })
+            .await?;
+        let partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
+        let committed = partitions.filter(|partition| partition.committed_offset >= 0);
+        Ok(committed.map(|partition| (partition.partition_index, partition.committed_offset)).collect())
     }
 
-    /// Commits these offsets: the next ones to be read.
-    pub(crate) async fn commit(&self, positions: &BTreeMap<i32, i64>) -> Result<(), ClientError> {
+    /// Commits these offsets: the next ones to be read. Whether they are committed; they are not when the group has moved on
+    /// without this member, so that others read from the older ones.
+    pub(crate) async fn commit(
+        &mut self,
+        cluster: &mut Cluster,
+        positions: &BTreeMap<i32, i64>,
+    ) -> Result<bool, ClientError> {
         let partition = |(partition_index, committed_offset): (&i32, &i64)| {
             message!(OffsetCommitRequestPartition {
                 partition_index: *partition_index,
@@ -241,9 +273,18 @@ impl Membership {
             member_id: self.member_id.clone(),
             topics: vec![topic],
         });
-        let answer = self.coordinator.call(&request, OFFSET_COMMIT_VERSION_MAX).await?;
-        let partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
-        partitions.into_iter().try_for_each(|partition| ClientError::refused(self.named(), partition.error_code, None))
+        let named = self.named();
+        let asked = self
+            .ask(cluster, &request, OFFSET_COMMIT_VERSION_MAX, |answer| {
+                let mut partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
+                partitions.try_for_each(|partition| ClientError::refused(named.clone(), partition.error_code, None))
+            })
+            .await;
+        match asked {
+            Ok(_) => Ok(true),
+            Err(error) if has_moved_on(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Leaves the group, so that others get the partitions at once.
@@ -255,6 +296,14 @@ impl Membership {
         let answer = self.coordinator.call(&request, LEAVE_GROUP_VERSION_MAX).await?;
         ClientError::refused(self.named(), answer.error_code, None)
     }
+}
+
+/// Whether the group is in another generation than the member, or on its way there.
+fn has_moved_on(error: &ClientError) -> bool {
+    matches!(
+        error.code(),
+        Some(ErrorCode::RebalanceInProgress | ErrorCode::IllegalGeneration | ErrorCode::UnknownMemberId)
+    )
 }
 
 /// Consecutive ranges, the first ones longer by one where it does not come out even.

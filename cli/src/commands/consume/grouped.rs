@@ -60,7 +60,7 @@ impl Grouped<'_> {
                 commit_at = runtime.monotonic() + COMMIT_INTERVAL;
             }
             if runtime.monotonic() >= heartbeat_at {
-                if self.membership.heartbeat().await? {
+                if self.membership.heartbeat(self.consumer.cluster()).await? {
                     self.commit().await?;
                     self.membership.rejoin(self.consumer.cluster()).await?;
                     self.take_share().await?;
@@ -78,7 +78,7 @@ impl Grouped<'_> {
     async fn take_share(&mut self) -> Result<(), Failure> {
         let assigned = self.membership.assigned().to_vec();
         let topic = self.consumer.topic().clone();
-        let committed = self.membership.committed().await?;
+        let committed = self.membership.committed(self.consumer.cluster()).await?;
         let mut found = positions(self.consumer.cluster(), &topic, &assigned, self.from).await?;
         found.extend(committed);
         if !self.reading.follow {
@@ -92,7 +92,9 @@ impl Grouped<'_> {
         if self.uncommitted.is_empty() {
             return Ok(());
         }
-        self.membership.commit(&self.uncommitted).await?;
+        if !self.membership.commit(self.consumer.cluster(), &self.uncommitted).await? {
+            eprintln!("alluvium: the group has moved on; what was not committed is read again by whoever has it now");
+        }
         self.uncommitted.clear();
         Ok(())
     }
