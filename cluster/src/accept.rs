@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::appends;
 use crate::frame::{self, Frame};
 use crate::handshake::{self, Greeting};
-use crate::messages::{AnswerMessage, ForwardMessage, FrameKind, NodeMessage, PushMessage};
+use crate::messages::{AnswerMessage, ForwardMessage, FrameKind, PushMessage};
 use crate::node::Node;
 use crate::outbox::Outbox;
 use crate::table::{Learned, Source};
@@ -74,6 +74,10 @@ async fn greet(node: &Arc<Node>, reader: &mut dyn FrameReader, remote: &str) -> 
             return None;
         }
     };
+    if !hello.question && !node.is_joined() {
+        tracing::debug!(node = %node.id(), remote, "a peer came before this node had joined");
+        return None;
+    }
     let admitted = handshake::check(node, &hello).and_then(|greeting| admit(node, greeting));
     if let Err(reason) = &admitted {
         node.note_refusal(remote, hello.node_id, reason);
@@ -88,9 +92,6 @@ fn admit(node: &Arc<Node>, greeting: Greeting) -> Result<Greeting, String> {
     }
     if greeting.id == node.id() {
         return Err(format!("node {} is already here", greeting.id));
-    }
-    if !node.is_joined() {
-        return Err("it is still starting".to_owned());
     }
     match node.learn(greeting.record.clone(), Source::Hello) {
         Learned::Taken => Ok(greeting),
@@ -192,11 +193,9 @@ impl Inbound {
                     shard.pushed(frame.data);
                 }
             }
-            Some(FrameKind::Goodbye(goodbye)) => {
-                if let Some((id, incarnation)) = goodbye.node.as_ref().and_then(NodeMessage::node) {
-                    self.node.table.lock().departed(id, incarnation);
-                    self.node.refresh();
-                }
+            Some(FrameKind::Goodbye(_)) => {
+                self.node.table.lock().departed(self.id, self.incarnation);
+                self.node.refresh();
             }
             // Later releases may say more.
             _ => {}

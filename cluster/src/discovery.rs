@@ -13,25 +13,23 @@ use alluvium_record::NodeId;
 use crate::node::Node;
 use crate::table::Source;
 
-/// A store's times are cut to seconds, and writing takes a while.
-const MODIFIED_SLACK: Duration = Duration::from_secs(2);
-
 /// Looks around until this node stops.
 pub(crate) async fn keep_looking(node: Arc<Node>) {
     let mut failing = false;
+    let interval = node.settings.list_interval;
+    let mut pause = node.settings.record_interval;
     loop {
-        let interval = node.settings.list_interval;
         let jitter = Duration::from_micros(node.runtime.random_below(interval.as_micros() as u64 / 10));
-        // Somebody names a node that is not known here: soon, and not more often than records are read.
+        // Somebody names a node that is not known here: soon, and ever more rarely when looking does not help.
         let told = async {
-            node.runtime.sleep(node.settings.record_interval).await;
+            node.runtime.sleep(pause).await;
             node.look_around.notified().await;
         };
         tokio::select! {
             biased;
             () = node.shutdown.triggered() => return,
-            () = told => {}
-            () = node.runtime.sleep(interval - jitter) => {}
+            () = told => pause = (pause * 2).min(interval),
+            () = node.runtime.sleep(interval - jitter) => pause = node.settings.record_interval,
         }
         let Some(looked) = node.shutdown.unless_triggered(look(&node)).await else { return };
         match looked {
@@ -63,9 +61,8 @@ pub(crate) async fn look(node: &Arc<Node>) -> Result<(), StoreError> {
 
 async fn read(node: &Arc<Node>, object: &ObjectInfo) -> Result<(), StoreError> {
     let Ok(id) = object.path.file_name().parse().map(NodeId) else { return Ok(()) };
-    let counts_ms = (node.settings.fresh_for + MODIFIED_SLACK).as_millis() as i64;
-    let fresh = object.last_modified_ms.saturating_add(counts_ms) >= node.clock.now_ms();
-    if id == node.id() || !fresh || node.table.lock().has_any_link(id) {
+    let fresh = |time_ms| node.clock.is_within(time_ms, node.settings.fresh_for);
+    if id == node.id() || !fresh(object.last_modified_ms) || node.table.lock().has_any_link(id) {
         return Ok(());
     }
     let bytes = match node.store.get(&object.path).await {
@@ -74,12 +71,10 @@ async fn read(node: &Arc<Node>, object: &ObjectInfo) -> Result<(), StoreError> {
         Err(error) => return Err(error),
     };
     match NodeRecord::decode(&bytes) {
-        Ok(record) if record.node_id == id.0 => {
-            let fresh_ms = node.settings.fresh_for.as_millis() as i64;
-            if record.heartbeat_ms.saturating_add(fresh_ms) >= node.clock.now_ms() {
-                node.learn(record, Source::Record);
-            }
+        Ok(record) if record.node_id == id.0 && fresh(record.heartbeat_ms) => {
+            node.learn(record, Source::Record);
         }
+        Ok(record) if record.node_id == id.0 => {}
         Ok(_) => node.note_refusal(object.path.as_str(), id.0, "its record is of another node"),
         Err(error) => node.note_refusal(object.path.as_str(), id.0, &error.to_string()),
     }

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use crate::dial;
 use crate::discovery;
-use crate::handshake::{self, LinkError};
+use crate::handshake;
 use crate::node::Node;
 
 /// Attempts at each request to the store.
@@ -83,8 +83,7 @@ async fn claim_id(node: &Arc<Node>) -> Result<(), JoinError> {
         }
     })
     .await?;
-    let fresh_ms = node.settings.fresh_for.as_millis() as i64;
-    if let Some(before) = before.filter(|before| before.heartbeat_ms.saturating_add(fresh_ms) >= node.clock.now_ms())
+    if let Some(before) = before.filter(|before| node.clock.is_within(before.heartbeat_ms, node.settings.fresh_for))
         && let Ok(other) = handshake::ask(node, &before.peer_address).await
         && other.id == node.id()
         && other.incarnation != node.incarnation
@@ -114,18 +113,18 @@ where
 
 /// Tells whoever started this node when its address leads nowhere or to somebody else.
 pub(crate) async fn check_own_address(node: Arc<Node>) {
-    let address = node.record().peer_address;
-    let Some(asked) = node.shutdown.unless_triggered(handshake::ask(&node, &address)).await else { return };
-    if let Some(reason) = own_address_problem(&node, asked) {
+    let Some(problem) = node.shutdown.unless_triggered(own_address_problem(&node)).await else { return };
+    if let Some(reason) = problem {
         tracing::warn!(
-            node = %node.id(), address, reason,
-            "the address that other nodes are told does not lead to this node; they cannot forward to it or push to it"
+            node = %node.id(), address = node.record().peer_address, reason,
+            "the address that other nodes are told does not lead to this node: they cannot forward to it or push to it"
         );
     }
 }
 
-fn own_address_problem(node: &Node, asked: Result<handshake::Greeting, LinkError>) -> Option<String> {
-    match asked {
+/// Why other nodes may not reach this one, as far as it can see itself.
+pub(crate) async fn own_address_problem(node: &Node) -> Option<String> {
+    match handshake::ask(node, &node.record().peer_address).await {
         Ok(greeting) if greeting.incarnation == node.incarnation => None,
         Ok(greeting) => Some(format!("node {} answers there", greeting.id)),
         Err(error) => Some(error.to_string()),

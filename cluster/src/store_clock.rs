@@ -6,6 +6,7 @@
 //! Invariant: never behind what the store said last, and at most [`GRANULARITY_MS`] ahead of it when it is told anew.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use alluvium_infra::Runtime;
 use alluvium_infra::runtime::Instant;
@@ -13,7 +14,7 @@ use alluvium_infra::store::Store;
 use parking_lot::Mutex;
 
 /// A store's seconds are cut off, and its answers take a while.
-const GRANULARITY_MS: i64 = 1_500;
+pub(crate) const GRANULARITY_MS: i64 = 1_500;
 
 /// The store's clock.
 #[derive(Debug)]
@@ -55,6 +56,11 @@ impl StoreClock {
         now_ms
     }
 
+    /// Whether a time that somebody wrote by this clock was `age_max` ago at most.
+    pub(crate) fn is_within(&self, time_ms: i64, age_max: Duration) -> bool {
+        time_ms.saturating_add(age_max.as_millis() as i64).saturating_add(GRANULARITY_MS) >= self.now_ms()
+    }
+
     /// How far this machine's wall clock is ahead of the store's.
     pub(crate) fn local_difference_ms(&self) -> i64 {
         self.runtime.now_ms().saturating_sub(self.now_ms())
@@ -63,8 +69,6 @@ impl StoreClock {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use alluvium_infra::store::MemoryStore;
 
     use super::*;

@@ -22,6 +22,7 @@ use uuid::Uuid;
 use crate::link::Link;
 use crate::members::Member;
 use crate::outbox::Outbox;
+use crate::store_clock::GRANULARITY_MS;
 
 /// The other nodes.
 #[derive(Debug)]
@@ -121,7 +122,7 @@ pub(crate) struct Target {
 
 impl Table {
     pub(crate) fn new(own: NodeId, fresh_for: Duration, report_for: Duration) -> Self {
-        let fresh_for_ms = fresh_for.as_millis() as i64;
+        let fresh_for_ms = fresh_for.as_millis() as i64 + GRANULARITY_MS;
         Self { own, fresh_for_ms, report_for, peers: BTreeMap::new(), reports: BTreeMap::new() }
     }
 

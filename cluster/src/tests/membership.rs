@@ -1,10 +1,11 @@
 //! Who is up: joining, leaving, dying, silence, and who is believed about whom.
 
-use alluvium_infra::store::{Store, StorePath};
+use alluvium_infra::store::{Faulty, Store, StorePath};
 use alluvium_log::Peers;
 use alluvium_log::format::node::{NodeListener, NodeRecord};
 
 use super::*;
+use crate::join::own_address_problem;
 use crate::peers::ClusterPeers;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -212,6 +213,9 @@ fn an_address_that_nobody_reaches_leaves_the_node_up_and_unlinked() {
         world.agree(&[&one, &two], &[1, 2], SECOND).await;
         world.stays(&[&one, &two], &[1, 2], 20).await;
         assert!(!is_linked(&one, 2) && is_linked(&two, 1));
+        assert_eq!(own_address_problem(&one.cluster.node).await, None);
+        let problem = own_address_problem(&two.cluster.node).await;
+        assert!(problem.is_some_and(|problem| problem.contains("refuses")), "it is said at the start");
         let peers = ClusterPeers(two.cluster.node.clone());
         assert!(!peers.all_connected(), "the other node cannot push to this one");
     });
@@ -277,4 +281,23 @@ fn a_run_is_repeatable() {
     let first = run();
     assert!(first.len() >= 4, "{first:?}");
     assert_eq!(first, run());
+}
+
+#[test]
+fn a_store_that_fails_for_a_while_separates_nobody_who_has_links() {
+    simulate(|world| async move {
+        let one = world.start(1).await;
+        let faulty = Faulty::new(world.bucket.clone(), world.runtime.clone());
+        let two = world.start_on(faulty.clone(), world.runtime.fork(), world.settings(2), "n2").await.expect("joins");
+        world.agree(&[&one, &two], &[1, 2], SECOND).await;
+        faulty.set_down(true);
+        world.stays(&[&one, &two], &[1, 2], 60).await;
+        assert!(two.cluster.counters().heartbeats_failed.get() >= 30, "it tries each second");
+        let record =
+            || async { NodeRecord::decode(&world.bucket.get(&StorePath::from("node/2")).await.unwrap()).unwrap() };
+        assert!(world.runtime.now_ms() - record().await.heartbeat_ms > 50_000);
+        faulty.clear();
+        world.sleep(1.5).await;
+        assert!(world.runtime.now_ms() - record().await.heartbeat_ms < 2_000, "written soon after");
+    });
 }

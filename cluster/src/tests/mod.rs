@@ -3,6 +3,7 @@
 mod forwarding;
 mod identity;
 mod membership;
+mod said;
 mod tcp;
 
 use std::collections::BTreeMap;

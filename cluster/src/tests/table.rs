@@ -76,7 +76,7 @@ async fn a_record_alone_makes_nobody_up() {
     assert_eq!(known.learn(record(1, 5, 0, known.now_ms), Source::Record), Learned::Superseded, "it is this node's id");
     assert!(!known.table.all_connected(), "it may live and commit");
     let old = record(2, 5, 0, known.now_ms);
-    known.pass(9);
+    known.pass(10);
     assert_eq!(known.standing(B), Standing::Unreported, "nobody has looked");
     known.learn(old, Source::Record);
     assert_eq!(known.standing(B), Standing::Stale);
@@ -145,7 +145,7 @@ async fn a_third_node_vouches_while_it_is_linked_and_its_word_is_fresh() {
     assert_eq!(known.standing(B), Standing::Unreported, "who vouched is gone");
     known.link(C, 6);
     let old = record(2, 5, 0, known.now_ms);
-    known.pass(9);
+    known.pass(10);
     known.table.report(C, [(B, inc(5))].into(), known.now);
     assert_eq!(known.standing(B), Standing::Reported);
     known.learn(old, Source::Record);
