@@ -17,6 +17,7 @@ use crate::door_counters::DoorCounters;
 use crate::fetch_memory::FetchMemory;
 use crate::fetch_session::FetchSessions;
 use crate::groups::GroupDriver;
+use crate::nodes::{Nodes, Roster};
 use crate::settings::ServerSettings;
 
 /// The epoch of every partition's leader, constant because the object store decides, not a leader.
@@ -32,6 +33,7 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(300);
 /// What all connections of a node share.
 pub(crate) struct Node {
     pub(crate) log: Log,
+    pub(crate) nodes: Nodes,
     pub(crate) ingest: Ingest,
     pub(crate) reader: Reader,
     pub(crate) groups: GroupDriver,
@@ -56,6 +58,23 @@ pub(crate) struct Client {
     pub(crate) peer: SocketAddr,
     /// The address of this node, as this client should use it.
     pub(crate) endpoint: Endpoint,
+    /// What it came in by.
+    pub(crate) listener: ListenerIdentity,
+}
+
+/// What clients said by choosing a listener.
+#[derive(Clone, Debug)]
+pub(crate) struct ListenerIdentity {
+    pub(crate) name: Arc<str>,
+    /// They want to produce to nodes of this node's zone.
+    pub(crate) zonal: bool,
+}
+
+impl RequestContext {
+    /// The nodes as this client is told.
+    pub(crate) fn roster(&self) -> Roster {
+        self.node.nodes.as_seen_by(&self.client)
+    }
 }
 
 /// One request while it is handled.
@@ -126,11 +145,6 @@ impl Node {
     pub(crate) fn deadline(&self, timeout_ms: i32) -> Instant {
         let asked = Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0));
         self.runtime.monotonic() + asked.clamp(TIMEOUT_MIN, TIMEOUT_MAX)
-    }
-
-    /// The rack of this node as the wire has it.
-    pub(crate) fn rack(&self) -> Option<StrBytes> {
-        self.settings.rack.as_deref().map(StrBytes::from)
     }
 }
 

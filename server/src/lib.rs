@@ -21,6 +21,7 @@ mod groups;
 pub mod http;
 mod kafka;
 mod listener;
+mod nodes;
 mod settings;
 mod topics;
 
@@ -28,11 +29,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use alluvium_cluster::Cluster;
 use alluvium_coordinator::GroupSettings;
 use alluvium_infra::Runtime;
 use alluvium_infra::shutdown::{DrainTimedOut, Shutdown};
 use alluvium_ingest::Ingest;
 use alluvium_log::Log;
+use alluvium_log::format::node::NodeListener;
 use alluvium_reader::Reader;
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -46,16 +49,21 @@ use door_counters::DoorCounters;
 use fetch_memory::FetchMemory;
 use fetch_session::FetchSessions;
 use groups::GroupDriver;
-use listener::ListenerParts;
+use listener::{BoundListener, ListenerParts};
+use nodes::Nodes;
 
 /// What the front door stands on.
 pub struct ServerParts {
     /// The log of the cluster.
     pub log: Log,
+    /// This node's part in the cluster; nothing for a process that stands alone.
+    pub cluster: Option<Cluster>,
     /// Where produced batches go.
     pub ingest: Ingest,
     /// Where fetched batches come from.
     pub reader: Reader,
+    /// The addresses that clients connect to.
+    pub listeners: Listeners,
     /// Settings of the door.
     pub settings: ServerSettings,
     /// Clock, randomness and tasks.
@@ -96,19 +104,43 @@ impl std::fmt::Debug for Server {
     }
 }
 
-impl Server {
-    /// Binds all listeners, restores the consumer groups and serves from then on.
-    pub async fn start(parts: ServerParts) -> Result<Server, StartServerError> {
-        let ServerParts { log, ingest, reader, settings, runtime, shutdown } = parts;
+/// Addresses that are taken and not served yet: a node announces them before it serves.
+#[derive(Debug)]
+pub struct Listeners(Vec<BoundListener>);
+
+impl Listeners {
+    /// Takes the addresses of the settings.
+    ///
+    /// # Errors
+    /// When a setting cannot be used or an address cannot be listened on.
+    pub async fn bind(settings: &ServerSettings) -> Result<Self, StartServerError> {
         settings.validate()?;
         let mut listeners = Vec::with_capacity(settings.listeners.len());
-        let mut local_addrs = Vec::with_capacity(settings.listeners.len());
         for listener in &settings.listeners {
             let refuse = |error| StartServerError::Bind { bind: listener.bind.clone(), error };
-            let bound = TcpListener::bind(&listener.bind).await.map_err(refuse)?;
-            local_addrs.push(bound.local_addr().map_err(refuse)?);
-            listeners.push((bound, listener.advertised.clone()));
+            let socket = TcpListener::bind(&listener.bind).await.map_err(refuse)?;
+            let address = socket.local_addr().map_err(refuse)?;
+            listeners.push(BoundListener { socket, address, settings: listener.clone() });
         }
+        Ok(Self(listeners))
+    }
+
+    /// The addresses that other nodes tell their clients.
+    #[must_use]
+    pub fn announced(&self) -> Vec<NodeListener> {
+        self.0.iter().map(BoundListener::announced).collect()
+    }
+}
+
+impl Server {
+    /// Restores the consumer groups and serves from then on.
+    pub async fn start(parts: ServerParts) -> Result<Server, StartServerError> {
+        let ServerParts { log, cluster, ingest, reader, listeners: Listeners(listeners), settings, runtime, shutdown } =
+            parts;
+        settings.validate()?;
+        let local_addrs = listeners.iter().map(|listener| listener.address).collect();
+        let announced = listeners.iter().map(BoundListener::announced).collect();
+        let nodes = Nodes::new(cluster, &settings, announced);
         let shutdown = shutdown.child();
         let draining = CancellationToken::new();
         let groups = GroupDriver::start(
@@ -120,6 +152,7 @@ impl Server {
         );
         let node = Arc::new(Node {
             log,
+            nodes,
             ingest,
             reader,
             groups: groups.clone(),
@@ -136,8 +169,8 @@ impl Server {
             draining: draining.clone(),
             node: node.clone(),
         };
-        for (listener, advertised) in listeners {
-            shutdown.spawn_essential(&runtime, "listener", listener::accept(listener, advertised, parts.clone()));
+        for listener in listeners {
+            shutdown.spawn_essential(&runtime, "listener", listener::accept(listener, parts.clone()));
         }
         let stopping = shutdown.clone();
         runtime.spawn("server shutdown", async move {

@@ -9,6 +9,12 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ListenerSettings {
+    /// Name; clients that come in by it are told the addresses of other nodes' listeners of the same name.
+    #[serde(default = "default_listener_name")]
+    pub name: String,
+    /// Whether clients that come in by it are told to produce to nodes of this node's zone.
+    #[serde(default)]
+    pub zonal: bool,
     /// Address to listen on, `host:port`. Port 0 takes any free port.
     pub bind: String,
     /// Address told to clients, `host:port`. Absent: the address that the client connected to.
@@ -18,8 +24,13 @@ pub struct ListenerSettings {
 
 impl Default for ListenerSettings {
     fn default() -> Self {
-        Self { bind: "127.0.0.1:9092".to_owned(), advertised: None }
+        Self { name: default_listener_name(), zonal: false, bind: "127.0.0.1:9092".to_owned(), advertised: None }
     }
+}
+
+/// What Kafka calls a listener without TLS and SASL.
+fn default_listener_name() -> String {
+    "PLAINTEXT".to_owned()
 }
 
 /// Settings of the front door.
@@ -31,7 +42,7 @@ pub struct ServerSettings {
     /// The id of this node in Metadata answers.
     pub node_id: i32,
     /// The zone of this node, shown to clients as its rack.
-    pub rack: Option<String>,
+    pub zone: Option<String>,
     /// Whether Metadata and auto-creating clients may create topics.
     pub auto_create_topics: bool,
     /// Partitions of a topic created without a count.
@@ -77,7 +88,7 @@ impl Default for ServerSettings {
         Self {
             listeners: vec![ListenerSettings::default()],
             node_id: 1,
-            rack: None,
+            zone: None,
             auto_create_topics: true,
             default_partition_count: 1,
             default_replication_factor: 1,
@@ -118,7 +129,11 @@ impl ServerSettings {
         if self.listeners.is_empty() {
             return refuse("listeners", "give at least one address, such as 127.0.0.1:9092");
         }
+        let mut names = std::collections::BTreeSet::new();
         for listener in &self.listeners {
+            if !names.insert(&listener.name) {
+                return refuse("listeners.name", &format!("'{}' is given twice", listener.name));
+            }
             if let Some(advertised) = &listener.advertised
                 && split_host_port(advertised).is_none()
             {

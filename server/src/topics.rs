@@ -54,11 +54,6 @@ pub(crate) fn fold(name: &str) -> String {
     name.replace('.', "_")
 }
 
-/// The replicas of every partition: this node, as often as the replication factor asks.
-pub(crate) fn replicas(node_id: i32, replication_factor: i16) -> Vec<i32> {
-    vec![node_id; usize::try_from(replication_factor).unwrap_or(1).max(1)]
-}
-
 /// What is wrong with the leader epoch that a client believes in; -1 means that it does not say.
 pub(crate) fn epoch_error(current_leader_epoch: i32) -> Option<ErrorCode> {
     match current_leader_epoch {
@@ -80,11 +75,5 @@ mod tests {
         for bad in ["", ".", "..", "a b", "ä", "a/b", &"x".repeat(250)] {
             assert!(check_name(bad).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn replicas_repeat_the_node() {
-        assert_eq!(replicas(7, 3), [7, 7, 7]);
-        assert_eq!(replicas(7, 0), [7]);
     }
 }

@@ -22,7 +22,9 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: Arguments, context: &Context) -> Result<(), Failure> {
     let store = arguments.data.as_deref().map(|folder| format!("file://{folder}"));
     let store_default = format!("file://{DATA_DEFAULT}");
-    let loaded = flags::load(&arguments.node, store.as_deref(), &StoreFlags::default(), Some(&store_default))?;
+    let mut loaded = flags::load(&arguments.node, store.as_deref(), &StoreFlags::default(), Some(&store_default))?;
+    flags::stand_alone(&mut loaded);
+    loaded.settings.choose_node_id(&context.runtime);
     if arguments.node.print_settings {
         return crate::startup::print_settings(&loaded);
     }

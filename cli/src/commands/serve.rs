@@ -21,7 +21,8 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: Arguments, context: &Context) -> Result<(), Failure> {
-    let loaded = flags::load(&arguments.node, arguments.store.as_deref(), &arguments.store_flags, None)?;
+    let mut loaded = flags::load(&arguments.node, arguments.store.as_deref(), &arguments.store_flags, None)?;
+    loaded.settings.choose_node_id(&context.runtime);
     if arguments.node.print_settings {
         return crate::startup::print_settings(&loaded);
     }

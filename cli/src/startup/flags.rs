@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use alluvium_infra::settings::{Layers, LoadSettingsError, Loaded, SettingSource};
 
-use super::settings::NodeSettings;
+use super::settings::{ALONE, NodeSettings};
 use crate::failure::Failure;
 
 /// Variables that begin with ALLUVIUM_ and belong to the client commands and to the test programs.
@@ -30,9 +30,21 @@ pub(crate) struct NodeFlags {
     /// Settings file (TOML)
     #[arg(long, value_name = "FILE", env = "ALLUVIUM_CONFIG")]
     pub(crate) config: Option<PathBuf>,
-    /// Id of this node in Kafka's metadata
+    /// Id of this node in Kafka's metadata (default: 1); auto takes a random one
     #[arg(long, value_name = "ID")]
     pub(crate) node_id: Option<String>,
+    /// Availability zone of this node, told to clients as its rack
+    #[arg(long, value_name = "ZONE")]
+    pub(crate) zone: Option<String>,
+    /// Address for the other nodes of the cluster (default: 127.0.0.1:0, any free port; for dev: none)
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) peer_listen: Option<String>,
+    /// Address told to the other nodes, when they cannot use the one listened on
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) peer_advertise: Option<String>,
+    /// Logs that a new cluster is spread over (default: 1)
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) shards: Option<String>,
     /// Whether topics are made when a client first asks for them
     #[arg(long, value_name = "BOOL")]
     pub(crate) auto_create_topics: Option<String>,
@@ -98,6 +110,16 @@ pub(crate) fn load(
     Ok(loaded)
 }
 
+/// A process that nobody told of other nodes stands alone.
+pub(crate) fn stand_alone(loaded: &mut Loaded<NodeSettings>) {
+    for shown in loaded.shown.iter_mut().filter(|shown| shown.name == "peer_listen") {
+        if shown.source == SettingSource::Default {
+            loaded.settings.peer_listen = ALONE.to_owned();
+            shown.value = ALONE.to_owned();
+        }
+    }
+}
+
 fn layers(flags: &NodeFlags, store: Option<&str>, store_flags: &StoreFlags) -> Result<Layers, Failure> {
     let mut layers = Layers::new().environment_of_process();
     for name in ENVIRONMENT_OF_OTHERS {
@@ -116,6 +138,10 @@ fn layers(flags: &NodeFlags, store: Option<&str>, store_flags: &StoreFlags) -> R
         .flag_if_given("listen", given(&flags.listen))
         .flag_if_given("advertise", given(&flags.advertise))
         .flag_if_given("node_id", flags.node_id.as_deref())
+        .flag_if_given("zone", flags.zone.as_deref())
+        .flag_if_given("peer_listen", flags.peer_listen.as_deref())
+        .flag_if_given("peer_advertise", flags.peer_advertise.as_deref())
+        .flag_if_given("shards", flags.shards.as_deref())
         .flag_if_given("auto_create_topics", flags.auto_create_topics.as_deref())
         .flag_if_given("default_partitions", flags.default_partitions.as_deref())
         .flag_if_given("flush_interval", flags.flush_interval.as_deref())

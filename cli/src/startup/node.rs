@@ -4,14 +4,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use alluvium_cluster::{Cluster, JoinError, TcpTransport};
 use alluvium_infra::Runtime;
 use alluvium_infra::shutdown::Shutdown;
 use alluvium_infra::store::{self, Metered};
 use alluvium_ingest::Ingest;
 use alluvium_log::Log;
+use alluvium_log::format::node::NodeListener;
 use alluvium_reader::Reader;
 use alluvium_server::http::{self, HttpServer, Observed, ObservedParts};
-use alluvium_server::{Server, ServerParts, StartServerError};
+use alluvium_server::{Listeners, Server, ServerParts, StartServerError};
 
 use super::settings::NodeSettings;
 use super::store::{log_not_opened, not_opened};
@@ -28,6 +30,7 @@ const CLOSE_WAIT_MAX: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Node {
     log: Log,
+    cluster: Option<Cluster>,
     ingest: Ingest,
     server: Server,
     http: Option<HttpServer>,
@@ -37,7 +40,7 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// Store, HTTP door, log, ingest, reader, front door. On return clients are served.
+    /// Store, HTTP door, log, addresses, cluster, ingest, reader, front door. On return clients are served.
     pub(crate) async fn start(settings: &NodeSettings, runtime: &Runtime) -> Result<Node, Failure> {
         let server_settings = settings.server_settings().map_err(Failure::Usage)?;
         let store =
@@ -49,12 +52,22 @@ impl Node {
         let log = Log::open(store, settings.log_options(), runtime.clone())
             .await
             .map_err(|error| log_not_opened(&error, &settings.store))?;
+        let listeners = match Listeners::bind(&server_settings).await {
+            Ok(listeners) => listeners,
+            Err(error) => return Err(give_up(&log, &shutdown, runtime, not_listening(&error)).await),
+        };
+        let cluster = match join(&log, settings, listeners.announced(), runtime).await {
+            Ok(cluster) => cluster,
+            Err(failure) => return Err(give_up(&log, &shutdown, runtime, failure).await),
+        };
         let ingest = Ingest::start(log.clone(), settings.ingest_settings(), runtime.clone());
         let reader = Reader::new(log.clone(), settings.reader_settings(), runtime.clone());
         let parts = ServerParts {
             log: log.clone(),
+            cluster: cluster.clone(),
             ingest: ingest.clone(),
             reader,
+            listeners,
             settings: server_settings,
             runtime: runtime.clone(),
             shutdown: shutdown.clone(),
@@ -62,12 +75,25 @@ impl Node {
         match Server::start(parts).await {
             Ok(server) => {
                 observed.serving(&server);
-                Ok(Node { log, ingest, server, http, observed, shutdown, runtime: runtime.clone() })
+                Ok(Node { log, cluster, ingest, server, http, observed, shutdown, runtime: runtime.clone() })
             }
             Err(error) => {
-                shutdown.trigger();
-                let _cut = runtime.timeout(CLOSE_WAIT_MAX, log.close()).await;
-                Err(not_listening(&error))
+                if let Some(cluster) = cluster {
+                    cluster.leave().await;
+                    cluster.close().await;
+                }
+                Err(give_up(&log, &shutdown, runtime, not_listening(&error)).await)
+            }
+        }
+    }
+
+    /// Until another node has taken this one's id; says so in one line.
+    pub(crate) fn evicted(&self) -> impl Future<Output = String> + use<> {
+        let cluster = self.cluster.clone();
+        async move {
+            match cluster {
+                Some(cluster) => cluster.failed().await,
+                None => std::future::pending().await,
             }
         }
     }
@@ -92,11 +118,18 @@ impl Node {
     pub(crate) async fn stop(self) -> Result<(), Failure> {
         let mut cut = Vec::new();
         self.observed.draining();
+        // Others stop naming this node before it closes anything.
+        if let Some(cluster) = &self.cluster {
+            cluster.leave().await;
+        }
         if let Err(error) = self.server.drain().await {
             cut.push(format!("connections: {error}"));
         }
         if self.runtime.timeout(FLUSH_WAIT_MAX, self.ingest.drain()).await.is_err() {
             cut.push("produce requests were still waiting for the store".to_owned());
+        }
+        if let Some(cluster) = &self.cluster {
+            cluster.close().await;
         }
         if self.runtime.timeout(CLOSE_WAIT_MAX, self.log.close()).await.is_err() {
             cut.push("the log was not closed in time".to_owned());
@@ -110,6 +143,31 @@ impl Node {
             cut.join("; ")
         )))
     }
+}
+
+/// Joins the cluster, unless this process stands alone.
+async fn join(
+    log: &Log,
+    settings: &NodeSettings,
+    listeners: Vec<NodeListener>,
+    runtime: &Runtime,
+) -> Result<Option<Cluster>, Failure> {
+    let Some(cluster_settings) = settings.cluster_settings(listeners) else { return Ok(None) };
+    let transport = Arc::new(TcpTransport);
+    let joined = Cluster::start(log.clone(), cluster_settings, transport, runtime.clone()).await;
+    joined.map(Some).map_err(|error| match &error {
+        JoinError::Settings(_) => Failure::usage(error),
+        JoinError::Listen { .. } => Failure::failed(format!("{error}: choose another address with --peer-listen")),
+        JoinError::IdTaken { .. } => Failure::failed(format!("{error} (--node-id)")),
+        JoinError::Store { .. } => Failure::failed(error.to_string()),
+    })
+}
+
+/// Takes apart what a start that failed has made.
+async fn give_up(log: &Log, shutdown: &Shutdown, runtime: &Runtime, failure: Failure) -> Failure {
+    shutdown.trigger();
+    let _cut = runtime.timeout(CLOSE_WAIT_MAX, log.close()).await;
+    failure
 }
 
 /// What the HTTP door will look at.

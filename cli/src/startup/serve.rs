@@ -10,6 +10,9 @@ use super::signals::Signals;
 use crate::commands::Context;
 use crate::failure::Failure;
 
+/// How long a node that has lost its id may take to answer what it accepted.
+const EVICTED_STOP_MAX: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// Runs a node until a signal ends it.
 pub(crate) fn serve(loaded: &Loaded<NodeSettings>, context: &Context) -> Result<(), Failure> {
     telemetry::start(&loaded.settings.telemetry_options()).map_err(Failure::usage)?;
@@ -36,13 +39,18 @@ async fn run(loaded: &Loaded<NodeSettings>, context: &Context) -> Result<(), Fai
             return Ok(());
         }
     };
-    telemetry::identify(&[("node_id", &settings.node_id.to_string()), ("cluster_id", node.cluster_id())]);
+    telemetry::identify(&[("node_id", &settings.node_id_chosen().to_string()), ("cluster_id", node.cluster_id())]);
     let ready_ms = (runtime.monotonic() - context.started).as_millis();
     announce::log_settings(loaded);
     announce::serving(&node, settings, ready_ms)?;
     let signal = tokio::select! {
         signal = signals.next() => signal,
         // What the task held may be in any state: what was acknowledged is in the store, and the next start reads it there.
+        failure = node.evicted() => {
+            // Another node has this one's id: whatever this one says of the cluster would mislead.
+            let _cut = runtime.timeout(EVICTED_STOP_MAX, node.stop()).await;
+            return Err(Failure::failed(failure));
+        }
         failure = runtime.essential_failed() => return Err(Failure::failed(format!("{failure}: the node ends"))),
     };
     tracing::info!(signal, "stopping: open requests are answered, then the log is closed");

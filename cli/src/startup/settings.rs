@@ -15,6 +15,7 @@ mod mapping;
 mod named;
 
 pub(crate) use automatic::Automatic;
+pub(crate) use mapping::ALONE;
 pub(crate) use named::NAMED;
 
 /// Everything that can be set about a node.
@@ -23,8 +24,11 @@ pub(crate) use named::NAMED;
 pub(crate) struct NodeSettings {
     pub(crate) listen: Vec<String>,
     pub(crate) advertise: Vec<String>,
-    pub(crate) node_id: i32,
-    pub(crate) rack: Option<String>,
+    pub(crate) zonal_listeners: Vec<String>,
+    pub(crate) node_id: Automatic<i32>,
+    pub(crate) zone: Option<String>,
+    pub(crate) peer_listen: String,
+    pub(crate) peer_advertise: Option<String>,
     pub(crate) worker_threads: Automatic<u32>,
 
     pub(crate) store: String,
@@ -39,6 +43,8 @@ pub(crate) struct NodeSettings {
     pub(crate) store_retries: usize,
     pub(crate) store_sync: bool,
     pub(crate) store_probe: bool,
+    pub(crate) shards: u32,
+    pub(crate) probe_interval: Duration,
 
     pub(crate) flush_interval: Automatic<Duration>,
     pub(crate) linger: Duration,
@@ -91,8 +97,11 @@ impl Default for NodeSettings {
         NodeSettings {
             listen: vec!["127.0.0.1:9092".to_owned()],
             advertise: Vec::new(),
-            node_id: 1,
-            rack: None,
+            zonal_listeners: Vec::new(),
+            node_id: Automatic::Given(1),
+            zone: None,
+            peer_listen: "127.0.0.1:0".to_owned(),
+            peer_advertise: None,
             worker_threads: Automatic::Auto,
             store: String::new(),
             endpoint: None,
@@ -106,6 +115,8 @@ impl Default for NodeSettings {
             store_retries: 4,
             store_sync: false,
             store_probe: true,
+            shards: 1,
+            probe_interval: Duration::from_secs(1),
             flush_interval: Automatic::Auto,
             linger: Duration::from_millis(limits::FLUSH_INTERVAL_MS_MIN),
             flush_bytes: bytes(limits::FLUSH_BYTES_MAX),

@@ -57,7 +57,7 @@ type Tunable = (&'static str, ConfigType, String, &'static str);
 fn tunable(settings: &ServerSettings) -> Vec<Tunable> {
     use ConfigType::{Boolean, Int, Long, Short, String as Text};
     let auto_create = settings.auto_create_topics.to_string();
-    let rack = settings.rack.clone().unwrap_or_default();
+    let rack = settings.zone.clone().unwrap_or_default();
     let idle = settings.idle_ms_max.to_string();
     let factor = settings.default_replication_factor.to_string();
     let delay = settings.group_initial_rebalance_delay_ms.to_string();

@@ -1,6 +1,6 @@
 //! DescribeCluster (key 60), versions 0 to 2.
 //!
-//! This node is the cluster's only broker and its controller. Fenced brokers do not exist here.
+//! All live nodes, and the one with the lowest id as the controller. Fenced brokers do not exist here.
 //!
 //! Missing: the controller endpoint type (there is no separate controller to describe: UNSUPPORTED_ENDPOINT_TYPE);
 //! authorized operations.
@@ -24,15 +24,19 @@ pub(crate) async fn handle(context: &RequestContext, request: DescribeClusterReq
             endpoint_type: request.endpoint_type
         });
     }
+    let roster = context.roster();
+    let brokers = roster.brokers.iter().map(|broker| {
+        message!(DescribeClusterBroker {
+            broker_id: broker.id.0,
+            host: broker.endpoint.host.clone(),
+            port: broker.endpoint.port,
+            rack: broker.rack.clone()
+        })
+    });
     message!(DescribeClusterResponse {
         endpoint_type: BROKERS,
         cluster_id: StrBytes::from(node.log.cluster_id()),
-        controller_id: node.settings.node_id,
-        brokers: vec![message!(DescribeClusterBroker {
-            broker_id: node.settings.node_id,
-            host: context.client.endpoint.host.clone(),
-            port: context.client.endpoint.port,
-            rack: node.rack()
-        })]
+        controller_id: roster.controller_id(),
+        brokers: brokers.collect()
     })
 }

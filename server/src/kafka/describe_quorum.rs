@@ -33,14 +33,16 @@ pub(crate) async fn handle(context: &RequestContext, request: DescribeQuorumRequ
     if context.version < NODES_VERSION_MIN {
         return message!(DescribeQuorumResponse { topics });
     }
-    let endpoint = &context.client.endpoint;
-    let listener = message!(Listener {
-        name: StrBytes::from(LISTENER),
-        host: endpoint.host.clone(),
-        port: u16::try_from(endpoint.port).unwrap_or_default()
+    let roster = context.roster();
+    let nodes = roster.brokers.iter().map(|broker| {
+        let listener = message!(Listener {
+            name: StrBytes::from(LISTENER),
+            host: broker.endpoint.host.clone(),
+            port: u16::try_from(broker.endpoint.port).unwrap_or_default()
+        });
+        message!(Node { node_id: broker.id.0, listeners: vec![listener] })
     });
-    let node = message!(Node { node_id: context.node.settings.node_id, listeners: vec![listener] });
-    message!(DescribeQuorumResponse { topics, nodes: vec![node] })
+    message!(DescribeQuorumResponse { topics, nodes: nodes.collect() })
 }
 
 fn describe_topic(context: &RequestContext, wanted: &describe_quorum_request::TopicData) -> TopicData {
@@ -61,9 +63,10 @@ fn describe_log(context: &RequestContext) -> PartitionData {
     let node = &context.node;
     let entries = i64::try_from(node.state().meta().entry_number()).unwrap_or(i64::MAX);
     let now_ms = node.runtime.now_ms();
-    let leader_id = node.settings.node_id;
+    let roster = context.roster();
+    let leader_id = roster.controller_id();
     let voter = |replica_id: i32| {
-        let seen_ms = if replica_id == leader_id { now_ms } else { UNKNOWN };
+        let seen_ms = if replica_id == node.settings.node_id { now_ms } else { UNKNOWN };
         message!(ReplicaState {
             replica_id,
             log_end_offset: entries,
@@ -76,6 +79,6 @@ fn describe_log(context: &RequestContext) -> PartitionData {
         leader_id,
         leader_epoch: LEADER_EPOCH,
         high_watermark: entries,
-        current_voters: vec![voter(leader_id)]
+        current_voters: roster.brokers.iter().map(|broker| voter(broker.id.0)).collect()
     })
 }

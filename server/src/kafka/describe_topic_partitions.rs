@@ -15,6 +15,7 @@ use alluvium_protocol::messages::describe_topic_partitions_response::{
 use alluvium_protocol::messages::{DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse, StrBytes};
 
 use crate::context::{LEADER_EPOCH, RequestContext, wire_id};
+use crate::nodes::Leaders;
 use crate::topics;
 
 /// Kafka's `max.request.partition.size.limit`.
@@ -40,6 +41,8 @@ pub(crate) async fn handle(
     };
     names.retain(|name| name.as_str() >= cursor_topic);
 
+    let roster = context.roster();
+    let leaders = roster.leaders(&view.state);
     let mut room = request.response_partition_limit.clamp(1, PARTITIONS_PER_ANSWER_MAX);
     let mut response = message!(DescribeTopicPartitionsResponse {});
     for name in &names {
@@ -60,7 +63,7 @@ pub(crate) async fn handle(
         };
         let first = if name == cursor_topic { cursor_partition } else { 0 };
         let last = topic.partition_count.min(first.saturating_add(room));
-        response.topics.push(describe(topic, first..last, node.settings.node_id));
+        response.topics.push(describe(topic, first..last, &leaders));
         room -= (last - first).max(0);
         if last < topic.partition_count {
             response.next_cursor =
@@ -71,16 +74,20 @@ pub(crate) async fn handle(
     response
 }
 
-fn describe(topic: &Topic, partitions: std::ops::Range<i32>, node_id: i32) -> DescribeTopicPartitionsResponseTopic {
-    let replicas = topics::replicas(node_id, topic.replication_factor);
+fn describe(
+    topic: &Topic,
+    partitions: std::ops::Range<i32>,
+    leaders: &Leaders<'_>,
+) -> DescribeTopicPartitionsResponseTopic {
     let partitions = partitions
         .map(|partition_index| {
+            let replicas = leaders.replicas(topic, partition_index);
             message!(DescribeTopicPartitionsResponsePartition {
                 partition_index,
-                leader_id: node_id,
+                leader_id: leaders.of(topic, partition_index),
                 leader_epoch: LEADER_EPOCH,
                 replica_nodes: replicas.clone(),
-                isr_nodes: replicas.clone(),
+                isr_nodes: replicas,
                 eligible_leader_replicas: Some(Vec::new()),
                 last_known_elr: Some(Vec::new())
             })

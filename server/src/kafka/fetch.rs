@@ -5,17 +5,19 @@
 //! leader epoch filled in. An error in any partition answers at once. Before an offset is called out of range, or a
 //! topic unknown, the node catches up with the log.
 //!
-//! Missing: fetches by followers (a replica id is ignored); racks (there is one node); throttling (throttle time is 0).
+//! A client that says its rack is sent to a node of that zone, if there is one (version 11 and later, KIP-392).
+//!
+//! Missing: fetches by followers (a replica id is ignored); throttling (throttle time is 0).
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use alluvium_log::View;
+use alluvium_log::{Partition, View};
 use alluvium_protocol::errors::ErrorCode;
 use alluvium_protocol::messages::FetchRequest;
 use alluvium_protocol::response::{AbortedTransaction, FetchResponseFrame, FetchedPartition, FetchedTopic};
 use alluvium_reader::{self as reader, FetchedData, Isolation, PartitionFetch, ReadError};
-use alluvium_record::{TopicId, TopicPartition};
+use alluvium_record::{NodeId, TopicId, TopicPartition};
 
 use crate::context::{Known, Node, RequestContext, STORE_WAIT_MAX};
 use crate::errors::read_error;
@@ -58,6 +60,8 @@ struct Limits {
     bytes_min: i32,
     wait_max: Duration,
     isolation: Isolation,
+    /// Where the client is, when it says.
+    rack: String,
 }
 
 impl Limits {
@@ -69,6 +73,7 @@ impl Limits {
             bytes_min: request.min_bytes.clamp(0, bytes_max),
             wait_max: Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0).min(WAIT_MS_MAX)),
             isolation: if request.isolation_level == 1 { Isolation::ReadCommitted } else { Isolation::ReadUncommitted },
+            rack: request.rack_id.as_str().to_owned(),
         }
     }
 }
@@ -142,6 +147,9 @@ async fn fetch(node: &Node, limits: &Limits, wanted: Vec<(PartitionKey, WantedPa
     for (key, partition) in wanted {
         let answer = match find_partition(&view.state, &key) {
             // A partition that is named twice is fetched once.
+            Ok(found) if let Some(replica) = node.nodes.preferred_replica(found, &limits.rack) => {
+                redirected(&view.state, key.partition, found, replica)
+            }
             Ok(found) if !positions.contains_key(&found) => {
                 positions.insert(found, answers.len());
                 partitions.push(partition_fetch(found, &partition));
@@ -192,6 +200,19 @@ fn partition_fetch(topic_partition: TopicPartition, wanted: &WantedPartition) ->
     }
 }
 
+/// Sends the client to a node of its zone (KIP-392).
+fn redirected(state: &View, partition_index: i32, place: TopicPartition, replica: NodeId) -> FetchedPartition {
+    let known = state.partition(place);
+    FetchedPartition {
+        partition_index,
+        high_watermark: known.map_or(-1, Partition::high_watermark),
+        last_stable_offset: known.map_or(-1, Partition::last_stable_offset),
+        log_start_offset: known.map_or(-1, Partition::log_start_offset),
+        preferred_read_replica: replica.0,
+        ..FetchedPartition::default()
+    }
+}
+
 fn refused(partition_index: i32, error: ErrorCode) -> FetchedPartition {
     FetchedPartition { partition_index, error_code: error.code(), ..FetchedPartition::default() }
 }
@@ -226,7 +247,8 @@ fn filled(partition_index: i32, data: FetchedData, isolation: Isolation) -> Fetc
 
 /// What of an answer decides whether an incremental response carries it.
 fn seen(answer: &FetchedPartition) -> (bool, Option<Told>) {
-    if answer.error_code != 0 {
+    // Where to go instead is always told.
+    if answer.error_code != 0 || answer.preferred_read_replica >= 0 {
         return (false, None);
     }
     let told = Told { high_watermark: answer.high_watermark, log_start_offset: answer.log_start_offset };

@@ -1,6 +1,6 @@
 //! FindCoordinator (key 10), versions 0 to 6; several keys at once since version 4.
 //!
-//! This node coordinates every consumer group.
+//! The coordinator of a group is the node that is advised for the shard of its id.
 //!
 //! Missing: transactions (UNSUPPORTED_VERSION with a sentence about it) and share groups (INVALID_REQUEST).
 
@@ -35,12 +35,19 @@ pub(crate) async fn handle(context: &RequestContext, request: FindCoordinatorReq
 fn find(context: &RequestContext, key_type: i8, key: &StrBytes) -> Coordinator {
     let refusal = match key_type {
         GROUP => {
-            return message!(Coordinator {
-                key: key.clone(),
-                node_id: context.node.settings.node_id,
-                host: context.client.endpoint.host.clone(),
-                port: context.client.endpoint.port
-            });
+            let roster = context.roster();
+            let leader = roster.leader(context.node.log.group_shard(key));
+            match leader.and_then(|leader| roster.broker(leader)) {
+                Some(broker) => {
+                    return message!(Coordinator {
+                        key: key.clone(),
+                        node_id: broker.id.0,
+                        host: broker.endpoint.host.clone(),
+                        port: broker.endpoint.port
+                    });
+                }
+                None => Refusal::new(ErrorCode::CoordinatorNotAvailable, "no node is up for the shard of this id"),
+            }
         }
         TRANSACTION => Refusal::new(ErrorCode::UnsupportedVersion, "transactions are not served yet"),
         other => Refusal::new(ErrorCode::InvalidRequest, format!("coordinator key type {other} is not served")),

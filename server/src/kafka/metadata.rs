@@ -1,12 +1,13 @@
 //! Metadata (key 3), versions 0 to 13.
 //!
-//! Answers for all topics, for none, for names and (version 12 and later) for ids. This node is the only broker, the
-//! controller and the leader of every partition, with the constant leader epoch 0. The replicas of a partition are this
-//! node's id, repeated as often as the replication factor that was asked for: the object store replicates.
+//! Answers for all topics, for none, for names and (version 12 and later) for ids. Every live node is a broker, under the
+//! address of its listener of the name that the client came in by. The leader of a partition is the node that is advised for
+//! its shard (on a zonal listener, the one of this node's zone), with the constant leader epoch 0: any node would do. The
+//! replicas are nodes that may be read from as well; the object store replicates.
 //! A topic that does not exist is created when both the request and this node's settings allow it, and is usable as
 //! soon as the answer arrives. Before a topic is called unknown the node catches up with the log.
 //!
-//! Missing: authorized operations (always the value that means "not asked for"); other nodes of a fleet.
+//! Missing: authorized operations (always the value that means "not asked for").
 
 use std::collections::BTreeMap;
 
@@ -21,6 +22,7 @@ use alluvium_protocol::messages::{MetadataRequest, MetadataResponse, StrBytes, U
 use alluvium_record::TopicId;
 
 use crate::context::{Known, LEADER_EPOCH, Node, RequestContext, topic_id, wire_id};
+use crate::nodes::{Leaders, Roster};
 use crate::topics;
 
 /// First version in which an answer may leave out a topic's name.
@@ -30,28 +32,36 @@ const AUTO_CREATE_TIMEOUT_MS: i32 = 15_000;
 
 pub(crate) async fn handle(context: &RequestContext, request: MetadataRequest) -> MetadataResponse {
     let node = &context.node;
+    let roster = context.roster();
     let topics = match request.topics {
         // Version 0 has no null: there, naming no topic means all of them.
         Some(wanted) if !(context.version == 0 && wanted.is_empty()) => {
-            describe_wanted(context, &wanted, request.allow_auto_topic_creation).await
+            describe_wanted(context, &roster, &wanted, request.allow_auto_topic_creation).await
         }
-        _ => describe_all(node, &node.state()),
+        _ => describe_all(&roster, &node.state()),
     };
     message!(MetadataResponse {
-        brokers: vec![message!(MetadataResponseBroker {
-            node_id: node.settings.node_id,
-            host: context.client.endpoint.host.clone(),
-            port: context.client.endpoint.port,
-            rack: node.rack()
-        })],
+        brokers: roster
+            .brokers
+            .iter()
+            .map(|broker| {
+                message!(MetadataResponseBroker {
+                    node_id: broker.id.0,
+                    host: broker.endpoint.host.clone(),
+                    port: broker.endpoint.port,
+                    rack: broker.rack.clone()
+                })
+            })
+            .collect(),
         cluster_id: Some(StrBytes::from(node.log.cluster_id())),
-        controller_id: node.settings.node_id,
+        controller_id: roster.controller_id(),
         topics
     })
 }
 
-fn describe_all(node: &Node, state: &View) -> Vec<MetadataResponseTopic> {
-    state.topics().map(|topic| describe(node, topic)).collect()
+fn describe_all(roster: &Roster, state: &View) -> Vec<MetadataResponseTopic> {
+    let leaders = roster.leaders(state);
+    state.topics().map(|topic| describe(&leaders, topic)).collect()
 }
 
 fn find<'a>(state: &'a View, wanted: &MetadataRequestTopic) -> Option<&'a Topic> {
@@ -64,17 +74,19 @@ fn find<'a>(state: &'a View, wanted: &MetadataRequestTopic) -> Option<&'a Topic>
 
 async fn describe_wanted(
     context: &RequestContext,
+    roster: &Roster,
     wanted: &[MetadataRequestTopic],
     creation_allowed: bool,
 ) -> Vec<MetadataResponseTopic> {
     let node = &context.node;
     let view = node.view(|state| wanted.iter().all(|topic| find(state, topic).is_some())).await;
     let creation_allowed = creation_allowed && node.settings.auto_create_topics;
+    let leaders = roster.leaders(&view.state);
     let mut described = Vec::with_capacity(wanted.len());
     for topic in wanted {
         described.push(match find(&view.state, topic) {
-            Some(found) => describe(node, found),
-            None => describe_absent(context, &view, topic, creation_allowed).await,
+            Some(found) => describe(&leaders, found),
+            None => describe_absent(context, roster, &view, topic, creation_allowed).await,
         });
     }
     described
@@ -82,6 +94,7 @@ async fn describe_wanted(
 
 async fn describe_absent(
     context: &RequestContext,
+    roster: &Roster,
     view: &Known,
     wanted: &MetadataRequestTopic,
     creation_allowed: bool,
@@ -105,10 +118,13 @@ async fn describe_absent(
         return refused(absent, Some(name.clone()), Uuid::ZERO);
     }
     match create(&context.node, &view.state, name).await {
-        Ok(()) => match context.node.state().topic_by_name(name) {
-            Some(topic) => describe(&context.node, topic),
-            None => refused(ErrorCode::LeaderNotAvailable, Some(name.clone()), Uuid::ZERO),
-        },
+        Ok(()) => {
+            let state = context.node.state();
+            match state.topic_by_name(name) {
+                Some(topic) => describe(&roster.leaders(&state), topic),
+                None => refused(ErrorCode::LeaderNotAvailable, Some(name.clone()), Uuid::ZERO),
+            }
+        }
         Err(error) => refused(error, Some(name.clone()), Uuid::ZERO),
     }
 }
@@ -143,17 +159,16 @@ fn refused(error: ErrorCode, name: Option<StrBytes>, id: Uuid) -> MetadataRespon
     message!(MetadataResponseTopic { error_code: error.code(), name, topic_id: id })
 }
 
-fn describe(node: &Node, topic: &Topic) -> MetadataResponseTopic {
-    let node_id = node.settings.node_id;
-    let replicas = topics::replicas(node_id, topic.replication_factor);
+fn describe(leaders: &Leaders<'_>, topic: &Topic) -> MetadataResponseTopic {
     let partitions = (0..topic.partition_count)
         .map(|partition_index| {
+            let replicas = leaders.replicas(topic, partition_index);
             message!(MetadataResponsePartition {
                 partition_index,
-                leader_id: node_id,
+                leader_id: leaders.of(topic, partition_index),
                 leader_epoch: LEADER_EPOCH,
                 replica_nodes: replicas.clone(),
-                isr_nodes: replicas.clone()
+                isr_nodes: replicas
             })
         })
         .collect();

@@ -17,7 +17,7 @@ use alluvium_protocol::messages::{
 };
 use alluvium_reader::{Reader, ReaderSettings};
 use alluvium_record::{BatchBuilder, Compression, RecordBatch};
-use alluvium_server::{ListenerSettings, Server, ServerParts, ServerSettings};
+use alluvium_server::{ListenerSettings, Listeners, Server, ServerParts, ServerSettings};
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -51,13 +51,15 @@ impl Node {
         let ingest = Ingest::start(log.clone(), IngestSettings::default(), runtime.clone());
         let reader = Reader::new(log.clone(), ReaderSettings::default(), runtime.clone());
         let mut settings = ServerSettings {
-            listeners: vec![ListenerSettings { bind: "127.0.0.1:0".to_owned(), advertised: None }],
+            listeners: vec![ListenerSettings { bind: "127.0.0.1:0".to_owned(), ..ListenerSettings::default() }],
             group_initial_rebalance_delay_ms: 0,
             ..ServerSettings::default()
         };
         adjust(&mut settings);
         let server = Server::start(ServerParts {
             log: log.clone(),
+            cluster: None,
+            listeners: Listeners::bind(&settings).await.unwrap(),
             ingest: ingest.clone(),
             reader,
             settings,

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use alluvium_cluster::ClusterSettings;
+use alluvium_infra::Runtime;
 use alluvium_infra::limits;
 use alluvium_infra::settings;
 use alluvium_infra::store::{StoreCredentials, StoreOptions};
@@ -9,15 +11,20 @@ use alluvium_infra::telemetry::TelemetryOptions;
 use alluvium_ingest::IngestSettings;
 use alluvium_log::LogOptions;
 use alluvium_log::commit::CommitRules;
+use alluvium_log::format::node::NodeListener;
 use alluvium_reader::ReaderSettings;
+use alluvium_record::NodeId;
 use alluvium_server::{ListenerSettings, ServerSettings};
 
-use super::NodeSettings;
+use super::{Automatic, NodeSettings};
 
 /// Flushes on a store whose PUT takes tens of milliseconds.
 const FLUSH_INTERVAL_REMOTE: Duration = Duration::from_millis(50);
 /// Flushes on a store of this machine.
 const FLUSH_INTERVAL_LOCAL: Duration = Duration::from_millis(limits::FLUSH_INTERVAL_MS_MIN);
+
+/// What `peer_listen` says for a process that stands alone.
+pub(crate) const ALONE: &str = "none";
 
 impl NodeSettings {
     /// Whether the store is on this machine.
@@ -65,9 +72,11 @@ impl NodeSettings {
         let mut commit = CommitRules::default();
         commit.slot.hedge_after = self.hedge_after.get();
         commit.entry_data_bytes_max = self.inline_bytes.get();
+        commit.probe_interval = self.probe_interval.get();
         LogOptions {
-            node: format!("node-{}", self.node_id),
+            node: format!("node-{}", self.node_id_chosen()),
             probe: self.store_probe,
+            shard_count: self.shards,
             tail_bytes_max: self.tail_cache_bytes.get(),
             commit,
             ..LogOptions::default()
@@ -99,13 +108,17 @@ impl NodeSettings {
     pub(crate) fn server_settings(&self) -> Result<ServerSettings, String> {
         let advertised = self.advertise.iter().cloned().map(Some);
         let advertised = advertised.chain(std::iter::repeat(None));
-        let listeners = self.listen.iter().zip(advertised);
+        let listeners = self.listen.iter().enumerate().zip(advertised);
         let settings = ServerSettings {
             listeners: listeners
-                .map(|(bind, advertised)| ListenerSettings { bind: bind.clone(), advertised })
+                .map(|((index, listen), advertised)| {
+                    let (name, bind) = named_listener(index, listen);
+                    let zonal = self.zonal_listeners.contains(&name);
+                    ListenerSettings { name, zonal, bind, advertised }
+                })
                 .collect(),
-            node_id: self.node_id,
-            rack: self.rack.clone(),
+            node_id: self.node_id_chosen(),
+            zone: self.zone.clone(),
             auto_create_topics: self.auto_create_topics,
             default_partition_count: self.default_partitions,
             default_replication_factor: self.default_replication_factor,
@@ -130,7 +143,52 @@ impl NodeSettings {
             fetch_sessions_max: self.fetch_sessions,
         };
         settings.validate().map_err(|error| error.to_string())?;
+        if let Some(unknown) =
+            self.zonal_listeners.iter().find(|name| settings.listeners.iter().all(|listener| listener.name != **name))
+        {
+            return Err(format!("zonal_listeners: there is no listener called {unknown}"));
+        }
+        if self.shards == 0 {
+            return Err("shards: at least 1".to_owned());
+        }
         Ok(settings)
+    }
+
+    /// How this node takes part in the cluster; nothing when it stands alone.
+    pub(crate) fn cluster_settings(&self, listeners: Vec<NodeListener>) -> Option<ClusterSettings> {
+        if self.peer_listen == ALONE {
+            return None;
+        }
+        Some(ClusterSettings {
+            zone: self.zone.clone(),
+            listeners,
+            peer_listen: self.peer_listen.clone(),
+            peer_advertised: self.peer_advertise.clone(),
+            ..ClusterSettings::new(NodeId(self.node_id_chosen()))
+        })
+    }
+
+    /// Replaces `auto` by an id that hardly any other node has.
+    pub(crate) fn choose_node_id(&mut self, runtime: &Runtime) {
+        if self.node_id == Automatic::Auto {
+            // Large enough not to meet ids that people give.
+            let id = 1_000 + runtime.random_below(1_000_000_000);
+            self.node_id = Automatic::Given(i32::try_from(id).unwrap_or(i32::MAX));
+        }
+    }
+
+    /// The id of this node.
+    pub(crate) fn node_id_chosen(&self) -> i32 {
+        self.node_id.unwrap_or_else(|| 1)
+    }
+}
+
+/// The name and the address of `NAME://host:port`; without a name, the first listener is PLAINTEXT and others are numbered.
+fn named_listener(index: usize, listen: &str) -> (String, String) {
+    match listen.split_once("://") {
+        Some((name, bind)) => (name.to_owned(), bind.to_owned()),
+        None if index == 0 => ("PLAINTEXT".to_owned(), listen.to_owned()),
+        None => (format!("PLAINTEXT_{}", index + 1), listen.to_owned()),
     }
 }
 

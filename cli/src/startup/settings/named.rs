@@ -12,13 +12,25 @@ const fn row(name: &'static str, meaning: &'static str) -> NamedSetting {
 
 /// Every setting, in the order of the reference page.
 pub(crate) const NAMED: &[NamedSetting] = &[
-    row("listen", "Addresses for Kafka clients, host:port. Port 0 takes any free port."),
+    row(
+        "listen",
+        "Addresses for Kafka clients, host:port or NAME://host:port. Port 0 takes any free port. The first is called PLAINTEXT.",
+    ),
     row(
         "advertise",
         "Addresses told to clients, host:port, one for each of listen. Without one: the address the client came by.",
     ),
-    row("node_id", "The id of this node in Kafka's metadata."),
-    row("rack", "The zone of this node, told to clients as its rack."),
+    row(
+        "zonal_listeners",
+        "Names of listeners whose clients are told to produce to nodes of this node's zone: give them out by zone.",
+    ),
+    row(
+        "node_id",
+        "The id of this node in Kafka's metadata; no two live nodes may share one. auto takes a random one.",
+    ),
+    row("zone", "The zone of this node, told to clients as its rack."),
+    row("peer_listen", "Where other nodes of the cluster connect, host:port. none: this process stands alone."),
+    row("peer_advertise", "Address told to other nodes, host:port, when they cannot use the one listened on."),
     row("worker_threads", "Threads that run tasks; auto is one for each processor."),
     row(
         "store",
@@ -41,6 +53,11 @@ pub(crate) const NAMED: &[NamedSetting] = &[
     ),
     row("store_sync", "Local folder only: every write is flushed to the disk before it is acknowledged."),
     row("store_probe", "Checks at start that the store honours put-if-absent. Without that, records would be lost."),
+    row("shards", "Logs that a new cluster is spread over. An existing cluster keeps its own; see alluvium cluster."),
+    row(
+        "probe_interval",
+        "While consumers wait, records of nodes that did not tell this one are looked for this often.",
+    ),
     row(
         "flush_interval",
         "While producers keep sending, one flush in this time; auto is 5 ms on a local store and 50 ms elsewhere.",

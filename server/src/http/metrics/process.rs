@@ -9,7 +9,7 @@ use crate::http::Observed;
 pub(super) fn collect(exposition: &mut Exposition, observed: &Observed) {
     let parts = observed.parts();
     if let Some(node) = observed.node() {
-        let (id, zone) = (node.settings.node_id.to_string(), node.settings.rack.as_deref().unwrap_or_default());
+        let (id, zone) = (node.settings.node_id.to_string(), node.settings.zone.as_deref().unwrap_or_default());
         let labels = [parts.version, &id, zone, node.log.cluster_id()];
         exposition.family(&metric::NODE_INFO).value(&labels, 1_u64);
     }
