@@ -6,7 +6,11 @@
 //! - answers that must wait are named by tickets of the caller's choosing and each ticket is answered exactly once;
 //! - what must be durable leaves as a change to write, and nothing that depends on it is answered before the caller
 //!   has said what became of it.
+//!
+//! `group` speaks the classic protocol, `consumer_group` the one of KIP-848; `table` is the door to both.
 
+pub mod consumer_group;
 pub mod group;
+pub mod table;
 
 pub use group::{Effect, GroupChange, GroupError, GroupSettings, Groups, PersistError, PersistToken, Response, Ticket};

@@ -159,6 +159,12 @@ pub(crate) fn group_error(error: GroupError) -> ErrorCode {
         GroupError::NotCoordinator => ErrorCode::NotCoordinator,
         GroupError::MetadataTooLarge | GroupError::RecordTooLarge => ErrorCode::InvalidRequest,
         GroupError::TooManyGroups => ErrorCode::PolicyViolation,
+        GroupError::FencedMemberEpoch => ErrorCode::FencedMemberEpoch,
+        GroupError::StaleMemberEpoch => ErrorCode::StaleMemberEpoch,
+        GroupError::UnreleasedInstanceId => ErrorCode::UnreleasedInstanceId,
+        GroupError::UnsupportedAssignor => ErrorCode::UnsupportedAssignor,
+        GroupError::InvalidRegularExpression => ErrorCode::InvalidRegularExpression,
+        GroupError::InvalidRequest => ErrorCode::InvalidRequest,
     }
 }
 

@@ -149,7 +149,7 @@ impl GroupDriver {
         });
         match answer.await {
             Ok(Response::Join(result)) => result,
-            Ok(Response::Sync(_) | Response::Delete(_)) | Err(_) => {
+            Ok(Response::Sync(_) | Response::Delete(_) | Response::ConsumerHeartbeat(_)) | Err(_) => {
                 Err(JoinRefused { error: GroupError::CoordinatorNotAvailable, member_id })
             }
         }
@@ -163,7 +163,9 @@ impl GroupDriver {
         });
         match answer.await {
             Ok(Response::Sync(result)) => result,
-            Ok(Response::Join(_) | Response::Delete(_)) | Err(_) => Err(GroupError::CoordinatorNotAvailable),
+            Ok(Response::Join(_) | Response::Delete(_) | Response::ConsumerHeartbeat(_)) | Err(_) => {
+                Err(GroupError::CoordinatorNotAvailable)
+            }
         }
     }
 
@@ -172,7 +174,9 @@ impl GroupDriver {
         let answer = self.ask(|groups, now, ticket| groups.delete(now, ticket, group));
         match answer.await {
             Ok(Response::Delete(result)) => result,
-            Ok(Response::Join(_) | Response::Sync(_)) | Err(_) => Err(GroupError::CoordinatorNotAvailable),
+            Ok(Response::Join(_) | Response::Sync(_) | Response::ConsumerHeartbeat(_)) | Err(_) => {
+                Err(GroupError::CoordinatorNotAvailable)
+            }
         }
     }
 

@@ -1,6 +1,5 @@
 //! Whole nodes over a network in memory, in simulated time.
 
-mod chaos;
 mod forwarding;
 mod identity;
 mod membership;

@@ -9,6 +9,7 @@ impl GroupChange {
     pub fn into_operation(self, group: &str) -> Operation {
         match self {
             GroupChange::Put(record) => Operation::PutGroup { group: record },
+            GroupChange::PutConsumer(change) => Operation::PutConsumerGroup { change },
             GroupChange::Delete => Operation::DeleteGroup { group: group.to_owned() },
         }
     }

@@ -60,11 +60,12 @@ pub struct GroupListing {
 }
 
 impl GroupFilter {
-    fn admits(&self, state: State) -> bool {
+    /// Whether a group with these names of state and type is wanted.
+    pub(crate) fn admits(&self, state: &str, group_type: &str) -> bool {
         let named = |names: &[String], name: &str| {
             names.is_empty() || names.iter().any(|wanted| wanted.eq_ignore_ascii_case(name))
         };
-        named(&self.states, state.name()) && named(&self.types, GROUP_TYPE)
+        named(&self.states, state) && named(&self.types, group_type)
     }
 }
 
@@ -89,7 +90,7 @@ impl Group {
     }
 
     pub(super) fn listing(&self, filter: &GroupFilter) -> Option<GroupListing> {
-        filter.admits(self.state).then(|| GroupListing {
+        filter.admits(self.state.name(), GROUP_TYPE).then(|| GroupListing {
             group: self.id.clone(),
             protocol_type: self.protocol_type.clone().unwrap_or_default(),
             state: self.state,

@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use super::input::Ticket;
 use super::record::GroupRecord;
+use crate::consumer_group::{ConsumerGroupChange, ConsumerHeartbeat, HeartbeatRefused};
 
 /// Names a change whose fate must be reported with [`Groups::persisted`](super::Groups::persisted).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,6 +39,8 @@ pub enum Effect {
 pub enum GroupChange {
     /// Replace the group's record. Committed offsets are not touched.
     Put(GroupRecord),
+    /// Change a group of the consumer protocol. Committed offsets are not touched.
+    PutConsumer(ConsumerGroupChange),
     /// Remove the group and all its committed offsets.
     Delete,
 }
@@ -49,6 +52,8 @@ pub enum Response {
     Join(Result<Joined, JoinRefused>),
     /// To SyncGroup.
     Sync(Result<Synced, GroupError>),
+    /// To ConsumerGroupHeartbeat.
+    ConsumerHeartbeat(Result<ConsumerHeartbeat, HeartbeatRefused>),
     /// To one group of DeleteGroups.
     Delete(Result<(), GroupError>),
 }
@@ -157,6 +162,24 @@ pub enum GroupError {
     /// The coordinator holds as many groups as the settings allow.
     #[error("the coordinator holds too many groups")]
     TooManyGroups,
+    /// The member's epoch is none that it could have: it must give everything up and join again.
+    #[error("the member's epoch is not that of the group")]
+    FencedMemberEpoch,
+    /// The commit or fetch was sent under an epoch that the member has left behind.
+    #[error("the member's epoch is stale")]
+    StaleMemberEpoch,
+    /// Another member holds this instance id and has not left.
+    #[error("another member still holds this instance id")]
+    UnreleasedInstanceId,
+    /// There is no server-side assignor of this name.
+    #[error("there is no such server-side assignor")]
+    UnsupportedAssignor,
+    /// The regular expression cannot be compiled.
+    #[error("the regular expression is not valid")]
+    InvalidRegularExpression,
+    /// The request contradicts itself or lacks something.
+    #[error("the request is not valid")]
+    InvalidRequest,
 }
 
 /// Why a change was not acknowledged.
@@ -184,7 +207,7 @@ pub enum PersistError {
 
 impl PersistError {
     /// What members waiting for the change are told.
-    pub(super) fn as_group_error(self) -> GroupError {
+    pub(crate) fn as_group_error(self) -> GroupError {
         match self {
             PersistError::Unknown | PersistError::Unavailable => GroupError::CoordinatorNotAvailable,
             PersistError::NotCoordinator => GroupError::NotCoordinator,

@@ -11,7 +11,7 @@ use super::state::{Context, Group, State};
 
 impl JoinInput {
     /// Checks what can be checked without the group, and drops protocols that are offered twice.
-    pub(super) fn checked(mut self, settings: &GroupSettings) -> Result<JoinInput, (Ticket, GroupError, String)> {
+    pub(crate) fn checked(mut self, settings: &GroupSettings) -> Result<JoinInput, (Ticket, GroupError, String)> {
         let error = if self.group.is_empty() || self.group.len() > settings.id_bytes_max {
             Some(GroupError::InvalidGroupId)
         } else if !(settings.session_timeout_ms_min..=settings.session_timeout_ms_max)
@@ -42,7 +42,8 @@ impl JoinInput {
             || metadata_bytes > settings.metadata_bytes_max
     }
 
-    fn fresh_member_id(&self) -> String {
+    /// The id of a member that has none yet.
+    pub(crate) fn fresh_member_id(&self) -> String {
         format!("{}-{}", self.instance_id.as_ref().unwrap_or(&self.client_id), self.fresh_id)
     }
 }

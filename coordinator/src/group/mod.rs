@@ -20,6 +20,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 mod commit;
+mod convert;
 mod describe;
 mod effect;
 mod input;

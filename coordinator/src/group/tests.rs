@@ -97,6 +97,7 @@ impl Harness {
                     let before = self.log.insert(group.clone(), record);
                     assert!(before.is_none_or(|before| before.generation <= self.log[&group].generation));
                 }
+                GroupChange::PutConsumer(change) => panic!("a classic group writes {change:?}"),
                 GroupChange::Delete => {
                     self.log.remove(&group);
                 }

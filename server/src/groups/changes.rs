@@ -11,6 +11,7 @@ use crate::errors::persist_error;
 pub(super) async fn write(driver: GroupDriver, group: String, token: PersistToken, change: GroupChange) {
     let operation = match change {
         GroupChange::Put(record) => Operation::PutGroup { group: to_log(record) },
+        GroupChange::PutConsumer(change) => Operation::PutConsumerGroup { change },
         GroupChange::Delete => Operation::DeleteGroup { group: group.clone() },
     };
     let result: Result<(), CommitError> = driver.shared.log.meta().commit(operation, None).await.map(|_| ());

@@ -172,6 +172,7 @@ impl Walk {
                     .extend(record.members.iter().map(|member| (record.generation, member.assignment.clone())));
             }
             GroupChange::Put(_) | GroupChange::Delete => {}
+            GroupChange::PutConsumer(change) => panic!("a classic group writes {change:?}"),
         }
         self.h.write(if succeeds { Ok(()) } else { Err(PersistError::Unavailable) });
     }
@@ -203,6 +204,7 @@ impl Walk {
                     assert!(self.acknowledged.contains(&part), "an assignment is given that was not written: {part:?}");
                 }
                 Response::Sync(Err(_)) | Response::Delete(_) => {}
+                Response::ConsumerHeartbeat(answer) => panic!("a classic member is told {answer:?}"),
             }
         }
     }
