@@ -12,7 +12,7 @@ fn described(server: &Server) -> Value {
 #[test]
 fn nodes_and_what_they_hold_are_shown() {
     let server =
-        Server::start(alluvium(&["serve", "--listen", "127.0.0.1:0", "--store", "memory://", "--set", "rack=zone-a"]));
+        Server::start(alluvium(&["serve", "--listen", "127.0.0.1:0", "--store", "memory://", "--set", "zone=zone-a"]));
     server.run(&["topic", "create", "a", "-p", "3"]).expect_done();
     server.run(&["topic", "create", "b"]).expect_done();
     server.run(&["group", "reset-offsets", "g", "-t", "b", "--to-latest", "--execute"]).expect_done();

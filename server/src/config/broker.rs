@@ -2,6 +2,7 @@
 //! Kafka has no question for: `alluvium.version`, the release, and `alluvium.shards.led`, the shards that the node leads.
 
 use alluvium_protocol::errors::ErrorCode;
+use alluvium_record::ShardId;
 
 use super::{ConfigSource, ConfigType, DescribedConfig, Synonym, cluster, topic};
 use crate::context::Node;
@@ -14,7 +15,11 @@ pub(crate) const ALL_BROKERS: &str = "";
 /// Every broker configuration shown to clients, sorted by name.
 pub(crate) fn describe(node: &Node, listeners: &str) -> Vec<DescribedConfig> {
     let mut configs = own_settings(&node.settings, listeners, &node.log.store().describe());
-    let led = node.log.shards().iter().map(|shard| shard.id().0.to_string()).collect::<Vec<_>>().join(",");
+    let members = node.nodes.members();
+    let own = |shard: &ShardId| members.leader(*shard).is_some_and(|leader| leader.id.0 == node.settings.node_id);
+    let led: Vec<String> =
+        (0..node.log.shard_count()).map(ShardId).filter(own).map(|shard| shard.0.to_string()).collect();
+    let led = led.join(",");
     configs.push(given("alluvium.shards.led", ConfigType::List, &led, "Shards that this node leads."));
     configs.push(given("alluvium.version", ConfigType::String, env!("CARGO_PKG_VERSION"), "The release of this node."));
     configs.extend(cluster::describe(node));

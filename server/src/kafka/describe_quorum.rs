@@ -17,6 +17,7 @@ use alluvium_protocol::messages::describe_quorum_response::{Listener, Node, Part
 use alluvium_protocol::messages::{DescribeQuorumRequest, DescribeQuorumResponse, StrBytes};
 
 use crate::context::{LEADER_EPOCH, RequestContext};
+use crate::nodes::Roster;
 
 /// Kafka's name for the log of the metadata.
 const METADATA_TOPIC: &str = "__cluster_metadata";
@@ -25,18 +26,16 @@ const METADATA_PARTITION: i32 = 0;
 const NODES_VERSION_MIN: i16 = 2;
 /// A time that is not known.
 const UNKNOWN: i64 = -1;
-/// What Kafka calls a listener without TLS and SASL.
-const LISTENER: &str = "PLAINTEXT";
 
 pub(crate) async fn handle(context: &RequestContext, request: DescribeQuorumRequest) -> DescribeQuorumResponse {
-    let topics = request.topics.iter().map(|topic| describe_topic(context, topic)).collect();
+    let roster = context.roster();
+    let topics = request.topics.iter().map(|topic| describe_topic(context, &roster, topic)).collect();
     if context.version < NODES_VERSION_MIN {
         return message!(DescribeQuorumResponse { topics });
     }
-    let roster = context.roster();
     let nodes = roster.brokers.iter().map(|broker| {
         let listener = message!(Listener {
-            name: StrBytes::from(LISTENER),
+            name: StrBytes::from(&*context.client.listener.name),
             host: broker.endpoint.host.clone(),
             port: u16::try_from(broker.endpoint.port).unwrap_or_default()
         });
@@ -45,12 +44,12 @@ pub(crate) async fn handle(context: &RequestContext, request: DescribeQuorumRequ
     message!(DescribeQuorumResponse { topics, nodes: nodes.collect() })
 }
 
-fn describe_topic(context: &RequestContext, wanted: &describe_quorum_request::TopicData) -> TopicData {
+fn describe_topic(context: &RequestContext, roster: &Roster, wanted: &describe_quorum_request::TopicData) -> TopicData {
     let partitions = wanted
         .partitions
         .iter()
         .map(|partition| match (wanted.topic_name.as_str(), partition.partition_index) {
-            (METADATA_TOPIC, METADATA_PARTITION) => describe_log(context),
+            (METADATA_TOPIC, METADATA_PARTITION) => describe_log(context, roster),
             (_, partition_index) => {
                 message!(PartitionData { partition_index, error_code: ErrorCode::UnknownTopicOrPartition.code() })
             }
@@ -59,11 +58,10 @@ fn describe_topic(context: &RequestContext, wanted: &describe_quorum_request::To
     message!(TopicData { topic_name: wanted.topic_name.clone(), partitions })
 }
 
-fn describe_log(context: &RequestContext) -> PartitionData {
+fn describe_log(context: &RequestContext, roster: &Roster) -> PartitionData {
     let node = &context.node;
     let entries = i64::try_from(node.state().meta().entry_number()).unwrap_or(i64::MAX);
     let now_ms = node.runtime.now_ms();
-    let roster = context.roster();
     let leader_id = roster.controller_id();
     let voter = |replica_id: i32| {
         let seen_ms = if replica_id == node.settings.node_id { now_ms } else { UNKNOWN };
