@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod cluster;
+mod deploy;
 mod group_admin;
 mod groups;
 mod harness;
