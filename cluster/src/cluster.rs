@@ -64,13 +64,13 @@ impl Cluster {
         let peer_address = settings.advertised(&listener.address()).map_err(JoinError::Settings)?;
         let node = Node::new(log, settings, peer_address, transport, runtime);
         let cluster = Self { node: node.clone() };
-        drop(node.shutdown.spawn(&node.runtime, "accept peers", accept::accept_all(node.clone(), listener)));
+        drop(node.shutdown.spawn_essential(&node.runtime, "accept peers", accept::accept_all(node.clone(), listener)));
         if let Err(error) = join::join(&node).await {
             cluster.stop().await;
             return Err(error);
         }
-        drop(node.shutdown.spawn(&node.runtime, "heartbeat", heartbeat::keep_beating(node.clone())));
-        drop(node.shutdown.spawn(&node.runtime, "discovery", discovery::keep_looking(node.clone())));
+        drop(node.shutdown.spawn_essential(&node.runtime, "heartbeat", heartbeat::keep_beating(node.clone())));
+        drop(node.shutdown.spawn_essential(&node.runtime, "discovery", discovery::keep_looking(node.clone())));
         drop(node.shutdown.spawn(&node.runtime, "own address", join::check_own_address(node.clone())));
         node.log.attach(Arc::new(ClusterPeers(node.clone())));
         let record = node.record();

@@ -52,6 +52,11 @@ impl Nodes {
         }
     }
 
+    /// This node's part in the cluster.
+    pub(crate) fn cluster(&self) -> Option<&Cluster> {
+        self.cluster.as_ref()
+    }
+
     /// The nodes as one client is told now.
     pub(crate) fn as_seen_by(&self, client: &Client) -> Roster {
         let members = self.members();

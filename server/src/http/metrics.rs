@@ -5,6 +5,7 @@
 //! 2. A scrape takes no lock that a request waits for longer than a copy takes, and its size is bounded: series per topic and
 //!    per group have limits, and what is left out is counted.
 
+mod cluster;
 pub mod definitions;
 mod groups;
 mod kafka;
@@ -37,6 +38,7 @@ pub(super) fn collect(observed: &Observed) -> String {
         write_path::collect(&mut exposition, node);
         let view = node.log.view();
         log::collect(&mut exposition, node, &view, observed.parts().topic_series_max);
+        cluster::collect(&mut exposition, node);
         read_path::collect(&mut exposition, node);
         groups::collect(&mut exposition, &view, observed.parts().group_series_max);
     }

@@ -71,6 +71,16 @@ metrics! {
         TOPIC_PARTITIONS = Gauge "alluvium_topic_partitions" ["topic"] "Partitions of a topic, for the same topics.";
         TOPIC_OMITTED = Gauge "alluvium_topic_series_omitted" [] "Topics without series of their own, because there are more than `metrics_topics`.";
     }
+    "The cluster": {
+        MEMBERS = Gauge "alluvium_cluster_members" [] "Nodes that are up as this node sees it, itself included.";
+        LINKS = Gauge "alluvium_cluster_links" [] "Other nodes that this one has a link to.";
+        MEMBER_LINKED = Gauge "alluvium_cluster_member_linked" ["node", "zone"] "1 for each other node that is up and that this one has a link to, 0 without a link.";
+        SHARD_LEADS = Gauge "alluvium_shard_leads" ["shard"] "1 when this node is the one advised for the shard, as it sees the cluster.";
+        LINKS_OPENED = Counter "alluvium_cluster_links_opened_total" [] "Links that were opened.";
+        HEARTBEATS = Counter "alluvium_cluster_heartbeats_total" ["outcome"] "Heartbeats that were `written` to the store, and that `failed`.";
+        PUSHES = Counter "alluvium_cluster_pushes_total" ["outcome"] "Log entries `sent` to other nodes, `dropped` because too much waited, and `received`.";
+        APPENDS_TAKEN = Counter "alluvium_cluster_appends_taken_total" ["outcome"] "Appends of other nodes that were `served`, and that were `refused`: malformed, too many, or for a shard that is not open.";
+    }
     "The read path": {
         CACHE_REQUESTS = Counter "alluvium_cache_requests_total" ["cache", "outcome"] "Lookups by cache, `hit` or `miss`: runs in the `tail` of newest records, blocks in the `live` and the `replay` cache.";
         CACHE_BYTES = Gauge "alluvium_cache_bytes" ["cache"] "Bytes that are cached.";
