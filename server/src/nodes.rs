@@ -46,9 +46,10 @@ impl Nodes {
 
     /// Who is up, as this node sees it.
     pub(crate) fn members(&self) -> Arc<Members> {
-        match &self.cluster {
-            Some(cluster) => cluster.members(),
-            None => self.alone.clone(),
+        match self.cluster.as_ref().map(Cluster::members) {
+            Some(members) if !members.all().is_empty() => members,
+            // Alone, or the last one and leaving: there is nobody else to name.
+            _ => self.alone.clone(),
         }
     }
 
