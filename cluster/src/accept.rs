@@ -30,7 +30,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// Takes connections until this node stops.
 pub(crate) async fn accept_all(node: Arc<Node>, mut listener: Box<dyn Listener>) {
     let open = Arc::new(AtomicUsize::new(0));
+    let mut failing = false;
     while let Some(accepted) = node.shutdown.unless_triggered(listener.accept()).await {
+        let failed_before = std::mem::replace(&mut failing, accepted.is_err());
         match accepted {
             Ok(connection) if open.load(Ordering::Relaxed) < limits::PEER_CONNECTIONS_MAX => {
                 open.fetch_add(1, Ordering::Relaxed);
@@ -40,11 +42,11 @@ pub(crate) async fn accept_all(node: Arc<Node>, mut listener: Box<dyn Listener>)
                     open.fetch_sub(1, Ordering::Relaxed);
                 }));
             }
-            Ok(connection) => {
-                tracing::warn!(node = %node.id(), remote = connection.remote, "too many connections of peers");
-            }
+            Ok(connection) => node.note_refusal(&connection.remote, -1, "too many connections of peers"),
             Err(error) => {
-                tracing::warn!(node = %node.id(), %error, "a peer's connection could not be accepted");
+                if !failed_before {
+                    tracing::warn!(node = %node.id(), %error, "a peer's connection could not be accepted; trying again");
+                }
                 node.runtime.sleep(ACCEPT_PAUSE).await;
             }
         }

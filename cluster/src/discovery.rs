@@ -1,6 +1,9 @@
 //! The list of node records: read at the start and every 30 s, to find nodes that nobody told of.
 //!
 //! Cost: one LIST per 30 s, and one GET for each record that is fresh and whose node has no link with this one.
+//!
+//! Nodes that die leave their records behind. The node with the lowest id deletes those that nobody has written for a day; should
+//! such a node come back, its next heartbeat writes the record again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +14,9 @@ use alluvium_log::format::node::NodeRecord;
 use alluvium_record::NodeId;
 
 use crate::node::Node;
+
+/// A record that was not written for so long is deleted.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 use crate::table::Source;
 
 /// Looks around until this node stops.
@@ -62,6 +68,12 @@ pub(crate) async fn look(node: &Arc<Node>) -> Result<(), StoreError> {
 async fn read(node: &Arc<Node>, object: &ObjectInfo) -> Result<(), StoreError> {
     let Ok(id) = object.path.file_name().parse().map(NodeId) else { return Ok(()) };
     let fresh = |time_ms| node.clock.is_within(time_ms, node.settings.fresh_for);
+    if id != node.id() && !node.clock.is_within(object.last_modified_ms, FORGOTTEN_AFTER) {
+        if node.members().controller().is_some_and(|lowest| lowest.id == node.id()) {
+            node.store.delete(&object.path).await?;
+        }
+        return Ok(());
+    }
     if id == node.id() || !fresh(object.last_modified_ms) || node.table.lock().has_any_link(id) {
         return Ok(());
     }

@@ -249,6 +249,22 @@ fn a_port_that_is_taken_is_said() {
 }
 
 #[test]
+fn records_of_nodes_that_died_are_deleted_after_a_day() {
+    simulate(|world| async move {
+        let (one, two) = (world.start(1).await, world.start(2).await);
+        let died = world.start(3).await;
+        world.agree(&[&one, &two, &died], &[1, 2, 3], SECOND).await;
+        died.runtime.crash();
+        let record = StorePath::from("node/3");
+        world.sleep(23.9 * 3_600.0).await;
+        assert!(world.bucket.get(&record).await.is_ok());
+        world.sleep(0.2 * 3_600.0).await;
+        assert!(world.bucket.get(&record).await.is_err());
+        assert_eq!((ids_of(&one), ids_of(&two)), (vec![1, 2], vec![1, 2]));
+    });
+}
+
+#[test]
 fn a_run_is_repeatable() {
     let run = || {
         let seen = Arc::new(parking_lot::Mutex::new(Vec::new()));
