@@ -1,5 +1,6 @@
 //! Whole nodes over a network in memory, in simulated time.
 
+mod chaos;
 mod forwarding;
 mod identity;
 mod membership;
