@@ -1,10 +1,11 @@
-//! Reading records: positions of partitions, and one Fetch for each leader at a time.
+//! Reading records: positions of partitions, and one Fetch for each leader at a time. Leaders do not wait for each other.
 //!
 //! Invariants:
 //! 1. A record is given out once and in the order of its partition.
-//! 2. The position is behind everything that was given out, control batches included, and behind nothing else.
+//! 2. An answer counts for a partition only while its position is the one that was asked for.
+//! 3. The position is behind everything that was given out, control batches included, and behind nothing else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use alluvium_infra::limits;
@@ -16,6 +17,9 @@ use alluvium_protocol::messages::fetch_response::PartitionData;
 use alluvium_protocol::messages::{FetchRequest, FetchResponse, StrBytes};
 use alluvium_record::{BatchError, Record, RecordBatch};
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 
 use super::cluster::TopicMetadata;
 use super::offsets::OffsetPoint;
@@ -37,12 +41,24 @@ pub(crate) struct Fetched {
     pub(crate) records: Vec<Record>,
 }
 
+/// A request that was sent to a leader, and in the end its answer.
+#[derive(Debug)]
+struct Answered {
+    node_id: i32,
+    /// The positions that were asked for.
+    asked: BTreeMap<i32, i64>,
+    answer: Result<FetchResponse, ClientError>,
+}
+
 /// Reads one topic.
 #[derive(Debug)]
 pub(crate) struct Consumer {
     cluster: Cluster,
     topic: TopicMetadata,
     positions: BTreeMap<i32, i64>,
+    in_flight: FuturesUnordered<BoxFuture<'static, Answered>>,
+    /// The leaders that they were sent to.
+    busy: BTreeSet<i32>,
     /// Where the next request begins, so that no partition waits for ever behind a busy one.
     turn: usize,
     tries: u32,
@@ -53,7 +69,16 @@ pub(crate) struct Consumer {
 impl Consumer {
     /// Reads from these positions on.
     pub(crate) fn new(cluster: Cluster, topic: TopicMetadata, positions: BTreeMap<i32, i64>) -> Consumer {
-        Consumer { cluster, topic, positions, turn: 0, tries: 0, deadline: None }
+        Consumer {
+            cluster,
+            topic,
+            positions,
+            in_flight: FuturesUnordered::new(),
+            busy: BTreeSet::new(),
+            turn: 0,
+            tries: 0,
+            deadline: None,
+        }
     }
 
     /// The connection to the cluster.
@@ -104,30 +129,23 @@ impl Consumer {
         Ok(fetched)
     }
 
-    /// Asks all leaders. What came is there beside the first error, since positions are behind it already.
+    /// Asks the leaders that owe no answer, and takes what comes first. What came is there beside the first error, since
+    /// positions are behind it already.
     async fn fetch(&mut self, wait_max: Duration) -> (Vec<Fetched>, Option<ClientError>) {
         if self.positions.is_empty() {
             self.cluster.runtime().sleep(wait_max).await;
             return (Vec::new(), None);
         }
-        let (mut answers, mut first_error) = (Vec::new(), None);
-        for (node_id, partitions) in self.by_leader() {
-            let request = self.request(&partitions, wait_max);
-            let sent = match self.cluster.broker(node_id).await {
-                Ok(connection) => connection.send(&request, FETCH_VERSION_MAX).await,
-                Err(error) => Err(error),
-            };
-            match sent {
-                Ok(answer) => answers.push(answer),
-                Err(error) => first_error = first_error.or(Some(error)),
-            }
-        }
-        self.turn = self.turn.wrapping_add(1);
-        let patience = self.cluster.timeout() + wait_max;
+        let mut first_error = self.ask(wait_max).await;
         let mut fetched = Vec::new();
-        for answer in answers {
-            let sorted = match answer.answer_within(patience).await {
-                Ok(answer) => sort(answer, &self.topic.name, &mut self.positions),
+        let runtime = self.cluster.runtime().clone();
+        // Nobody waits for a leader that may be gone while others have records, nor after an error.
+        let patience = if first_error.is_some() { Duration::ZERO } else { wait_max };
+        let mut next = runtime.timeout(patience, self.in_flight.next()).await.ok().flatten();
+        while let Some(answered) = next {
+            self.busy.remove(&answered.node_id);
+            let sorted = match answered.answer {
+                Ok(answer) => sort(answer, &answered.asked, &self.topic.name, &mut self.positions),
                 Err(error) => Sorted { error: Some(error), ..Sorted::default() },
             };
             fetched.extend(sorted.fetched);
@@ -135,8 +153,38 @@ impl Consumer {
             for partition in sorted.out_of_range {
                 first_error = first_error.or(self.back_into_range(partition).await.err());
             }
+            next = self.in_flight.next().now_or_never().flatten();
         }
         (fetched, first_error)
+    }
+
+    /// Sends a request to each leader that owes no answer. The first error of those that could not be asked.
+    async fn ask(&mut self, wait_max: Duration) -> Option<ClientError> {
+        let mut first_error = None;
+        let patience = self.cluster.timeout() + wait_max;
+        for (node_id, partitions) in self.by_leader() {
+            if self.busy.contains(&node_id) {
+                continue;
+            }
+            let request = self.request(&partitions, wait_max);
+            let sent = match self.cluster.broker(node_id).await {
+                Ok(connection) => connection.send(&request, FETCH_VERSION_MAX).await,
+                Err(error) => Err(error),
+            };
+            match sent {
+                Ok(pending) => {
+                    let asked = partitions.into_iter().collect();
+                    self.busy.insert(node_id);
+                    self.in_flight.push(
+                        async move { Answered { node_id, asked, answer: pending.answer_within(patience).await } }
+                            .boxed(),
+                    );
+                }
+                Err(error) => first_error = first_error.or(Some(error)),
+            }
+        }
+        self.turn = self.turn.wrapping_add(1);
+        first_error
     }
 
     fn by_leader(&self) -> BTreeMap<i32, Vec<(i32, i64)>> {
@@ -212,12 +260,17 @@ struct Sorted {
     error: Option<ClientError>,
 }
 
-/// Takes an answer apart and moves positions behind what it holds. An error of one partition does not touch the others.
-fn sort(answer: FetchResponse, topic: &str, positions: &mut BTreeMap<i32, i64>) -> Sorted {
+/// Takes an answer apart and moves positions behind what it holds. An error of one partition does not touch the others, and
+/// partitions that are read from elsewhere by now are left out.
+fn sort(answer: FetchResponse, asked: &BTreeMap<i32, i64>, topic: &str, positions: &mut BTreeMap<i32, i64>) -> Sorted {
     let mut sorted =
         Sorted { error: ClientError::refused("Fetch", answer.error_code, None).err(), ..Sorted::default() };
     for data in answer.responses.into_iter().flat_map(|topic| topic.partitions) {
         let partition = data.partition_index;
+        let is_current = positions.get(&partition).is_some_and(|position| asked.get(&partition) == Some(position));
+        if !is_current {
+            continue;
+        }
         if data.error_code == ErrorCode::OffsetOutOfRange.code() {
             sorted.out_of_range.push(partition);
             continue;
@@ -291,12 +344,19 @@ mod tests {
         ];
         let answer = message!(FetchResponse { responses: vec![message!(FetchableTopicResponse { partitions })] });
         let mut positions = BTreeMap::from([(0, 0), (1, 5), (2, 9), (3, 0)]);
-        let sorted = sort(answer, "t", &mut positions);
+        let asked = positions.clone();
+        let sorted = sort(answer.clone(), &asked, "t", &mut positions);
         assert_eq!(sorted.fetched.len(), 1);
         assert_eq!((sorted.fetched[0].partition, sorted.fetched[0].records[0].offset), (1, 5));
         assert_eq!(sorted.out_of_range, [2]);
         assert_eq!(sorted.error.unwrap().code(), Some(ErrorCode::NotLeaderOrFollower));
         assert_eq!(positions, BTreeMap::from([(0, 0), (1, 6), (2, 9), (3, 0)]));
+
+        // The same answer again, after partition 0 was left and others moved: nothing of it counts.
+        let mut positions = BTreeMap::from([(1, 6), (2, 4), (3, 1)]);
+        let late = sort(answer, &asked, "t", &mut positions);
+        assert!(late.fetched.is_empty() && late.out_of_range.is_empty() && late.error.is_none());
+        assert_eq!(positions, BTreeMap::from([(1, 6), (2, 4), (3, 1)]));
     }
 
     #[test]
