@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::appends;
 use crate::frame::{self, Frame};
 use crate::handshake::{self, Greeting};
-use crate::messages::{AnswerMessage, ForwardMessage, FrameKind, PushMessage};
+use crate::messages::{AnswerMessage, BatchMessage, ForwardMessage, FrameKind, PushMessage};
 use crate::node::Node;
 use crate::outbox::Outbox;
 use crate::table::{Learned, Source};
@@ -205,7 +205,7 @@ impl Inbound {
     }
 
     fn serve_append(&self, request: u64, message: &ForwardMessage, data: Bytes) {
-        let bytes = data.len() + message.batches.len() * size_of::<crate::messages::BatchMessage>();
+        let bytes = data.len() + message.batches.len() * size_of::<BatchMessage>();
         if let Err(reason) = self.begin_append(request, message, data, bytes) {
             self.node.counters.appends_refused.increment();
             self.outbox.control(answer_frame(request, appends::nothing_done(&reason)));

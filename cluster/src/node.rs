@@ -255,10 +255,12 @@ impl Node {
     fn note(&self, change: &Change) {
         let Change { id, address, standing } = change;
         let (node, reason) = (self.id(), standing.reason());
-        match standing {
-            _ if standing.is_up() => tracing::info!(%node, peer = %id, %address, reason, "peer is up"),
-            Standing::Departed => tracing::info!(%node, peer = %id, %address, reason, "peer is gone"),
-            _ => tracing::info!(%node, peer = %id, %address, reason, "peer is down"),
+        if standing.is_up() {
+            tracing::info!(%node, peer = %id, %address, reason, "peer is up");
+        } else if *standing == Standing::Departed {
+            tracing::info!(%node, peer = %id, %address, reason, "peer is gone");
+        } else {
+            tracing::info!(%node, peer = %id, %address, reason, "peer is down");
         }
     }
 

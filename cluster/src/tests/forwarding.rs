@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use alluvium_infra::store::Payload;
 use alluvium_log::{ForwardError, Peers};
 
 use super::*;
@@ -245,6 +246,17 @@ fn a_leaving_node_serves_what_it_was_sent_and_then_nothing() {
 }
 
 #[test]
+fn a_node_that_closes_does_nothing_with_what_comes_late_and_says_so() {
+    simulate(|world| async move {
+        let (leader, other, at) = pair(&world).await;
+        leader.cluster.node.served.drain().await;
+        let late = forward(&other, &leader, append_of(at, batch(None))).await;
+        assert!(matches!(&late, Err(ForwardError::NotSent(reason)) if reason.contains("shutting down")), "{late:?}");
+        assert_eq!(append(&other, at, batch(None)).await.expect("is written"), 0, "the node commits it itself");
+    });
+}
+
+#[test]
 fn closing_answers_everything_and_ends_every_task() {
     simulate(|world| async move {
         let (leader, other, at) = pair(&world).await;
@@ -287,9 +299,9 @@ fn what_is_no_append_is_answered_and_what_is_no_frame_ends_the_connection() {
         assert_eq!(answer.request, 9);
         assert!(matches!(&answer.kind, Some(FrameKind::Answer(answer)) if answer.verdict == 2), "{answer:?}");
         let push = FrameKind::Push(crate::messages::PushMessage { shard: 0, number: 1 });
-        let garbage = alluvium_infra::store::Payload::from(&b"no entry"[..]);
+        let garbage = Payload::from(&b"no entry"[..]);
         connection.writer.write(frame::encode(0, push, garbage)).await.unwrap();
-        connection.writer.write(alluvium_infra::store::Payload::from(&b"no frame"[..])).await.unwrap();
+        connection.writer.write(Payload::from(&b"no frame"[..])).await.unwrap();
         assert_eq!(connection.reader.read(100_000).await.unwrap(), None);
         assert_eq!(append(&leader, at, batch(None)).await.expect("is written"), 0, "the leader minds nothing");
         assert_eq!(leader.cluster.counters().appends_refused.get(), 1);
@@ -301,7 +313,7 @@ fn a_peer_that_reads_nothing_costs_bounded_memory_and_nobody_time() {
     simulate(|world| async move {
         let (leader, other, _) = pair(&world).await;
         world.network.cut("n1", "n2");
-        let entry = alluvium_infra::store::Payload::from(Bytes::from(vec![7; 1024 * 1024]));
+        let entry = Payload::from(Bytes::from(vec![7; 1024 * 1024]));
         for number in 0..100 {
             peers(&leader).push(ShardId(0), number, entry.clone());
         }

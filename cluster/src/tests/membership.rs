@@ -166,6 +166,19 @@ fn one_direction_is_not_enough_for_a_link() {
 }
 
 #[test]
+fn a_slow_network_separates_nobody() {
+    simulate(|world| async move {
+        world.network.set_delay(Duration::from_millis(100), Duration::from_millis(250));
+        let (one, two, three) = (world.start(1).await, world.start(2).await, world.start(3).await);
+        let nodes = [&one, &two, &three];
+        world.agree(&nodes, &[1, 2, 3], 3 * SECOND).await;
+        world.sleep(5.0).await;
+        world.stays(&nodes, &[1, 2, 3], 60).await;
+        assert!(nodes.iter().all(|node| node.cluster.members().all().iter().all(|member| member.linked)));
+    });
+}
+
+#[test]
 fn a_clock_that_is_an_hour_off_changes_nothing() {
     simulate(|world| async move {
         let one = world.start(1).await;
