@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alluvium_cluster::{Cluster, JoinError, TcpTransport};
-use alluvium_infra::Runtime;
 use alluvium_infra::shutdown::Shutdown;
 use alluvium_infra::store::{self, Metered};
+use alluvium_infra::{Runtime, telemetry};
 use alluvium_ingest::Ingest;
 use alluvium_log::Log;
 use alluvium_log::format::node::NodeListener;
@@ -52,6 +52,7 @@ impl Node {
         let log = Log::open(store, settings.log_options(), runtime.clone())
             .await
             .map_err(|error| log_not_opened(&error, &settings.store))?;
+        telemetry::identify(&[("node_id", &settings.node_id_chosen().to_string()), ("cluster_id", log.cluster_id())]);
         let listeners = match Listeners::bind(&server_settings).await {
             Ok(listeners) => listeners,
             Err(error) => return Err(give_up(&log, &shutdown, runtime, not_listening(&error)).await),

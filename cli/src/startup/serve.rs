@@ -39,7 +39,6 @@ async fn run(loaded: &Loaded<NodeSettings>, context: &Context) -> Result<(), Fai
             return Ok(());
         }
     };
-    telemetry::identify(&[("node_id", &settings.node_id_chosen().to_string()), ("cluster_id", node.cluster_id())]);
     let ready_ms = (runtime.monotonic() - context.started).as_millis();
     announce::log_settings(loaded);
     announce::serving(&node, settings, ready_ms)?;
