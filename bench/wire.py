@@ -7,7 +7,7 @@ import socket
 import struct
 import time
 
-API_LIST_OFFSETS, API_VERSIONS = 2, 18
+API_LIST_OFFSETS, API_METADATA, API_VERSIONS = 2, 3, 18
 LATEST = -1
 
 
@@ -55,6 +55,13 @@ def end_offset(port, topic, partition=0, timeout_s=2.0):
         return offset if error == 0 else None
     except (OSError, struct.error):
         return None
+
+
+def metadata_seconds(port, timeout_s=30.0):
+    """How long a Metadata request for all topics takes, until its last byte."""
+    begun = time.monotonic()
+    _ask(port, API_METADATA, 1, struct.pack(">i", -1), timeout_s)
+    return time.monotonic() - begun
 
 
 def wait_until(condition, deadline_s, pause_s=0.001):
