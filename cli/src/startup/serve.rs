@@ -1,7 +1,7 @@
 //! A node from its first to its last moment.
 
 use alluvium_infra::settings::Loaded;
-use alluvium_infra::{telemetry, tls};
+use alluvium_infra::{Runtime, telemetry, tls};
 
 use super::announce;
 use super::node::Node;
@@ -23,10 +23,19 @@ pub(crate) fn serve(loaded: &Loaded<NodeSettings>, context: &Context) -> Result<
         .enable_all()
         .build()
         .map_err(|error| Failure::failed(format!("the threads cannot be started: {error}")))?;
-    let ended = tasks.block_on(run(loaded, context));
+    let ended = tasks.block_on(while_whole(&context.runtime, run(loaded, context)));
     // What still runs is past its time limit.
     tasks.shutdown_background();
     ended
+}
+
+/// Runs a node until it ends or one of its essential tasks panics. What such a task held may be in any state, so nothing is
+/// drained: what was acknowledged is in the store, and the next start reads it there.
+async fn while_whole(runtime: &Runtime, node: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    tokio::select! {
+        ended = node => ended,
+        failure = runtime.essential_failed() => Err(Failure::failed(format!("{failure}: the node ends"))),
+    }
 }
 
 async fn run(loaded: &Loaded<NodeSettings>, context: &Context) -> Result<(), Failure> {
@@ -44,13 +53,11 @@ async fn run(loaded: &Loaded<NodeSettings>, context: &Context) -> Result<(), Fai
     announce::serving(&node, settings, ready_ms)?;
     let signal = tokio::select! {
         signal = signals.next() => signal,
-        // What the task held may be in any state: what was acknowledged is in the store, and the next start reads it there.
         failure = node.evicted() => {
             // Another node has this one's id: whatever this one says of the cluster would mislead.
             let _cut = runtime.timeout(EVICTED_STOP_MAX, node.stop()).await;
             return Err(Failure::failed(failure));
         }
-        failure = runtime.essential_failed() => return Err(Failure::failed(format!("{failure}: the node ends"))),
     };
     tracing::info!(signal, "stopping: open requests are answered, then the log is closed");
     let stopping = runtime.monotonic();
@@ -60,4 +67,23 @@ async fn run(loaded: &Loaded<NodeSettings>, context: &Context) -> Result<(), Fai
     }
     tracing::info!(took_ms = (runtime.monotonic() - stopping).as_millis() as u64, "stopped");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_node_ends_with_the_panic_of_an_essential_task() {
+        let runtime = Runtime::system();
+        let panicking = runtime.clone();
+        let node = async move {
+            panicking.spawn_essential("shard", async { panic!("the state contradicts itself") });
+            std::future::pending().await
+        };
+        let failure = while_whole(&runtime, node).await.unwrap_err();
+        let told = failure.to_string();
+        assert!(told.contains("\"shard\" panicked: the state contradicts itself"), "{told}");
+        assert!(while_whole(&Runtime::system(), async { Ok(()) }).await.is_ok());
+    }
 }
