@@ -92,16 +92,22 @@ impl Cluster {
             nodes.push(node);
         }
         nodes.sort_by_key(|node| node.node_id);
-        let any = self.any().await?;
-        let shards = broker_configs(&any, ALL_BROKERS, &[SHARDS]).await?.remove(SHARDS);
+        let shard_count = self.shard_count().await?;
         Ok(ClusterDescription {
             cluster_id: metadata.cluster_id.as_ref().map(ToString::to_string),
             controller: metadata.controller_id,
             nodes,
-            shard_count: shards.and_then(|count| count.parse().ok()),
+            shard_count,
             topic_count: topics().count(),
             partition_count: topics().map(|topic| topic.partitions.len()).sum(),
         })
+    }
+
+    /// How many shards new topics are spread over; `None` where the server has none.
+    pub(crate) async fn shard_count(&mut self) -> Result<Option<u32>, ClientError> {
+        let any = self.any().await?;
+        let shards = broker_configs(&any, ALL_BROKERS, &[SHARDS]).await?.remove(SHARDS);
+        Ok(shards.and_then(|count| count.parse().ok()))
     }
 
     async fn configs_of_node(&mut self, node_id: i32) -> Result<BTreeMap<String, String>, ClientError> {

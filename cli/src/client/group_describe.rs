@@ -271,3 +271,85 @@ fn sorted(partitions: &[i32]) -> Vec<i32> {
 fn host(text: &str) -> String {
     text.strip_prefix('/').unwrap_or(text).to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use alluvium_protocol::consumer::{encode_assignment, encode_subscription};
+    use alluvium_protocol::messages::{
+        ConsumerProtocolAssignment, ConsumerProtocolSubscription, consumer_protocol_assignment,
+    };
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn text(text: &str) -> StrBytes {
+        StrBytes::from(text)
+    }
+
+    #[test]
+    fn classic_members_say_themselves_what_they_have() {
+        let share = message!(consumer_protocol_assignment::TopicPartition { topic: text("t"), partitions: vec![2, 0] });
+        let assignment = message!(ConsumerProtocolAssignment { assigned_partitions: vec![share] });
+        let subscription =
+            message!(ConsumerProtocolSubscription { topics: vec![text("t")], rack_id: Some(text("zone-a")) });
+        let member = message!(classic::DescribedGroupMember {
+            member_id: text("m"),
+            group_instance_id: Some(text("static")),
+            client_host: text("/10.0.0.1"),
+            member_metadata: encode_subscription(3, &subscription).unwrap(),
+            member_assignment: encode_assignment(3, &assignment).unwrap(),
+        });
+        let mut group = message!(classic::DescribedGroup {
+            group_id: text("g"),
+            group_state: text("Stable"),
+            protocol_type: text("consumer"),
+            protocol_data: text("range"),
+            members: vec![member],
+        });
+        let described = of_classic(group.clone(), 7).unwrap();
+        let member = &described.members[0];
+        assert_eq!((described.group_type.as_str(), described.protocol.as_str()), ("classic", "range"));
+        assert_eq!(member.assigned, BTreeMap::from([("t".to_owned(), vec![0, 2])]));
+        assert_eq!((member.instance_id.as_deref(), member.rack.as_deref()), (Some("static"), Some("zone-a")));
+        assert_eq!((member.client_host.as_str(), member.epoch, &member.target), ("10.0.0.1", None, &None));
+
+        // A member that writes what is no subscription is shown without one.
+        group.members[0].member_metadata = Bytes::from_static(b"\xff");
+        group.members[0].member_assignment = Bytes::new();
+        let described = of_classic(group.clone(), 7).unwrap();
+        assert!(described.members[0].assigned.is_empty() && described.members[0].subscribed_topics.is_empty());
+        group.group_state = text("Dead");
+        assert_eq!(of_classic(group, 7).unwrap_err().code(), Some(ErrorCode::GroupIdNotFound));
+    }
+
+    #[test]
+    fn members_of_the_new_protocol_are_described_by_the_server() {
+        let share = |partitions| {
+            let topic = message!(consumer::TopicPartitions { topic_name: text("t"), partitions });
+            message!(consumer::Assignment { topic_partitions: vec![topic] })
+        };
+        let member = message!(consumer::Member {
+            member_id: text("m"),
+            member_epoch: 3,
+            subscribed_topic_regex: Some(text("t.*")),
+            assignment: share(vec![1]),
+            target_assignment: share(vec![1, 0]),
+        });
+        let mut group = message!(consumer::DescribedGroup {
+            group_id: text("g"),
+            group_state: text("Reconciling"),
+            group_epoch: 4,
+            assignment_epoch: 3,
+            assignor_name: text("uniform"),
+            members: vec![member],
+        });
+        let described = of_consumer(group.clone(), 7).unwrap();
+        assert_eq!((described.epoch, described.assignment_epoch, described.coordinator), (Some(4), Some(3), 7));
+        let member = &described.members[0];
+        assert_eq!((member.epoch, member.subscribed_regex.as_deref()), (Some(3), Some("t.*")));
+        assert_eq!(member.assigned, BTreeMap::from([("t".to_owned(), vec![1])]));
+        assert_eq!(member.target, Some(BTreeMap::from([("t".to_owned(), vec![0, 1])])));
+        group.error_code = ErrorCode::NotCoordinator.code();
+        assert!(of_consumer(group, 7).unwrap_err().is_retriable());
+    }
+}

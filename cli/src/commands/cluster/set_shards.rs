@@ -19,6 +19,10 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(arguments: Arguments, context: &Context) -> Result<(), Failure> {
     let mut cluster = Cluster::connect(&arguments.client, &context.runtime).await?;
+    // Other servers take configurations that mean nothing to them.
+    if cluster.shard_count().await?.is_none() {
+        return Err(Failure::failed("the server has no shards: it is not Alluvium, or an older release"));
+    }
     cluster.set_shard_count(arguments.count).await?;
     let plural = if arguments.count == 1 { "" } else { "s" };
     println!("new topics are spread over {} shard{plural}", arguments.count);
