@@ -1,16 +1,23 @@
-//! Consumer groups as pure state machines.
+//! Consumer groups: pure state machines, and the driver that lets them act on the leader of a shard.
 //!
 //! This room owns what Kafka calls the group coordinator: membership, rebalances, fencing and the rules that decide
-//! whether an offset commit is accepted. It does no I/O and knows neither the wire nor the clock:
+//! whether an offset commit is accepted.
+//!
+//! The state machines do no I/O and know neither the wire nor the clock:
 //! - time and fresh ids come in as inputs, so one sequence of inputs always gives one sequence of effects;
 //! - answers that must wait are named by tickets of the caller's choosing and each ticket is answered exactly once;
 //! - what must be durable leaves as a change to write, and nothing that depends on it is answered before the caller
 //!   has said what became of it.
 //!
-//! `group` speaks the classic protocol, `consumer_group` the one of KIP-848; `table` is the door to both.
+//! [`group`] speaks the classic protocol, [`consumer_group`] the one of KIP-848; [`table`] is the door to both.
+//!
+//! The [`driver`] is that caller: it knows which shards this node leads, takes their groups over in the log and carries
+//! effects out. Who leads is told by whoever implements [`driver::Leadership`].
 
 pub mod consumer_group;
+pub mod driver;
 pub mod group;
 pub mod table;
 
+pub use driver::{CoordinatorParts, Coordinators, Leadership, OffsetsError, SoleNode};
 pub use group::{Effect, GroupChange, GroupError, GroupSettings, Groups, PersistError, PersistToken, Response, Ticket};

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use alluvium_coordinator::Coordinators;
 use alluvium_infra::Runtime;
 use alluvium_infra::runtime::Instant;
 use alluvium_ingest::Ingest;
@@ -16,7 +17,6 @@ use alluvium_record::{TopicId, TopicPartition};
 use crate::door_counters::DoorCounters;
 use crate::fetch_memory::FetchMemory;
 use crate::fetch_session::FetchSessions;
-use crate::groups::GroupDriver;
 use crate::nodes::{Nodes, Roster};
 use crate::settings::ServerSettings;
 
@@ -36,7 +36,7 @@ pub(crate) struct Node {
     pub(crate) nodes: Nodes,
     pub(crate) ingest: Ingest,
     pub(crate) reader: Reader,
-    pub(crate) groups: GroupDriver,
+    pub(crate) groups: Coordinators,
     pub(crate) fetch_sessions: FetchSessions,
     pub(crate) fetch_memory: FetchMemory,
     pub(crate) counters: DoorCounters,

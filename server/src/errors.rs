@@ -5,7 +5,7 @@
 //! 2. "Definitely not written" becomes a retriable code. "Unknown" becomes REQUEST_TIMED_OUT, never a code that reads
 //!    as not written.
 
-use alluvium_coordinator::{GroupError, PersistError};
+use alluvium_coordinator::{GroupError, OffsetsError};
 use alluvium_ingest::AppendError;
 use alluvium_log::{CommitError, Rejection};
 use alluvium_protocol::errors::ErrorCode;
@@ -120,23 +120,11 @@ pub(crate) fn group_commit_error(error: &CommitError) -> ErrorCode {
     }
 }
 
-/// What the coordinator is told about a change that was not acknowledged.
-pub(crate) fn persist_error(error: &CommitError) -> PersistError {
+/// What a group member is told about offsets that were not committed or deleted.
+pub(crate) fn offsets_error(error: &OffsetsError) -> ErrorCode {
     match error {
-        CommitError::Rejected(rejection) => match rejection {
-            Rejection::UnknownGroup => PersistError::GroupNotFound,
-            Rejection::GroupNotEmpty => PersistError::GroupNotEmpty,
-            Rejection::StaleGeneration { .. } | Rejection::NotCoordinator { .. } => PersistError::NotCoordinator,
-            Rejection::OutOfBounds { .. } => PersistError::TooLarge,
-            Rejection::UnknownTopic
-            | Rejection::UnknownPartition
-            | Rejection::TopicExists(_)
-            | Rejection::TopicIdTaken
-            | Rejection::PartitionCountNotLarger { .. }
-            | Rejection::OffsetOutOfRange { .. } => PersistError::Unavailable,
-        },
-        CommitError::Unknown => PersistError::Unknown,
-        CommitError::Unavailable(_) | CommitError::Closed => PersistError::Unavailable,
+        OffsetsError::Refused(error) => group_error(*error),
+        OffsetsError::Commit(error) => group_commit_error(error),
     }
 }
 
@@ -156,6 +144,7 @@ pub(crate) fn group_error(error: GroupError) -> ErrorCode {
         GroupError::GroupIdNotFound => ErrorCode::GroupIdNotFound,
         GroupError::GroupSubscribedToTopic => ErrorCode::GroupSubscribedToTopic,
         GroupError::CoordinatorNotAvailable => ErrorCode::CoordinatorNotAvailable,
+        GroupError::CoordinatorLoadInProgress => ErrorCode::CoordinatorLoadInProgress,
         GroupError::NotCoordinator => ErrorCode::NotCoordinator,
         GroupError::MetadataTooLarge | GroupError::RecordTooLarge => ErrorCode::InvalidRequest,
         GroupError::TooManyGroups => ErrorCode::PolicyViolation,

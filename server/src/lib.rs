@@ -17,9 +17,9 @@ mod door_counters;
 mod errors;
 mod fetch_memory;
 mod fetch_session;
-mod groups;
 pub mod http;
 mod kafka;
+mod leadership;
 mod listener;
 mod nodes;
 mod settings;
@@ -30,7 +30,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alluvium_cluster::Cluster;
-use alluvium_coordinator::GroupSettings;
+use alluvium_coordinator::consumer_group::ConsumerGroupSettings;
+use alluvium_coordinator::{CoordinatorParts, Coordinators, GroupSettings};
 use alluvium_infra::Runtime;
 use alluvium_infra::shutdown::{DrainTimedOut, Shutdown};
 use alluvium_ingest::Ingest;
@@ -48,7 +49,7 @@ use context::Node;
 use door_counters::DoorCounters;
 use fetch_memory::FetchMemory;
 use fetch_session::FetchSessions;
-use groups::GroupDriver;
+use leadership::leadership;
 use listener::{BoundListener, ListenerParts};
 use nodes::Nodes;
 
@@ -93,7 +94,7 @@ pub struct Server {
     node: Arc<Node>,
     local_addrs: Vec<SocketAddr>,
     shutdown: Shutdown,
-    groups: GroupDriver,
+    groups: Coordinators,
     runtime: Runtime,
     drain_max: Duration,
 }
@@ -133,23 +134,25 @@ impl Listeners {
 }
 
 impl Server {
-    /// Restores the consumer groups and serves from then on.
+    /// Begins to coordinate consumer groups and serves from then on.
     pub async fn start(parts: ServerParts) -> Result<Server, StartServerError> {
         let ServerParts { log, cluster, ingest, reader, listeners: Listeners(listeners), settings, runtime, shutdown } =
             parts;
         settings.validate()?;
         let local_addrs = listeners.iter().map(|listener| listener.address).collect();
         let announced = listeners.iter().map(BoundListener::announced).collect();
+        let leadership = leadership(cluster.as_ref(), &settings, &runtime);
         let nodes = Nodes::new(cluster, &settings, announced);
         let shutdown = shutdown.child();
         let draining = CancellationToken::new();
-        let groups = GroupDriver::start(
-            log.clone(),
-            group_settings(&settings),
-            Duration::from_millis(settings.offsets_retention_ms),
-            runtime.clone(),
-            draining.clone(),
-        );
+        let groups = Coordinators::start(CoordinatorParts {
+            log: log.clone(),
+            leadership,
+            settings: group_settings(&settings),
+            consumer_settings: ConsumerGroupSettings::default(),
+            offsets_retention: Duration::from_millis(settings.offsets_retention_ms),
+            runtime: runtime.clone(),
+        });
         let node = Arc::new(Node {
             log,
             nodes,

@@ -13,6 +13,7 @@ mod collector;
 pub mod faults;
 pub mod groups;
 pub mod history;
+pub mod leadership;
 pub mod node;
 pub mod planting;
 pub mod random;

@@ -14,8 +14,9 @@ use alluvium_log::{Log, LogOptions, OpenLogError};
 use alluvium_reader::{Reader, ReaderSettings};
 use parking_lot::Mutex;
 
-use crate::groups::GroupDriver;
+use crate::groups::Groups;
 use crate::history::Outage;
+use crate::leadership::Beliefs;
 use crate::scenario::Scenario;
 use crate::store::SimulatedStore;
 use crate::world::World;
@@ -57,7 +58,7 @@ pub struct Running {
     /// Fetch.
     pub reader: Reader,
     /// Groups.
-    pub groups: GroupDriver,
+    pub groups: Groups,
     /// The world around it.
     pub world: Arc<World>,
     in_flight: AtomicU64,
@@ -190,7 +191,8 @@ impl Running {
         let log = Log::open(store, log_options(&world.scenario, node), runtime.clone()).await?;
         let ingest = Ingest::start(log.clone(), ingest_settings(&world.scenario), runtime.clone());
         let reader = Reader::new(log.clone(), reader_settings(), runtime.clone());
-        let groups = GroupDriver::start(log.clone(), runtime.clone());
+        let beliefs = Beliefs::start(world.clone(), node, &runtime);
+        let groups = Groups::start(log.clone(), beliefs, runtime.clone());
         Ok(Self {
             node,
             incarnation,

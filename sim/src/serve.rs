@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use alluvium_infra::runtime::Instant;
 use alluvium_ingest::{AppendError, PartitionAppend};
 use alluvium_log::{CommitError, Committed, CommittedOffset, Operation as LogOperation};
 use alluvium_reader::{FetchRequest, Isolation, OffsetQuery, PartitionFetch};
@@ -36,20 +37,20 @@ pub async fn serve(running: Arc<Running>, operation: Operation) -> Outcome {
                 Err(error) => Outcome::Refused(error.to_string()),
             }
         }
-        Operation::FetchOffset { group, topic_partition } => match running.log.meta().catch_up().await {
-            Ok(state) => Outcome::CommittedOffset(
-                state
-                    .group(&group)
-                    .and_then(|group| group.offset(topic_partition))
-                    .map(|committed| (committed.offset, committed.metadata.clone())),
-            ),
-            Err(error) => Outcome::Refused(error.to_string()),
-        },
+        Operation::FetchOffset { group, topic_partition } => running.groups.fetch(&group, topic_partition).await,
+        Operation::CommitOffset { group, topic_partition, offset, tag, member } => {
+            let commit_ms = running.runtime.now_ms();
+            let committed = CommittedOffset { offset, leader_epoch: 0, metadata: tag, commit_ms };
+            let deadline = commit_deadline(&running);
+            running.groups.commit(&group, member.as_ref(), (topic_partition, committed), deadline).await
+        }
         Operation::Join { group, member } => running.groups.join(&group, &member).await,
         Operation::Sync { group, member, generation, assignments } => {
             running.groups.sync(&group, &member, generation, &assignments).await
         }
-        Operation::Heartbeat { group, member, generation } => running.groups.heartbeat(&group, &member, generation),
+        Operation::Heartbeat { group, member, generation } => {
+            running.groups.heartbeat(&group, &member, generation).await
+        }
         Operation::AllocateProducerId => match running.log.allocate_producer_id().await {
             Ok(id) => Outcome::ProducerId(id),
             Err(error) => Outcome::Refused(error.to_string()),
@@ -160,14 +161,6 @@ fn records_of(bytes: Bytes, offset: i64) -> Result<Vec<Seen>, String> {
 
 async fn commit(running: &Arc<Running>, operation: Operation) -> Outcome {
     let operation = match operation {
-        Operation::CommitOffset { group, topic_partition, offset, tag, member } => {
-            if let Err(error) = running.groups.check_commit(&group, member.as_ref()) {
-                return Outcome::Refused(error.to_string());
-            }
-            let commit_ms = running.runtime.now_ms();
-            let committed = CommittedOffset { offset, leader_epoch: 0, metadata: tag, commit_ms };
-            LogOperation::CommitOffsets { group, offsets: vec![(topic_partition, committed)] }
-        }
         Operation::CreateTopic { topic, name, partitions } => LogOperation::CreateTopic {
             id: topic,
             name,
@@ -190,10 +183,15 @@ async fn commit(running: &Arc<Running>, operation: Operation) -> Outcome {
         }
         other => return Outcome::Refused(format!("{other} is no commit")),
     };
-    let deadline = running.runtime.monotonic() + Duration::from_millis(500 + running.runtime.random_below(8_000));
+    let deadline = commit_deadline(running);
     match running.log.meta().commit(operation, Some(deadline)).await {
         Ok(Committed { entry_number, .. }) => Outcome::Done { entry: entry_number },
         Err(CommitError::Unknown) => Outcome::Unknown,
         Err(error) => Outcome::Refused(error.to_string()),
     }
+}
+
+/// From impatient to patient.
+fn commit_deadline(running: &Running) -> Instant {
+    running.runtime.monotonic() + Duration::from_millis(500 + running.runtime.random_below(8_000))
 }

@@ -150,6 +150,9 @@ pub enum GroupError {
     /// The state could not be written now; the request may be sent again.
     #[error("the coordinator is not available")]
     CoordinatorNotAvailable,
+    /// The groups of the shard are being taken over; the request may be sent again.
+    #[error("the coordinator is taking the group over")]
+    CoordinatorLoadInProgress,
     /// This node no longer coordinates the group; the client should look for the coordinator again.
     #[error("this node does not coordinate the group")]
     NotCoordinator,

@@ -19,7 +19,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-mod commit;
 mod convert;
 mod describe;
 mod effect;

@@ -8,19 +8,25 @@ use alluvium_protocol::errors::ErrorCode;
 use alluvium_protocol::message;
 use alluvium_protocol::messages::describe_groups_response::{DescribedGroup, DescribedGroupMember};
 use alluvium_protocol::messages::{DescribeGroupsRequest, DescribeGroupsResponse, StrBytes};
+use futures_util::future::join_all;
 
 use crate::context::RequestContext;
+use crate::errors::group_error;
 
 /// First version that tells an absent group by an error.
 const NOT_FOUND_VERSION_MIN: i16 = 6;
 
 pub(crate) async fn handle(context: &RequestContext, request: DescribeGroupsRequest) -> DescribeGroupsResponse {
-    let groups = request.groups.into_iter().map(|group| describe(context, group)).collect();
+    let groups = join_all(request.groups.into_iter().map(|group| describe(context, group))).await;
     message!(DescribeGroupsResponse { groups })
 }
 
-fn describe(context: &RequestContext, group_id: StrBytes) -> DescribedGroup {
-    let Some(group) = context.node.groups.describe(&group_id) else {
+async fn describe(context: &RequestContext, group_id: StrBytes) -> DescribedGroup {
+    let described = match context.node.groups.describe(&group_id).await {
+        Ok(described) => described,
+        Err(error) => return message!(DescribedGroup { group_id, error_code: group_error(error).code() }),
+    };
+    let Some(group) = described else {
         let mut absent = message!(DescribedGroup { group_id: group_id.clone(), group_state: StrBytes::from("Dead") });
         if context.version >= NOT_FOUND_VERSION_MIN {
             absent.error_code = ErrorCode::GroupIdNotFound.code();

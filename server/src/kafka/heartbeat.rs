@@ -16,5 +16,5 @@ pub(crate) async fn handle(context: &RequestContext, request: HeartbeatRequest) 
         member_id: request.member_id.as_str().to_owned(),
         instance_id: request.group_instance_id.map(StrBytes::into_string),
     };
-    message!(HeartbeatResponse { error_code: group_code(context.node.groups.heartbeat(&input)) })
+    message!(HeartbeatResponse { error_code: group_code(context.node.groups.heartbeat(&input).await) })
 }

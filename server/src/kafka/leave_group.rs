@@ -8,7 +8,7 @@ use alluvium_protocol::messages::leave_group_response::MemberResponse;
 use alluvium_protocol::messages::{LeaveGroupRequest, LeaveGroupResponse};
 
 use crate::context::RequestContext;
-use crate::errors::group_code;
+use crate::errors::{group_code, group_error};
 
 /// First version that names several members.
 const BATCH_VERSION_MIN: i16 = 3;
@@ -17,9 +17,9 @@ pub(crate) async fn handle(context: &RequestContext, request: LeaveGroupRequest)
     let group = request.group_id.as_str().to_owned();
     if context.version < BATCH_VERSION_MIN {
         let member = LeavingMember { member_id: request.member_id.as_str().to_owned(), instance_id: None };
-        let results = context.node.groups.leave(&LeaveInput { group, members: vec![member] });
-        let error_code = results.into_iter().next().map_or(0, group_code);
-        return message!(LeaveGroupResponse { error_code });
+        let results = context.node.groups.leave(&LeaveInput { group, members: vec![member] }).await;
+        let result = results.and_then(|results| results.into_iter().next().unwrap_or(Ok(())));
+        return message!(LeaveGroupResponse { error_code: group_code(result) });
     }
     let members = request
         .members
@@ -29,7 +29,10 @@ pub(crate) async fn handle(context: &RequestContext, request: LeaveGroupRequest)
             instance_id: member.group_instance_id.as_ref().map(|instance_id| instance_id.as_str().to_owned()),
         })
         .collect();
-    let results = context.node.groups.leave(&LeaveInput { group, members });
+    let results = match context.node.groups.leave(&LeaveInput { group, members }).await {
+        Ok(results) => results,
+        Err(error) => return message!(LeaveGroupResponse { error_code: group_error(error).code() }),
+    };
     let members = request
         .members
         .into_iter()

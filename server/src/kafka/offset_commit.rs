@@ -1,12 +1,13 @@
 //! OffsetCommit (key 8), versions 2 to 10; topics by id in version 10.
 //!
-//! Members of a group are checked by the coordinator; consumers without group management commit to groups without
+//! Members of a group are checked by the coordinator, which is the node that leads the shard of the group; consumers without group management commit to groups without
 //! members. Offsets are durable when the answer arrives. Metadata above the limit is refused per partition.
 //!
 //! Missing: a retention time per commit (versions 2 to 4 can carry one; it is ignored, as Kafka 4 does).
 
+use alluvium_coordinator::OffsetsError;
 use alluvium_coordinator::group::CommitInput;
-use alluvium_log::{CommittedOffset, Operation, View};
+use alluvium_log::{CommittedOffset, View};
 use alluvium_protocol::errors::ErrorCode;
 use alluvium_protocol::message;
 use alluvium_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
@@ -15,7 +16,7 @@ use alluvium_protocol::messages::{OffsetCommitRequest, OffsetCommitResponse};
 use alluvium_record::{TopicId, TopicPartition};
 
 use crate::context::{Known, RequestContext, topic_id};
-use crate::errors::{group_commit_error, group_error};
+use crate::errors::{group_error, offsets_error};
 
 /// First version that names topics by id.
 const TOPIC_ID_VERSION_MIN: i16 = 10;
@@ -32,9 +33,6 @@ pub(crate) async fn handle(context: &RequestContext, request: OffsetCommitReques
         instance_id: request.group_instance_id.as_ref().map(|instance_id| instance_id.as_str().to_owned()),
         transactional: false,
     };
-    if let Err(error) = node.groups.check_commit(&input) {
-        return answer(&request, |_, _| group_error(error));
-    }
     let known = |state: &View| {
         request.topics.iter().all(|topic| {
             topic.partitions.iter().all(|partition| find(state, by_id, topic, partition.partition_index).is_ok())
@@ -50,14 +48,16 @@ pub(crate) async fn handle(context: &RequestContext, request: OffsetCommitReques
             }
         }
     }
-    let mut outcome = ErrorCode::None;
-    if !offsets.is_empty() {
-        let operation = Operation::CommitOffsets { group: input.group, offsets };
-        if let Err(error) = node.log.meta().commit(operation, Some(node.deadline(COMMIT_TIMEOUT_MS))).await {
+    let committed = node.groups.commit_offsets(&input, offsets, Some(node.deadline(COMMIT_TIMEOUT_MS))).await;
+    let outcome = match committed {
+        Ok(_) => ErrorCode::None,
+        // The coordinator's word about the sender goes before everything about partitions.
+        Err(OffsetsError::Refused(error)) => return answer(&request, |_, _| group_error(error)),
+        Err(error) => {
             tracing::warn!(group = %request.group_id, %error, "offsets were not committed");
-            outcome = group_commit_error(&error);
+            offsets_error(&error)
         }
-    }
+    };
     answer(&request, |topic, partition| match check(context, &view, by_id, topic, partition) {
         Ok(_) => outcome,
         Err(error) => error,

@@ -4,7 +4,6 @@
 //!
 //! Missing: nothing.
 
-use alluvium_log::Operation;
 use alluvium_protocol::errors::ErrorCode;
 use alluvium_protocol::message;
 use alluvium_protocol::messages::offset_delete_response::{OffsetDeleteResponsePartition, OffsetDeleteResponseTopic};
@@ -12,21 +11,22 @@ use alluvium_protocol::messages::{OffsetDeleteRequest, OffsetDeleteResponse};
 use alluvium_record::TopicPartition;
 
 use crate::context::RequestContext;
-use crate::errors::{group_commit_error, group_error};
+use crate::errors::{group_error, offsets_error};
 
 /// How long a deletion may take, in milliseconds; the request has no timeout of its own.
 const DELETE_TIMEOUT_MS: i32 = 20_000;
 
 pub(crate) async fn handle(context: &RequestContext, request: OffsetDeleteRequest) -> OffsetDeleteResponse {
     let node = &context.node;
-    if let Err(error) = node.groups.check_offset_delete(&request.group_id) {
-        return message!(OffsetDeleteResponse { error_code: group_error(error).code() });
-    }
+    let deletion = match node.groups.delete_offsets(&request.group_id).await {
+        Ok(deletion) => deletion,
+        Err(error) => return message!(OffsetDeleteResponse { error_code: group_error(error).code() }),
+    };
     let view = node.view(|state| request.topics.iter().all(|topic| state.topic_by_name(&topic.name).is_some())).await;
     let check = |name: &str, index: i32| -> Result<TopicPartition, ErrorCode> {
         let absent = view.missing(ErrorCode::UnknownTopicOrPartition);
         let topic = view.state.topic_by_name(name).ok_or(absent)?;
-        if node.groups.is_subscribed(&request.group_id, name) {
+        if deletion.is_subscribed(name).map_err(group_error)? {
             return Err(ErrorCode::GroupSubscribedToTopic);
         }
         let found = TopicPartition::new(topic.id, index);
@@ -48,10 +48,9 @@ pub(crate) async fn handle(context: &RequestContext, request: OffsetDeleteReques
         topics.push(message!(OffsetDeleteResponseTopic { name: topic.name.clone(), partitions: answers }));
     }
     if !partitions.is_empty() {
-        let operation = Operation::DeleteOffsets { group: request.group_id.as_str().to_owned(), partitions };
-        if let Err(error) = node.log.meta().commit(operation, Some(node.deadline(DELETE_TIMEOUT_MS))).await {
+        if let Err(error) = deletion.delete(partitions, Some(node.deadline(DELETE_TIMEOUT_MS))).await {
             tracing::warn!(group = %request.group_id, %error, "committed offsets were not deleted");
-            return message!(OffsetDeleteResponse { error_code: group_commit_error(&error).code() });
+            return message!(OffsetDeleteResponse { error_code: offsets_error(&error).code() });
         }
     }
     message!(OffsetDeleteResponse { topics })

@@ -1,13 +1,14 @@
 //! OffsetFetch (key 9), versions 1 to 10; all topics (version 2), several groups (version 8), topics by id (version 10).
 //!
-//! The node catches up with the log first: what was acknowledged anywhere is what is answered here. A partition without
-//! a committed offset answers -1.
+//! Answered by the coordinator of the group, which reads the log to its end first: what was acknowledged anywhere is what
+//! is answered here. A partition without a committed offset answers -1.
 //!
 //! Missing: transactions, so every committed offset is stable and `require_stable` has nothing to wait for.
 
 use std::collections::BTreeMap;
 
-use alluvium_log::{GroupState, View};
+use alluvium_coordinator::consumer_group::FetchInput;
+use alluvium_log::{GroupState, Topic, View};
 use alluvium_protocol::errors::ErrorCode;
 use alluvium_protocol::message;
 use alluvium_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
@@ -17,9 +18,13 @@ use alluvium_protocol::messages::offset_fetch_response::{
 };
 use alluvium_protocol::messages::{OffsetFetchRequest, OffsetFetchResponse, StrBytes};
 use alluvium_record::{TopicId, TopicPartition};
+use futures_util::future::join_all;
 
 use crate::context::{RequestContext, topic_id, wire_id};
+use crate::errors::group_error;
 
+/// First version with an error of the whole group.
+const GROUP_ERROR_VERSION_MIN: i16 = 2;
 /// First version that asks for several groups.
 const BATCH_VERSION_MIN: i16 = 8;
 /// First version that names topics by id.
@@ -63,27 +68,61 @@ pub(crate) async fn handle(context: &RequestContext, request: OffsetFetchRequest
 }
 
 async fn fetch_groups(context: &RequestContext, groups: Vec<OffsetFetchRequestGroup>) -> OffsetFetchResponse {
-    let Some(state) = context.node.caught_up().await else {
-        let error_code = ErrorCode::CoordinatorNotAvailable.code();
-        let groups = groups
-            .into_iter()
-            .map(|group| message!(OffsetFetchResponseGroup { group_id: group.group_id, error_code }))
-            .collect();
-        return message!(OffsetFetchResponse { groups });
-    };
-    let by_id = context.version >= TOPIC_ID_VERSION_MIN;
-    let groups = groups
-        .into_iter()
-        .map(|group| {
-            let known = state.group(&group.group_id);
-            let topics = match &group.topics {
-                Some(topics) => topics.iter().map(|topic| named(&state, known, by_id, topic)).collect(),
-                None => all(&state, known),
-            };
-            message!(OffsetFetchResponseGroup { group_id: group.group_id, topics })
-        })
-        .collect();
+    let groups = join_all(groups.into_iter().map(|group| fetch_group(context, group))).await;
     message!(OffsetFetchResponse { groups })
+}
+
+async fn fetch_group(context: &RequestContext, group: OffsetFetchRequestGroup) -> OffsetFetchResponseGroup {
+    let input = FetchInput {
+        group: group.group_id.as_str().to_owned(),
+        member_id: group.member_id.as_ref().map(|member_id| member_id.as_str().to_owned()),
+        member_epoch: group.member_epoch,
+    };
+    let state = match context.node.groups.fetch_offsets(&input).await {
+        Ok(state) => state,
+        Err(error) => return refuse(context.version, group, group_error(error)),
+    };
+    let offsets = state.group(&group.group_id);
+    let by_id = context.version >= TOPIC_ID_VERSION_MIN;
+    let is_known = |view: &View| match &group.topics {
+        Some(topics) => topics.iter().all(|topic| find(view, by_id, topic).is_some()),
+        None => offsets
+            .into_iter()
+            .flat_map(GroupState::offsets)
+            .all(|(topic_partition, _)| view.topic(topic_partition.topic).is_some()),
+    };
+    let known = context.node.view(is_known).await;
+    if known.missing(ErrorCode::None) != ErrorCode::None {
+        // A topic that this node has not heard of may have offsets all the same.
+        return refuse(context.version, group, ErrorCode::CoordinatorNotAvailable);
+    }
+    let topics = match &group.topics {
+        Some(topics) => topics.iter().map(|topic| named(&known.state, offsets, by_id, topic)).collect(),
+        None => all(&known.state, offsets),
+    };
+    message!(OffsetFetchResponseGroup { group_id: group.group_id, topics })
+}
+
+/// The oldest versions have errors of partitions alone.
+fn refuse(version: i16, group: OffsetFetchRequestGroup, error: ErrorCode) -> OffsetFetchResponseGroup {
+    let error_code = error.code();
+    let mut refused = message!(OffsetFetchResponseGroup { group_id: group.group_id, error_code });
+    if version < GROUP_ERROR_VERSION_MIN {
+        let refuse_topic = |topic: OffsetFetchRequestTopics| {
+            let partitions = topic.partition_indexes.into_iter().map(|index| {
+                let mut partition = absent(index);
+                partition.error_code = error_code;
+                partition
+            });
+            message!(OffsetFetchResponseTopics { name: topic.name, partitions: partitions.collect() })
+        };
+        refused.topics = group.topics.into_iter().flatten().map(refuse_topic).collect();
+    }
+    refused
+}
+
+fn find<'view>(view: &'view View, by_id: bool, wanted: &OffsetFetchRequestTopics) -> Option<&'view Topic> {
+    if by_id { view.topic(topic_id(wanted.topic_id)) } else { view.topic_by_name(&wanted.name) }
 }
 
 fn named(
@@ -92,7 +131,7 @@ fn named(
     by_id: bool,
     wanted: &OffsetFetchRequestTopics,
 ) -> OffsetFetchResponseTopics {
-    let topic = if by_id { state.topic(topic_id(wanted.topic_id)) } else { state.topic_by_name(&wanted.name) };
+    let topic = find(state, by_id, wanted);
     let partitions = wanted
         .partition_indexes
         .iter()

@@ -22,9 +22,15 @@ pub(super) async fn commit_and_read_back(mut client: Client, operations: u32) {
         } else {
             Operation::FetchOffset { group, topic_partition }
         };
-        client.call(operation, WAIT).await;
+        let node = coordinator(&mut client);
+        client.cluster.call(client.number, node, operation, WAIT).await;
         client.pause(150).await;
     }
+}
+
+/// Clients follow the advice of who coordinates, most of the time.
+fn coordinator(client: &mut Client) -> u32 {
+    if client.random.chance(900) { client.cluster.world.leader() } else { client.any_node() }
 }
 
 /// A member of a group: joins, syncs, beats, commits, and joins again when it is told to.
@@ -36,8 +42,7 @@ pub(super) async fn member(mut client: Client, operations: u32) {
         if !client.goes_on() {
             break;
         }
-        // Clients follow the advice of who coordinates, most of the time.
-        let node = if client.random.chance(900) { 0 } else { client.any_node() };
+        let node = coordinator(&mut client);
         let Some(current) = generation else {
             generation = join(&mut client, node, &group, &mut member).await;
             client.pause(100).await;
@@ -56,7 +61,10 @@ pub(super) async fn member(mut client: Client, operations: u32) {
             },
         };
         let outcome = client.cluster.call(client.number, node, operation, WAIT).await;
-        if let Outcome::Refused(reason) = outcome {
+        // A member that is sent to another coordinator goes on there.
+        if let Outcome::Refused(reason) = outcome
+            && !reason.contains("does not coordinate")
+        {
             if reason.contains("no such member") {
                 member.clear();
             }
