@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::harness::{alluvium, end, run};
+use crate::harness::{Server, alluvium, end, run};
 
 fn read(file: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy").join(file);
@@ -129,6 +129,27 @@ fn the_nodes_of_the_compose_file_get_settings_that_exist() {
         let target = format!("\"node-{id}:9644\"");
         assert!(read("prometheus/prometheus.yml").contains(&target), "{target} is not scraped");
     }
+}
+
+#[test]
+fn the_health_check_of_the_compose_file_tells_a_node_that_serves() {
+    let compose = read("compose.yaml");
+    let test =
+        compose.lines().find_map(|line| line.trim().strip_prefix("test: ").filter(|test| test.contains("alluvium")));
+    let words: Vec<String> = serde_json::from_str(test.unwrap()).unwrap();
+    let server = Server::in_memory();
+    let checked = |address: &str| {
+        let arguments: Vec<&str> = words[2..]
+            .iter()
+            .map(|word| if word.starts_with("127.0.0.1:") { address } else { word.as_str() })
+            .collect();
+        run(&arguments).code
+    };
+    assert_eq!(words[..2], ["CMD", "/usr/local/bin/alluvium"]);
+    assert_eq!(checked(&server.address), 0);
+    let address = server.address.clone();
+    server.kill();
+    assert_ne!(checked(&address), 0);
 }
 
 #[test]
