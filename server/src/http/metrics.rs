@@ -17,7 +17,7 @@ mod write_path;
 
 use alluvium_infra::metrics::Exposition;
 use axum::extract::State;
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::Observed;
@@ -25,7 +25,12 @@ use super::Observed;
 /// All metrics now.
 pub(super) async fn answer(State(observed): State<Observed>) -> Response {
     let headers = [(header::CONTENT_TYPE, Exposition::CONTENT_TYPE), (header::CACHE_CONTROL, "no-store")];
-    (headers, collect(&observed)).into_response()
+    let runtime = observed.parts().runtime.clone();
+    // Tens of thousands of partitions take their time: requests are not to wait for it.
+    match runtime.spawn_blocking(move || collect(&observed)).await {
+        Ok(text) => (headers, text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+    }
 }
 
 /// The text of a scrape.
