@@ -159,6 +159,11 @@ async fn broker_configs(
     Ok(configs)
 }
 
+/// Whether this node is at the other end: a broker tells its configuration to those who ask for it by its own id.
+pub(crate) async fn is_node(connection: &Connection, node_id: i32) -> bool {
+    broker_configs(connection, &node_id.to_string(), &[VERSION]).await.is_ok()
+}
+
 /// The numbers in a list with commas.
 fn shard_numbers(list: &str) -> Vec<u32> {
     list.split(',').filter_map(|number| number.trim().parse().ok()).collect()

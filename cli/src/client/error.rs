@@ -53,6 +53,14 @@ impl ClientError {
         }
     }
 
+    /// What happened, without advice on what to do.
+    pub(crate) fn reason(&self) -> String {
+        match self {
+            ClientError::Connect { reason, .. } | ClientError::Broken { reason, .. } => reason.clone(),
+            other => other.to_string(),
+        }
+    }
+
     /// The Kafka error, where it is one.
     pub(crate) fn code(&self) -> Option<ErrorCode> {
         match self {

@@ -10,6 +10,7 @@
 mod announce;
 pub(crate) mod flags;
 pub(crate) mod node;
+mod reachability;
 mod serve;
 pub(crate) mod settings;
 mod signals;

@@ -3,10 +3,10 @@
 use alluvium_infra::settings::Loaded;
 use alluvium_infra::{Runtime, telemetry, tls};
 
-use super::announce;
 use super::node::Node;
 use super::settings::NodeSettings;
 use super::signals::Signals;
+use super::{announce, reachability};
 use crate::commands::Context;
 use crate::failure::Failure;
 
@@ -51,6 +51,7 @@ async fn run(loaded: &Loaded<NodeSettings>, context: &Context) -> Result<(), Fai
     let ready_ms = (runtime.monotonic() - context.started).as_millis();
     announce::log_settings(loaded);
     announce::serving(&node, settings, ready_ms)?;
+    reachability::check(&node, settings, runtime);
     let signal = tokio::select! {
         signal = signals.next() => signal,
         failure = node.evicted() => {

@@ -135,8 +135,8 @@ impl Server {
         (self.child.wait().unwrap().code().unwrap_or(-1), logged)
     }
 
-    /// Reads the log until a line has this in it.
-    pub(crate) fn logs(&mut self, part: &str) {
+    /// Reads the log until a line has this in it, and gives that line.
+    pub(crate) fn logs(&mut self, part: &str) -> String {
         let mut reader = BufReader::new(self.child.stderr.take().unwrap());
         let mut line = String::new();
         while !line.contains(part) {
@@ -145,6 +145,7 @@ impl Server {
         }
         // What was read ahead is lost, which nobody minds.
         self.child.stderr = Some(reader.into_inner());
+        line
     }
 
     /// SIGKILL.

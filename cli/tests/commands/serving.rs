@@ -121,3 +121,15 @@ fn clients_are_told_the_advertised_address() {
     let complaint = server.run(&["produce", "t", "v", "--timeout", "500ms"]).expect_refused(1);
     assert!(complaint.contains("cannot connect to 127.0.0.1:1"), "{complaint}");
 }
+
+#[test]
+fn an_advertised_address_that_leads_elsewhere_is_said() {
+    let other = Server::in_memory();
+    // Port 9 of this machine is nobody's.
+    for (advertised, reason) in [("127.0.0.1:9", "refused"), (&*other.address, "another cluster answers there")] {
+        let arguments = ["serve", "--store=memory://", "--listen=127.0.0.1:0", "--advertise", advertised];
+        let mut server = Server::start(alluvium(&arguments));
+        let line = server.logs("clients are told an address that does not lead here");
+        assert!(line.contains("WARN") && line.contains(advertised) && line.contains(reason), "{line}");
+    }
+}
