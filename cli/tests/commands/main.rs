@@ -8,6 +8,7 @@ mod group_admin;
 mod groups;
 mod harness;
 mod inspect;
+mod nodes;
 mod pages;
 mod records;
 mod refusals;
