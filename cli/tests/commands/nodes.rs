@@ -1,6 +1,6 @@
 //! Commands against three nodes that share a bucket: any of them may be asked, and one may be killed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
@@ -99,4 +99,47 @@ fn any_node_will_do_and_one_may_die() {
     }
     two.run(&["cluster", "set-shards", "5"]).expect_done();
     until(&three, &["cluster", "--json"], |cluster| cluster["shards"] == 5 && shards_led(cluster) == [0, 1, 2, 3, 4]);
+}
+
+#[test]
+fn a_member_outlives_its_coordinator() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut nodes: BTreeMap<i64, Server> =
+        (1..=3).map(|node_id: i64| (node_id, start(folder.path(), &node_id.to_string()))).collect();
+    let addresses: Vec<String> = nodes.values().map(|node| node.address.clone()).collect();
+    until(&nodes[&1], &["cluster", "--json"], |cluster| node_ids(cluster) == [1, 2, 3]);
+    nodes[&1].run(&["topic", "create", "t", "-p", "4"]).expect_done();
+
+    // Enough for two rounds: it ends by itself when it has them all.
+    let mut member = nodes[&1].client(&["consume", "t", "--group", "g", "--follow", "-n", "80"]);
+    member.env("ALLUVIUM_BOOTSTRAP", addresses.join(","));
+    let member = member.spawn().unwrap();
+    let described = until(&nodes[&2], &["group", "describe", "g", "--json"], |groups| groups[0]["state"] == "Stable");
+    let round = |server: &Server, from: usize| {
+        let values: String = (from..from + 40).map(|number| format!("{number}:{number}\n")).collect();
+        server.feed(&["produce", "t", "-K", ":"], values.as_bytes()).expect_done();
+    };
+    round(&nodes[&2], 0);
+    let lag = |groups: &Value| groups[0]["lag"].as_i64();
+    let committed = |groups: &Value| {
+        let offsets = groups[0]["offsets"].as_array().unwrap().iter();
+        offsets.filter_map(|at| at["committed"].as_i64()).sum::<i64>()
+    };
+    until(&nodes[&3], &["group", "describe", "g", "--json"], |groups| {
+        committed(groups) == 40 && lag(groups) == Some(0)
+    });
+
+    let coordinator = described[0]["coordinator"].as_i64().unwrap();
+    nodes.remove(&coordinator).unwrap().kill();
+    let other = nodes.values().next().unwrap();
+    round(other, 40);
+    let ended = member.wait_with_output().unwrap();
+    assert!(ended.status.success(), "{ended:?}");
+    let mut printed: Vec<usize> =
+        String::from_utf8(ended.stdout).unwrap().lines().map(|line| line.parse().unwrap()).collect();
+    printed.sort_unstable();
+    assert_eq!(printed, (0..80).collect::<Vec<_>>());
+    let left = until(other, &["group", "describe", "g", "--json"], |groups| groups[0]["state"] == "Empty");
+    assert_eq!((lag(&left), committed(&left)), (Some(0), 80), "{left}");
+    assert_ne!(left[0]["coordinator"], coordinator);
 }
