@@ -19,5 +19,5 @@ pub mod driver;
 pub mod group;
 pub mod table;
 
-pub use driver::{CoordinatorParts, Coordinators, Leadership, OffsetsError, SoleNode};
+pub use driver::{CoordinatorParts, Coordinators, Leadership, OffsetsError, ShardStanding, SoleNode};
 pub use group::{Effect, GroupChange, GroupError, GroupSettings, Groups, PersistError, PersistToken, Response, Ticket};

@@ -24,6 +24,7 @@ mod leadership;
 mod offsets;
 mod retention;
 mod seat;
+mod standing;
 mod term;
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,7 @@ mod topics;
 
 pub use leadership::{Leadership, SoleNode};
 pub use offsets::{OffsetDeletion, OffsetsError};
+pub use standing::ShardStanding;
 
 use crate::consumer_group::{
     ConsumerGroupDescription, ConsumerGroupSettings, ConsumerHeartbeat, ConsumerHeartbeatInput, HeartbeatRefused,
@@ -100,12 +102,12 @@ impl Coordinators {
         };
         let seats: Vec<Arc<Seat>> = log.group_shards().into_iter().map(make_seat).collect();
         for seat in &seats {
-            drop(runtime.spawn("coordinator seat", seat.clone().watch()));
+            drop(runtime.spawn_essential("coordinator seat", seat.clone().watch()));
         }
         let shared = Shared { log, runtime: runtime.clone(), seats, resigned: CancellationToken::new() };
         let coordinators = Coordinators { shared: Arc::new(shared) };
-        drop(runtime.spawn("topics of groups", follow_topics(coordinators.clone(), topics)));
-        drop(runtime.spawn("offset retention", retention::run(coordinators.clone(), offsets_retention)));
+        drop(runtime.spawn_essential("topics of groups", follow_topics(coordinators.clone(), topics)));
+        drop(runtime.spawn_essential("offset retention", retention::run(coordinators.clone(), offsets_retention)));
         coordinators
     }
 

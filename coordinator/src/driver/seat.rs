@@ -106,6 +106,11 @@ impl Seat {
         !self.inner.lock().closed && self.leadership.leads(self.shard.id())
     }
 
+    /// Take-overs that were begun, ever.
+    pub(super) fn take_overs(&self) -> u64 {
+        self.inner.lock().attempts
+    }
+
     /// The term that goes on, if one does. Nothing is taken over.
     pub(super) fn seated(&self) -> Option<Arc<Term>> {
         match &self.inner.lock().phase {
@@ -187,7 +192,7 @@ impl Seat {
         inner.retry_at = None;
         inner.recent.push_back(self.runtime.monotonic());
         inner.phase = Phase::TakingOver { attempt: inner.attempts, waiting };
-        drop(self.runtime.spawn("coordinator take-over", self.clone().take_over(inner.attempts)));
+        drop(self.runtime.spawn_essential("coordinator take-over", self.clone().take_over(inner.attempts)));
     }
 
     async fn take_over(self: Arc<Self>, attempt: u64) {

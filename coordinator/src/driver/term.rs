@@ -95,7 +95,7 @@ impl Term {
             // A term that begins has not ended.
             let _restored = term.act(|groups, now| ((), groups.restore(now, group, known)));
         }
-        drop(runtime.spawn("group timers", run_timers(term.clone())));
+        drop(runtime.spawn_essential("group timers", run_timers(term.clone())));
         term
     }
 
@@ -260,7 +260,10 @@ impl Term {
             match effect {
                 Effect::Respond { ticket, response } => table.respond(ticket, response),
                 Effect::Persist { group, token, change } => {
-                    drop(self.runtime.spawn("group change", changes::write(self.clone(), group, token, change)));
+                    drop(
+                        self.runtime
+                            .spawn_essential("group change", changes::write(self.clone(), group, token, change)),
+                    );
                 }
             }
         }

@@ -45,7 +45,7 @@ pub(super) fn collect(observed: &Observed) -> String {
         log::collect(&mut exposition, node, &view, observed.parts().topic_series_max);
         cluster::collect(&mut exposition, node);
         read_path::collect(&mut exposition, node);
-        groups::collect(&mut exposition, &view, observed.parts().group_series_max);
+        groups::collect(&mut exposition, node, &view, observed.parts().group_series_max);
     }
     exposition.into_text()
 }

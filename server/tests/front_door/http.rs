@@ -227,6 +227,8 @@ async fn records_topics_and_group_lag_are_shown_within_their_limits() {
         ("alluvium_group_lag_records{group=\"g\",topic=\"t\",partition=\"0\"}", 2.0),
         ("alluvium_group_lag_records{group=\"g\",topic=\"t\",partition=\"1\"}", 0.0),
         ("alluvium_group_series_omitted", 2.0),
+        ("alluvium_coordinator_take_overs_total{shard=\"0\"}", 1.0),
+        ("alluvium_coordinator_groups{type=\"classic\",state=\"Empty\"}", 1.0),
         ("alluvium_essential_tasks{task=\"shard\"}", 1.0),
         ("alluvium_kafka_errors_total{api=\"Produce\",error=\"CORRUPT_MESSAGE\"}", 1.0),
     ] {

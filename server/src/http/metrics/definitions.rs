@@ -91,6 +91,9 @@ metrics! {
     "Consumer groups": {
         GROUPS = Gauge "alluvium_groups" ["protocol"] "Groups of the cluster: `classic`, `consumer` (KIP-848), or `none` for those that have offsets and no members.";
         GROUP_MEMBERS = Gauge "alluvium_group_members" ["protocol"] "Members of all groups, as the log knows them.";
+        COORDINATED = Gauge "alluvium_coordinator_groups" ["type", "state"] "Groups that this node coordinates, by Kafka's names of their type and state.";
+        COORDINATOR_EPOCH = Gauge "alluvium_coordinator_epoch" ["shard"] "The epoch under which this node coordinates the groups of a shard. Absent where it does not.";
+        TAKE_OVERS = Counter "alluvium_coordinator_take_overs_total" ["shard"] "Take-overs of a shard's groups that this node has begun.";
         GROUP_LAG = Gauge "alluvium_group_lag_records" ["group", "topic", "partition"] "Records behind the offset that a group committed. The same on each node; for the first groups by name, up to `metrics_group_series`.";
         GROUP_OMITTED = Gauge "alluvium_group_series_omitted" [] "Series of group lag that were left out, because there are more than `metrics_group_series`.";
     }

@@ -1,10 +1,13 @@
 //! Consumer groups and how far behind they are, as the log knows them: the same on every node.
 
+use std::collections::BTreeMap;
+
 use alluvium_infra::metrics::Exposition;
 use alluvium_log::{GroupState, View};
 use alluvium_record::TopicPartition;
 
 use super::definitions as metric;
+use crate::context::Node;
 
 /// Groups and members of one protocol.
 #[derive(Default)]
@@ -13,7 +16,8 @@ struct Count {
     members: u64,
 }
 
-pub(super) fn collect(exposition: &mut Exposition, view: &View, series_max: usize) {
+pub(super) fn collect(exposition: &mut Exposition, node: &Node, view: &View, series_max: usize) {
+    coordinators(exposition, node);
     let (mut classic, mut consumer, mut none) = (Count::default(), Count::default(), Count::default());
     for (_, group) in view.groups() {
         let (count, members) = match (group.consumer(), group.record()) {
@@ -32,6 +36,29 @@ pub(super) fn collect(exposition: &mut Exposition, view: &View, series_max: usiz
     members.value(&["classic"], classic.members);
     members.value(&["consumer"], consumer.members);
     lag(exposition, view, series_max);
+}
+
+/// What this node coordinates.
+fn coordinators(exposition: &mut Exposition, node: &Node) {
+    let standing = node.groups.standing();
+    let mut all: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+    for (key, count) in standing.iter().flat_map(|shard| &shard.groups) {
+        *all.entry(*key).or_default() += count;
+    }
+    let mut groups = exposition.family(&metric::COORDINATED);
+    for ((kind, state), count) in all {
+        groups.value(&[kind, state], count);
+    }
+    let mut epochs = exposition.family(&metric::COORDINATOR_EPOCH);
+    for shard in &standing {
+        if let Some(epoch) = shard.epoch {
+            epochs.value(&[&shard.shard.to_string()], epoch);
+        }
+    }
+    let mut take_overs = exposition.family(&metric::TAKE_OVERS);
+    for shard in &standing {
+        take_overs.value(&[&shard.shard.to_string()], shard.take_overs);
+    }
 }
 
 fn lag(exposition: &mut Exposition, view: &View, series_max: usize) {
