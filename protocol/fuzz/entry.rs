@@ -142,6 +142,14 @@ macro_rules! with_request_type {
                 type $request = DescribeProducersRequest;
                 $body
             }
+            ApiName::ConsumerGroupHeartbeat => {
+                type $request = ConsumerGroupHeartbeatRequest;
+                $body
+            }
+            ApiName::ConsumerGroupDescribe => {
+                type $request = ConsumerGroupDescribeRequest;
+                $body
+            }
             ApiName::ListConfigResources => {
                 type $request = ListConfigResourcesRequest;
                 $body

@@ -108,6 +108,8 @@ served! {
     DescribeQuorum = 55, DESCRIBE_QUORUM_API_DESCRIPTOR, versions 0 ..= 2;
     DescribeCluster = 60, DESCRIBE_CLUSTER_API_DESCRIPTOR, versions 0 ..= 2;
     DescribeProducers = 61, DESCRIBE_PRODUCERS_API_DESCRIPTOR, versions 0 ..= 0;
+    ConsumerGroupHeartbeat = 68, CONSUMER_GROUP_HEARTBEAT_API_DESCRIPTOR, versions 0 ..= 1;
+    ConsumerGroupDescribe = 69, CONSUMER_GROUP_DESCRIBE_API_DESCRIPTOR, versions 0 ..= 1;
     ListConfigResources = 74, LIST_CONFIG_RESOURCES_API_DESCRIPTOR, versions 0 ..= 1;
     DescribeTopicPartitions = 75, DESCRIBE_TOPIC_PARTITIONS_API_DESCRIPTOR, versions 0 ..= 0;
 }

@@ -52,8 +52,9 @@ pub use kafka_wire::{
 };
 
 pub use kafka_wire::{
-    ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, consumer_group_describe_request,
-    consumer_group_describe_response,
+    ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, ConsumerGroupHeartbeatRequest,
+    ConsumerGroupHeartbeatResponse, consumer_group_describe_request, consumer_group_describe_response,
+    consumer_group_heartbeat_request, consumer_group_heartbeat_response,
 };
 
 /// Builds a message from its defaults: `message!(HeartbeatResponse { error_code: 25, throttle_time_ms })`.

@@ -176,6 +176,16 @@ macro_rules! with_api_types {
                 type $response = $crate::messages::DescribeProducersResponse;
                 $body
             }
+            $crate::apis::ApiName::ConsumerGroupHeartbeat => {
+                type $request = $crate::messages::ConsumerGroupHeartbeatRequest;
+                type $response = $crate::messages::ConsumerGroupHeartbeatResponse;
+                $body
+            }
+            $crate::apis::ApiName::ConsumerGroupDescribe => {
+                type $request = $crate::messages::ConsumerGroupDescribeRequest;
+                type $response = $crate::messages::ConsumerGroupDescribeResponse;
+                $body
+            }
             $crate::apis::ApiName::ListConfigResources => {
                 type $request = $crate::messages::ListConfigResourcesRequest;
                 type $response = $crate::messages::ListConfigResourcesResponse;
@@ -302,6 +312,7 @@ impl Writer<'_> {
                     self.structure(fields);
                 }
             }
+            Kind::Structure(fields) => self.structure(fields),
             Kind::Optional(fields) => {
                 if self.entropy.byte() & 1 == 1 {
                     self.out.push(1);

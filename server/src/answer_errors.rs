@@ -46,6 +46,8 @@ answer_errors! {
     AlterConfigsResponse: answer => codes!(answer.responses);
     AlterPartitionReassignmentsResponse: answer => [&answer.error_code].into_iter().chain(codes!(answer.responses, partitions));
     ApiVersionsResponse: answer => [&answer.error_code];
+    ConsumerGroupDescribeResponse: answer => codes!(answer.groups);
+    ConsumerGroupHeartbeatResponse: answer => [&answer.error_code];
     CreatePartitionsResponse: answer => codes!(answer.results);
     CreateTopicsResponse: answer => codes!(answer.topics);
     DeleteGroupsResponse: answer => codes!(answer.results);

@@ -199,6 +199,10 @@ fn start_in_turn(
         ApiName::DescribeQuorum => handled_by!(acting, describe_quorum, DescribeQuorumRequest),
         ApiName::DescribeCluster => handled_by!(acting, describe_cluster, DescribeClusterRequest),
         ApiName::DescribeProducers => handled_by!(acting, describe_producers, DescribeProducersRequest),
+        ApiName::ConsumerGroupHeartbeat => {
+            handled_by!(waiting, consumer_group_heartbeat, ConsumerGroupHeartbeatRequest)
+        }
+        ApiName::ConsumerGroupDescribe => handled_by!(acting, consumer_group_describe, ConsumerGroupDescribeRequest),
         ApiName::ListConfigResources => handled_by!(acting, list_config_resources, ListConfigResourcesRequest),
         ApiName::DescribeTopicPartitions => {
             handled_by!(acting, describe_topic_partitions, DescribeTopicPartitionsRequest)

@@ -30,7 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alluvium_cluster::Cluster;
-use alluvium_coordinator::consumer_group::ConsumerGroupSettings;
+use alluvium_coordinator::consumer_group::{ConsumerGroupSettings, MigrationPolicy};
 use alluvium_coordinator::{CoordinatorParts, Coordinators, GroupSettings};
 use alluvium_infra::Runtime;
 use alluvium_infra::shutdown::{DrainTimedOut, Shutdown};
@@ -43,7 +43,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-pub use settings::{InvalidSetting, ListenerSettings, ServerSettings};
+pub use settings::{GroupMigration, InvalidSetting, ListenerSettings, ServerSettings};
 
 use context::Node;
 use door_counters::DoorCounters;
@@ -149,7 +149,7 @@ impl Server {
             log: log.clone(),
             leadership,
             settings: group_settings(&settings),
-            consumer_settings: ConsumerGroupSettings::default(),
+            consumer_settings: consumer_group_settings(&settings),
             offsets_retention: Duration::from_millis(settings.offsets_retention_ms),
             runtime: runtime.clone(),
         });
@@ -200,6 +200,21 @@ impl Server {
         self.shutdown.trigger();
         self.groups.resign();
         self.shutdown.drain(&self.runtime, self.drain_max).await
+    }
+}
+
+fn consumer_group_settings(settings: &ServerSettings) -> ConsumerGroupSettings {
+    ConsumerGroupSettings {
+        session_timeout_ms: settings.group_consumer_session_timeout_ms,
+        heartbeat_interval_ms: settings.group_consumer_heartbeat_interval_ms,
+        members_max: settings.group_members_max,
+        migration: match settings.group_consumer_migration {
+            GroupMigration::Disabled => MigrationPolicy::Disabled,
+            GroupMigration::Upgrade => MigrationPolicy::Upgrade,
+            GroupMigration::Downgrade => MigrationPolicy::Downgrade,
+            GroupMigration::Bidirectional => MigrationPolicy::Bidirectional,
+        },
+        ..ConsumerGroupSettings::default()
     }
 }
 

@@ -33,6 +33,33 @@ fn default_listener_name() -> String {
     "PLAINTEXT".to_owned()
 }
 
+/// Which groups may change their protocol while they have members, as `group.consumer.migration.policy`.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GroupMigration {
+    /// None.
+    Disabled,
+    /// Classic groups may become consumer groups.
+    Upgrade,
+    /// Consumer groups may become classic ones.
+    Downgrade,
+    /// Both.
+    #[default]
+    Bidirectional,
+}
+
+impl GroupMigration {
+    /// Its name in settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            GroupMigration::Disabled => "disabled",
+            GroupMigration::Upgrade => "upgrade",
+            GroupMigration::Downgrade => "downgrade",
+            GroupMigration::Bidirectional => "bidirectional",
+        }
+    }
+}
+
 /// Settings of the front door.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -77,6 +104,12 @@ pub struct ServerSettings {
     pub group_initial_rebalance_delay_ms: i32,
     /// The largest number of members of one group.
     pub group_members_max: usize,
+    /// Silence after which a member of the consumer protocol is taken for dead, in milliseconds.
+    pub group_consumer_session_timeout_ms: i32,
+    /// How often members of the consumer protocol send heartbeats, in milliseconds.
+    pub group_consumer_heartbeat_interval_ms: i32,
+    /// Which groups may change their protocol while they have members.
+    pub group_consumer_migration: GroupMigration,
     /// How long unused committed offsets are kept, in milliseconds.
     pub offsets_retention_ms: u64,
     /// Fetch sessions kept at once.
@@ -106,6 +139,9 @@ impl Default for ServerSettings {
             group_session_timeout_ms_max: limits::GROUP_SESSION_TIMEOUT_MS_MAX,
             group_initial_rebalance_delay_ms: 100,
             group_members_max: 2_000,
+            group_consumer_session_timeout_ms: 45_000,
+            group_consumer_heartbeat_interval_ms: 5_000,
+            group_consumer_migration: GroupMigration::Bidirectional,
             offsets_retention_ms: limits::OFFSETS_RETENTION_MS as u64,
             fetch_sessions_max: limits::FETCH_SESSIONS_MAX,
         }
@@ -160,6 +196,12 @@ impl ServerSettings {
         }
         if self.group_session_timeout_ms_min > self.group_session_timeout_ms_max {
             return refuse("group_session_timeout_ms_min", "must not be above group_session_timeout_ms_max");
+        }
+        if self.group_consumer_heartbeat_interval_ms < 1
+            || self.group_consumer_heartbeat_interval_ms >= self.group_consumer_session_timeout_ms
+        {
+            let reason = "must be at least 1 ms, and less than group_consumer_session_timeout_ms";
+            return refuse("group_consumer_heartbeat_interval_ms", reason);
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use alluvium_infra::limits;
 use alluvium_infra::settings::{ByteSize, Duration, Settings};
 use alluvium_infra::store::StorePrices;
 use alluvium_infra::telemetry::LogFormat;
+use alluvium_server::GroupMigration;
 use serde::{Deserialize, Serialize};
 
 mod automatic;
@@ -80,6 +81,9 @@ pub(crate) struct NodeSettings {
     pub(crate) group_session_timeout_max: Duration,
     pub(crate) group_initial_rebalance_delay: Duration,
     pub(crate) group_members: usize,
+    pub(crate) group_consumer_session_timeout: Duration,
+    pub(crate) group_consumer_heartbeat_interval: Duration,
+    pub(crate) group_consumer_migration: GroupMigration,
     pub(crate) offsets_retention: Duration,
     pub(crate) offset_metadata_bytes: ByteSize,
 
@@ -147,6 +151,9 @@ impl Default for NodeSettings {
             group_session_timeout_max: Duration::from_secs(30 * 60),
             group_initial_rebalance_delay: Duration::from_millis(100),
             group_members: 2_000,
+            group_consumer_session_timeout: Duration::from_secs(45),
+            group_consumer_heartbeat_interval: Duration::from_secs(5),
+            group_consumer_migration: GroupMigration::Bidirectional,
             offsets_retention: Duration::from_secs(7 * 24 * 60 * 60),
             offset_metadata_bytes: bytes(limits::OFFSET_METADATA_BYTES_MAX),
             http_listen: None,

@@ -108,7 +108,7 @@ impl ConsumerGroups {
 
     /// There are other topics than before.
     pub fn set_topics(&mut self, now: i64, topics: Arc<Topics>) -> Vec<Effect> {
-        if *self.topics == *topics {
+        if Arc::ptr_eq(&self.topics, &topics) || *self.topics == *topics {
             return Vec::new();
         }
         self.topics = topics;

@@ -36,6 +36,7 @@ pub use standing::ShardStanding;
 
 use crate::consumer_group::{
     ConsumerGroupDescription, ConsumerGroupSettings, ConsumerHeartbeat, ConsumerHeartbeatInput, HeartbeatRefused,
+    JOIN_EPOCH,
 };
 use crate::group::{
     BrokenInvariant, GroupDescription, GroupError, GroupFilter, GroupSettings, HeartbeatInput, JoinInput, JoinRefused,
@@ -80,6 +81,7 @@ struct Shared {
     runtime: Runtime,
     /// By shard, from 0 on.
     seats: Vec<Arc<Seat>>,
+    topics: Arc<TopicSnapshots>,
     resigned: CancellationToken,
 }
 
@@ -104,9 +106,10 @@ impl Coordinators {
         for seat in &seats {
             drop(runtime.spawn_essential("coordinator seat", seat.clone().watch()));
         }
-        let shared = Shared { log, runtime: runtime.clone(), seats, resigned: CancellationToken::new() };
+        let resigned = CancellationToken::new();
+        let shared = Shared { log, runtime: runtime.clone(), seats, topics, resigned };
         let coordinators = Coordinators { shared: Arc::new(shared) };
-        drop(runtime.spawn_essential("topics of groups", follow_topics(coordinators.clone(), topics)));
+        drop(runtime.spawn_essential("topics of groups", follow_topics(coordinators.clone())));
         drop(runtime.spawn_essential("offset retention", retention::run(coordinators.clone(), offsets_retention)));
         coordinators
     }
@@ -172,6 +175,12 @@ impl Coordinators {
         mut input: ConsumerHeartbeatInput,
     ) -> Result<ConsumerHeartbeat, HeartbeatRefused> {
         let term = self.term(&input.group).await?;
+        if input.member_epoch == JOIN_EPOCH {
+            // The topic may have been made a moment ago, perhaps on another node.
+            let names = input.subscribed_topics.iter().flatten();
+            self.shared.topics.look_for(names, &self.shared.runtime).await;
+            term.set_topics(&self.shared.topics);
+        }
         let answer = term.ask(|groups, now, ticket| {
             input.ticket = ticket;
             groups.consumer_heartbeat(now, input)
@@ -247,10 +256,9 @@ impl Coordinators {
 }
 
 /// Tells the groups of the topics that come, grow and go.
-async fn follow_topics(coordinators: Coordinators, topics: Arc<TopicSnapshots>) {
+async fn follow_topics(coordinators: Coordinators) {
     let shared = &coordinators.shared;
-    let mut states = topics.meta().subscribe();
-    let mut known = topics.snapshot();
+    let mut states = shared.topics.meta().subscribe();
     loop {
         tokio::select! {
             biased;
@@ -261,12 +269,8 @@ async fn follow_topics(coordinators: Coordinators, topics: Arc<TopicSnapshots>) 
                 }
             }
         }
-        let newest = topics.snapshot();
-        if !Arc::ptr_eq(&newest, &known) {
-            for term in shared.seats.iter().filter_map(|seat| seat.seated()) {
-                term.set_topics(newest.clone());
-            }
-            known = newest;
+        for term in shared.seats.iter().filter_map(|seat| seat.seated()) {
+            term.set_topics(&shared.topics);
         }
         shared.runtime.sleep(TOPICS_INTERVAL).await;
     }

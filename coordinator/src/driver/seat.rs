@@ -252,8 +252,8 @@ impl Seat {
         }
         tracing::info!(shard = %self.shard.id(), epoch, groups = state.groups().count(), "the groups of a shard are taken over");
         let groups = GroupTable::new(self.settings.clone(), self.consumer_settings.clone());
-        let (topics, clock, runtime) = (self.topics.snapshot(), self.clock.clone(), self.runtime.clone());
-        Ok(Term::begin(epoch, self.shard.clone(), &state, groups, topics, clock, runtime))
+        let (clock, runtime) = (self.clock.clone(), self.runtime.clone());
+        Ok(Term::begin(epoch, self.shard.clone(), &state, groups, &self.topics, clock, runtime))
     }
 
     /// Answers everybody and takes over no more.

@@ -25,7 +25,7 @@ use tokio::sync::{Notify, oneshot};
 use super::changes;
 use super::clock::GroupClock;
 use super::seat::is_current;
-use crate::consumer_group::Topics;
+use super::topics::TopicSnapshots;
 use crate::group::{Effect, GroupError, Response, Ticket};
 use crate::table::GroupTable;
 
@@ -77,7 +77,7 @@ impl Term {
         shard: Shard,
         state: &State,
         groups: GroupTable,
-        topics: Arc<Topics>,
+        topics: &TopicSnapshots,
         clock: GroupClock,
         runtime: Runtime,
     ) -> Arc<Term> {
@@ -215,9 +215,9 @@ impl Term {
     }
 
     /// There are other topics than before.
-    pub(super) fn set_topics(self: &Arc<Self>, topics: Arc<Topics>) {
-        // A term that has ended assigns nothing.
-        let _set = self.act(|groups, now| ((), groups.set_topics(now, topics)));
+    pub(super) fn set_topics(self: &Arc<Self>, topics: &TopicSnapshots) {
+        // Taken under the lock, so that no older snapshot follows a newer one. A term that has ended assigns nothing.
+        let _set = self.act(|groups, now| ((), groups.set_topics(now, topics.snapshot())));
     }
 
     /// Lets the coordinator act and carries out what it wants done.

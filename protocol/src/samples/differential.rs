@@ -85,6 +85,8 @@ fn others(api: &ServedApi, version: i16, request: &Bytes, response: &Bytes) -> [
         ApiName::DescribeQuorum => recode!(DescribeQuorumRequest, DescribeQuorumResponse),
         ApiName::DescribeCluster => recode!(DescribeClusterRequest, DescribeClusterResponse),
         ApiName::DescribeProducers => recode!(DescribeProducersRequest, DescribeProducersResponse),
+        ApiName::ConsumerGroupHeartbeat => recode!(ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse),
+        ApiName::ConsumerGroupDescribe => recode!(ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse),
         ApiName::ListConfigResources => {
             recode!(ListConfigResourcesRequest, ListConfigResourcesResponse)
         }

@@ -1,6 +1,7 @@
 //! The layouts of all served responses, from Kafka's message schemas: an account of them that does not come from the codec.
 
 mod cluster;
+mod consumer_groups;
 
 use crate::apis::ApiName;
 use crate::request::layout::Field;
@@ -43,6 +44,8 @@ pub(crate) fn layout_of(api: ApiName) -> &'static [Field] {
         ApiName::DescribeQuorum => cluster::DESCRIBE_QUORUM,
         ApiName::DescribeCluster => cluster::DESCRIBE_CLUSTER,
         ApiName::DescribeProducers => cluster::DESCRIBE_PRODUCERS,
+        ApiName::ConsumerGroupHeartbeat => consumer_groups::CONSUMER_GROUP_HEARTBEAT,
+        ApiName::ConsumerGroupDescribe => consumer_groups::CONSUMER_GROUP_DESCRIBE,
         ApiName::ListConfigResources => cluster::LIST_CONFIG_RESOURCES,
         ApiName::DescribeTopicPartitions => DESCRIBE_TOPIC_PARTITIONS,
     }

@@ -71,6 +71,9 @@ fn tunable(settings: &ServerSettings) -> Vec<Tunable> {
     let partitions = settings.default_partition_count.to_string();
     let metadata = settings.offset_metadata_bytes_max.to_string();
     let group_size = settings.group_members_max.to_string();
+    let consumer_interval = settings.group_consumer_heartbeat_interval_ms.to_string();
+    let consumer_session = settings.group_consumer_session_timeout_ms.to_string();
+    let migration = settings.group_consumer_migration.name().to_owned();
     vec![
         (
             "auto.create.topics.enable",
@@ -82,6 +85,24 @@ fn tunable(settings: &ServerSettings) -> Vec<Tunable> {
         ("connections.max.idle.ms", Long, idle, "How long a connection may be silent."),
         ("default.replication.factor", Short, factor, "Replication factor of topics created without one."),
         ("fetch.max.bytes", Int, settings.fetch_bytes_max.to_string(), "The largest Fetch answer."),
+        (
+            "group.consumer.heartbeat.interval.ms",
+            Int,
+            consumer_interval,
+            "How often members of the consumer protocol send heartbeats.",
+        ),
+        (
+            "group.consumer.migration.policy",
+            Text,
+            migration,
+            "Which groups may change their protocol while they have members.",
+        ),
+        (
+            "group.consumer.session.timeout.ms",
+            Int,
+            consumer_session,
+            "Silence after which a member of the consumer protocol is taken for dead.",
+        ),
         ("group.initial.rebalance.delay.ms", Int, delay, "How long a new group waits for more members."),
         ("group.max.session.timeout.ms", Int, session_max, "The longest session timeout of a group member."),
         ("group.max.size", Int, group_size, "The largest number of members of a group."),

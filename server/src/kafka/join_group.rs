@@ -4,7 +4,9 @@
 //! before the first join (version 4 and later), assignment skipped for a returning static leader (version 9).
 //! Answered when the rebalance is complete.
 //!
-//! Missing: nothing of the classic protocol. The new consumer protocol is not served.
+//! Members of the classic protocol may join groups of the consumer protocol too.
+//!
+//! Missing: nothing of the classic protocol.
 
 use alluvium_coordinator::Ticket;
 use alluvium_coordinator::group::JoinInput;

@@ -139,6 +139,15 @@ impl NodeSettings {
                 millis(self.group_initial_rebalance_delay),
             )?,
             group_members_max: self.group_members,
+            group_consumer_session_timeout_ms: i32_of(
+                "group_consumer_session_timeout",
+                millis(self.group_consumer_session_timeout),
+            )?,
+            group_consumer_heartbeat_interval_ms: i32_of(
+                "group_consumer_heartbeat_interval",
+                millis(self.group_consumer_heartbeat_interval),
+            )?,
+            group_consumer_migration: self.group_consumer_migration,
             offsets_retention_ms: millis(self.offsets_retention),
             fetch_sessions_max: self.fetch_sessions,
         };

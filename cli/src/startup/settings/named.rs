@@ -97,6 +97,12 @@ pub(crate) const NAMED: &[NamedSetting] = &[
     row("group_session_timeout_max", "The longest session timeout that a group member may ask for."),
     row("group_initial_rebalance_delay", "How long a new group waits for more members."),
     row("group_members", "The most members of one group."),
+    row("group_consumer_session_timeout", "Silence after which a member of the consumer protocol is taken for dead."),
+    row("group_consumer_heartbeat_interval", "How often members of the consumer protocol send heartbeats."),
+    row(
+        "group_consumer_migration",
+        "Which groups may change their protocol while they have members: disabled, upgrade, downgrade or bidirectional.",
+    ),
     row("offsets_retention", "How long committed offsets of a group without members are kept."),
     row("offset_metadata_bytes", "The longest text that may come with a committed offset."),
     row(

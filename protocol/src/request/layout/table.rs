@@ -44,6 +44,8 @@ pub(crate) fn layout_of(api: ApiName) -> &'static [Field] {
         ApiName::DescribeQuorum => DESCRIBE_QUORUM,
         ApiName::DescribeCluster => DESCRIBE_CLUSTER,
         ApiName::DescribeProducers => DESCRIBE_PRODUCERS,
+        ApiName::ConsumerGroupHeartbeat => CONSUMER_GROUP_HEARTBEAT,
+        ApiName::ConsumerGroupDescribe => CONSUMER_GROUP_DESCRIBE,
         ApiName::ListConfigResources => LIST_CONFIG_RESOURCES,
         ApiName::DescribeTopicPartitions => DESCRIBE_TOPIC_PARTITIONS,
     }
@@ -393,6 +395,27 @@ const DESCRIBE_PRODUCERS: &[Field] = &[
         (0, MAX, Text), // name
         (0, MAX, PlainArray(size_of::<i32>(), &Fixed(4))), // partition_indexes
     ])), // topics
+];
+
+const CONSUMER_GROUP_HEARTBEAT: &[Field] = &[
+    (0, MAX, Text), // group_id
+    (0, MAX, Text), // member_id
+    (0, MAX, Fixed(4)), // member_epoch
+    (0, MAX, Text), // instance_id
+    (0, MAX, Text), // rack_id
+    (0, MAX, Fixed(4)), // rebalance_timeout_ms
+    (0, MAX, PlainArray(size_of::<StrBytes>(), &Text)), // subscribed_topic_names
+    (1, MAX, Text), // subscribed_topic_regex
+    (0, MAX, Text), // server_assignor
+    (0, MAX, Array(size_of::<consumer_group_heartbeat_request::TopicPartitions>(), &[
+        (0, MAX, Fixed(16)), // topic_id
+        (0, MAX, PlainArray(size_of::<i32>(), &Fixed(4))), // partitions
+    ])), // topic_partitions
+];
+
+const CONSUMER_GROUP_DESCRIBE: &[Field] = &[
+    (0, MAX, PlainArray(size_of::<StrBytes>(), &Text)), // group_ids
+    (0, MAX, Fixed(1)), // include_authorized_operations
 ];
 
 const LIST_CONFIG_RESOURCES: &[Field] = &[

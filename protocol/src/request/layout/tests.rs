@@ -52,7 +52,7 @@ fn weight_per_byte_max(fields: &[Field], version: i16, flexible: bool) -> usize 
         Kind::Array(element_bytes, fields) => (FIRST_ELEMENT_FACTOR * element_bytes)
             .div_ceil(structure_bytes_min(fields, version, flexible))
             .max(weight_per_byte_max(fields, version, flexible)),
-        Kind::Optional(fields) => weight_per_byte_max(fields, version, flexible),
+        Kind::Structure(fields) | Kind::Optional(fields) => weight_per_byte_max(fields, version, flexible),
         _ => 0,
     });
     heaviest.max().unwrap_or(0).max(TAG_BYTES / 2)
@@ -64,9 +64,10 @@ fn structure_bytes_min(fields: &[Field], version: i16, flexible: bool) -> usize 
     bytes + usize::from(flexible)
 }
 
-fn bytes_min(kind: &Kind, _version: i16, flexible: bool) -> usize {
+fn bytes_min(kind: &Kind, version: i16, flexible: bool) -> usize {
     match kind {
         Kind::Fixed(bytes) => *bytes,
+        Kind::Structure(fields) => structure_bytes_min(fields, version, flexible),
         Kind::Optional(_) => 1,
         _ if flexible => 1,
         Kind::Text => 2,
