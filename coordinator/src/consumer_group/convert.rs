@@ -23,7 +23,7 @@ use crate::group::{Effect, GroupError};
 pub struct ClassicGroup {
     /// The group id.
     pub group: String,
-    /// The generation, or the epoch.
+    /// The generation, or the epoch of its members.
     pub generation: i32,
     /// The protocol that the members' metadata is read from, if one was chosen.
     pub protocol: Option<String>,
@@ -94,7 +94,7 @@ impl ConsumerGroups {
         for member in &classic.members {
             let wrong = |error| ConversionError::Member { member_id: member.member_id.clone(), error };
             EmbeddedSubscription::read(&member.metadata(classic.protocol.as_deref())).map_err(wrong)?;
-            read_assignment(&member.assignment).map_err(wrong)?;
+            read_assignment(&member.assignment, classic.protocol.as_deref()).map_err(wrong)?;
         }
         Ok(())
     }
@@ -114,7 +114,7 @@ impl ConsumerGroups {
             for member in classic.members {
                 let metadata = member.metadata(classic.protocol.as_deref());
                 let said = EmbeddedSubscription::read(&metadata).unwrap_or_default();
-                let owned = read_assignment(&member.assignment).unwrap_or_default();
+                let owned = read_assignment(&member.assignment, classic.protocol.as_deref()).unwrap_or_default();
                 group.adopt_member(member, said, partitions_of(context.topics, &owned));
             }
             group.resume(context);
@@ -175,6 +175,8 @@ impl Group {
     }
 
     fn into_classic(self, topics: &super::Topics) -> ClassicGroup {
+        // That of its members, so that they learn by a heartbeat of theirs that they must join again.
+        let generation = self.members.values().map(|member| member.epoch).max().unwrap_or(self.epoch);
         let members = self
             .members
             .into_iter()
@@ -193,6 +195,6 @@ impl Group {
                 }
             })
             .collect();
-        ClassicGroup { group: self.id, generation: self.epoch, protocol: None, members }
+        ClassicGroup { group: self.id, generation, protocol: None, members }
     }
 }

@@ -76,8 +76,15 @@ impl EmbeddedSubscription {
     }
 }
 
-/// Reads an assignment: partitions by name of topic. An empty one is that of a member that never synced.
-pub(super) fn read_assignment(assignment: &[u8]) -> Result<Vec<(String, Vec<i32>)>, EmbeddedError> {
+/// Assignors whose data, which some clients send along with assignments, can be made anew.
+const KNOWN_ASSIGNORS: [&str; 4] = ["range", "roundrobin", "sticky", "cooperative-sticky"];
+
+/// Reads an assignment that this assignor made: partitions by name of topic. An empty one is that of a member that never
+/// synced.
+pub(super) fn read_assignment(
+    assignment: &[u8],
+    assignor: Option<&str>,
+) -> Result<Vec<(String, Vec<i32>)>, EmbeddedError> {
     if assignment.is_empty() {
         return Ok(Vec::new());
     }
@@ -86,6 +93,9 @@ pub(super) fn read_assignment(assignment: &[u8]) -> Result<Vec<(String, Vec<i32>
         return Err(EmbeddedError::Negative);
     }
     let partitions = reader.partitions()?;
+    if assignor.is_some_and(|assignor| KNOWN_ASSIGNORS.contains(&assignor)) {
+        return Ok(partitions);
+    }
     match reader.rest.is_empty() || reader.nullable_bytes()?.is_none_or(<[u8]>::is_empty) {
         true => Ok(partitions),
         false => Err(EmbeddedError::CustomData),
@@ -235,10 +245,12 @@ pub(crate) mod tests {
     fn assignments_come_back_and_custom_data_is_refused() {
         let partitions: BTreeMap<String, Vec<i32>> = [("t".to_owned(), vec![0, 2]), ("u".to_owned(), vec![])].into();
         let written = write_assignment(1, &partitions);
-        assert_eq!(read_assignment(&written).unwrap().into_iter().collect::<BTreeMap<_, _>>(), partitions);
-        assert_eq!(read_assignment(&[]).unwrap(), []);
+        assert_eq!(read_assignment(&written, None).unwrap().into_iter().collect::<BTreeMap<_, _>>(), partitions);
+        assert_eq!(read_assignment(&[], None).unwrap(), []);
         let mut custom = written[..written.len() - 4].to_vec();
         custom.extend([0, 0, 0, 1, 7]);
-        assert_eq!(read_assignment(&custom), Err(EmbeddedError::CustomData));
+        assert_eq!(read_assignment(&custom, None), Err(EmbeddedError::CustomData));
+        assert_eq!(read_assignment(&custom, Some("mine")), Err(EmbeddedError::CustomData));
+        assert_eq!(read_assignment(&custom, Some("sticky")).unwrap().len(), 2);
     }
 }
