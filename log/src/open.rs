@@ -1,5 +1,7 @@
 //! Opening a cluster: probe the store, read or create `cluster.json`, recover the shards, start their tasks.
 
+mod shard;
+
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -10,31 +12,25 @@ use alluvium_record::ShardId;
 use bytes::Bytes;
 use futures_util::future::{join_all, try_join_all};
 use parking_lot::RwLock;
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::commit::slot::SlotRules;
-use crate::commit::{CommitRules, Look, Request, Router, Shard, ShardParts, ShardTask, Waiting};
-use crate::counters::ShardCounters;
+use crate::commit::{CommitRules, Request, Shard};
 use crate::format::cluster::{ClusterDescription, FORMAT_VERSION};
 use crate::operation::CommitError;
-use crate::paths::{ClusterPaths, ShardPaths};
+use crate::paths::ClusterPaths;
 use crate::peers::{Peers, PeersSlot};
 use crate::placement::shard_of_id;
 use crate::plan::PlanRules;
 use crate::probe::{ProbeError, probe};
 use crate::producer_id::ProducerIds;
-use crate::recover::{RecoverError, Recovered, recover};
+use crate::recover::RecoverError;
 use crate::replay::CatchUpError;
 use crate::state::State;
 use crate::sweep::sweep_for_ever;
-use crate::tail::Tail;
 use crate::view::{Changes, View};
-
-/// Requests that may wait for a shard's task.
-const REQUESTS_MAX: usize = 4096;
-/// Recoveries that are tried when each takes longer than half the log retention.
-const RECOVERIES_MAX: usize = 3;
+use shard::OpenShard;
 
 /// Pause before a new shard that could not be opened is tried again.
 const OPEN_RETRY_PAUSE: Duration = Duration::from_secs(1);
@@ -378,85 +374,6 @@ async fn follow_shard_count(log: Weak<Inner>, mut meta: Subscription<Arc<State>>
             }
         }
     }
-}
-
-/// What a shard is opened with.
-struct OpenShard {
-    store: Arc<dyn Store>,
-    paths: ClusterPaths,
-    tail_bytes_max: u64,
-    options: LogOptions,
-    changes: Changes,
-    peers: PeersSlot,
-    runtime: Runtime,
-}
-
-impl OpenShard {
-    /// Recovers a shard and starts its tasks.
-    async fn open(&self, id: ShardId) -> Result<Shard, OpenLogError> {
-        let paths = self.paths.shard(id);
-        let (recovered, looked) = recover_in_time(self.store.as_ref(), &paths, &self.options.commit, &self.runtime)
-            .await
-            .map_err(|error| OpenLogError::Recover { shard: id.0, error })?;
-        tracing::debug!(
-            shard = id.0,
-            entry = recovered.state.entry_number(),
-            checkpoint = recovered.checkpoint,
-            "shard recovered"
-        );
-        let tail = Arc::new(Tail::new(self.tail_bytes_max));
-        let (waiting, counters) = (Waiting::default(), Arc::new(ShardCounters::default()));
-        let deadline_default = self.options.commit.deadline_default;
-        let (task, state) = ShardTask::new(ShardParts {
-            store: self.store.clone(),
-            paths: paths.clone(),
-            runtime: self.runtime.clone(),
-            rules: self.options.commit.clone(),
-            node: self.options.node.clone(),
-            tail: tail.clone(),
-            recovered,
-            looked,
-            changes: self.changes.clone(),
-            peers: self.peers.clone(),
-            waiting: waiting.clone(),
-            counters: counters.clone(),
-        });
-        let (requests, receiver) = mpsc::channel(REQUESTS_MAX);
-        drop(self.runtime.spawn_essential("shard", task.run(receiver)));
-        let (routed, appends) = mpsc::channel(REQUESTS_MAX);
-        let router = Router::new(id, self.peers.clone(), requests.clone(), counters.clone());
-        drop(self.runtime.spawn_essential("router", router.run(appends)));
-        Ok(Shard {
-            requests,
-            state,
-            tail,
-            paths,
-            runtime: self.runtime.clone(),
-            deadline_default,
-            routed,
-            peers: self.peers.clone(),
-            waiting,
-            counters,
-        })
-    }
-}
-
-/// Recovers, and again when that took so long that entries may have been collected meanwhile.
-async fn recover_in_time(
-    store: &dyn Store,
-    paths: &ShardPaths,
-    rules: &CommitRules,
-    runtime: &Runtime,
-) -> Result<(Recovered, Look), RecoverError> {
-    for _ in 0..RECOVERIES_MAX {
-        let look = Look::begin(store, runtime);
-        let recovered = recover(store, paths).await;
-        // Whoever stands still while he reads may find holes where collection has passed meanwhile, or nothing new.
-        if !look.is_past(rules.log_retention, store, runtime) {
-            return Ok((recovered?, look));
-        }
-    }
-    Err(StoreError::Timeout.into())
 }
 
 async fn describe_cluster(

@@ -31,21 +31,6 @@ pub(crate) fn validate(
 ) -> Result<Option<OperationKind>, Rejection> {
     match operation {
         Operation::CreateTopic { id, name, partition_count, replication_factor, configs, shard_count } => {
-            if *partition_count < 1 {
-                return Err(Rejection::OutOfBounds { what: "partition count", bounds: "at least 1".to_owned() });
-            }
-            if *shard_count < 1 {
-                return Err(Rejection::OutOfBounds { what: "shard count", bounds: "at least 1".to_owned() });
-            }
-            if state.topic_by_name(name).is_some() {
-                return Err(Rejection::TopicExists(name.clone()));
-            }
-            match state.topic(*id) {
-                Some(_) if state.is_meta() => return Err(Rejection::TopicIdTaken),
-                // Elsewhere than in the meta shard this may be repeated.
-                Some(_) => return Ok(None),
-                None => {}
-            }
             let topic = Topic {
                 id: *id,
                 name: name.clone(),
@@ -55,7 +40,7 @@ pub(crate) fn validate(
                 shard_count: *shard_count,
                 created_ms: timestamp_ms,
             };
-            Ok(Some(OperationKind::CreateTopic(topic_message(&topic))))
+            create_topic(state, &topic)
         }
         Operation::DeleteTopic { id } => {
             if state.topic(*id).is_none() {
@@ -88,21 +73,7 @@ pub(crate) fn validate(
             Ok(Some(OperationKind::AlterTopicConfigs(message)))
         }
         Operation::DeleteRecords { topic_partition, before_offset } => {
-            let partition = state.partition(*topic_partition).ok_or(Rejection::UnknownPartition)?;
-            if *before_offset < 0 || *before_offset > partition.high_watermark() {
-                return Err(Rejection::OffsetOutOfRange {
-                    log_start_offset: partition.log_start_offset(),
-                    high_watermark: partition.high_watermark(),
-                });
-            }
-            if *before_offset <= partition.log_start_offset() {
-                return Ok(None);
-            }
-            Ok(Some(OperationKind::DeleteRecords(DeleteRecordsMessage {
-                topic: topic_field(topic_partition.topic),
-                partition: topic_partition.partition,
-                before_offset: *before_offset,
-            })))
+            delete_records(state, *topic_partition, *before_offset)
         }
         Operation::CommitOffsets { .. }
         | Operation::PutGroup { .. }
@@ -124,6 +95,47 @@ pub(crate) fn validate(
             Ok(Some(OperationKind::TakeOver(TakeOverMessage { node: *node, incarnation })))
         }
     }
+}
+
+fn create_topic(state: &State, topic: &Topic) -> Result<Option<OperationKind>, Rejection> {
+    if topic.partition_count < 1 {
+        return Err(Rejection::OutOfBounds { what: "partition count", bounds: "at least 1".to_owned() });
+    }
+    if topic.shard_count < 1 {
+        return Err(Rejection::OutOfBounds { what: "shard count", bounds: "at least 1".to_owned() });
+    }
+    if state.topic_by_name(&topic.name).is_some() {
+        return Err(Rejection::TopicExists(topic.name.clone()));
+    }
+    match state.topic(topic.id) {
+        Some(_) if state.is_meta() => return Err(Rejection::TopicIdTaken),
+        // Elsewhere than in the meta shard this may be repeated.
+        Some(_) => return Ok(None),
+        None => {}
+    }
+    Ok(Some(OperationKind::CreateTopic(topic_message(topic))))
+}
+
+fn delete_records(
+    state: &State,
+    topic_partition: TopicPartition,
+    before_offset: i64,
+) -> Result<Option<OperationKind>, Rejection> {
+    let partition = state.partition(topic_partition).ok_or(Rejection::UnknownPartition)?;
+    if before_offset < 0 || before_offset > partition.high_watermark() {
+        return Err(Rejection::OffsetOutOfRange {
+            log_start_offset: partition.log_start_offset(),
+            high_watermark: partition.high_watermark(),
+        });
+    }
+    if before_offset <= partition.log_start_offset() {
+        return Ok(None);
+    }
+    Ok(Some(OperationKind::DeleteRecords(DeleteRecordsMessage {
+        topic: topic_field(topic_partition.topic),
+        partition: topic_partition.partition,
+        before_offset,
+    })))
 }
 
 fn validate_group(state: &State, operation: &Operation) -> Result<Option<OperationKind>, Rejection> {
