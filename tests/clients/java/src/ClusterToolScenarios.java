@@ -18,6 +18,7 @@ final class ClusterToolScenarios {
         suite.scenario("kafka-consumer-groups-describe", LIMIT, ClusterToolScenarios::describedGroups);
         suite.scenario("kafka-consumer-groups-reset-offsets", LIMIT, ClusterToolScenarios::resetOffsets);
         suite.scenario("kafka-consumer-groups-delete", LIMIT, ClusterToolScenarios::deletedGroups);
+        suite.scenario("kafka-consumer-groups-new-protocol", LIMIT, ClusterToolScenarios::newProtocol);
         suite.scenario("kafka-groups", LIMIT, ClusterToolScenarios::groups);
         suite.scenario("kafka-metadata-quorum", LIMIT, ClusterToolScenarios::metadataQuorum);
         suite.scenario("kafka-cluster", LIMIT, ClusterToolScenarios::cluster);
@@ -61,8 +62,13 @@ final class ClusterToolScenarios {
 
     /** A consumer of the classic protocol that has its partitions. */
     private static KafkaConsumer<String, String> member(String group, String topic, int partitions) throws Exception {
+        return member(group, topic, partitions, "classic");
+    }
+
+    private static KafkaConsumer<String, String> member(String group, String topic, int partitions, String protocol)
+            throws Exception {
         KafkaConsumer<String, String> consumer =
-                Clients.consumer("group.id", group, "group.protocol", "classic", "client.id", "described");
+                Clients.consumer("group.id", group, "group.protocol", protocol, "client.id", "described");
         consumer.subscribe(List.of(topic));
         Suite.eventually(Duration.ofSeconds(30), "the member has its partitions", () -> {
             consumer.poll(Duration.ofMillis(100));
@@ -91,6 +97,33 @@ final class ClusterToolScenarios {
             Suite.check(!groupTool("--list", "--state", "Empty").contains(group), "a group with a member is listed as empty");
         }
         Suite.check(row(groupTool("--list", "--state"), group).endsWith("Empty"), "the group is not empty when its member has left");
+    }
+
+    private static void newProtocol() throws Exception {
+        String topic = RecordScenarios.filled("tool-new-protocol", 4);
+        String group = Suite.unique("tool-new-protocol-group");
+        try (KafkaConsumer<String, String> member = member(group, topic, 3, "consumer")) {
+            Suite.eventually(Duration.ofSeconds(30), "the member has read everything", () -> {
+                member.poll(Duration.ofMillis(100));
+                return member.assignment().stream().allMatch(partition -> member.position(partition) == 4);
+            });
+            member.commitSync();
+            Suite.check(row(groupTool("--list", "--type", "consumer"), group).endsWith("Consumer"), "not listed by its type");
+            String members = clean(groupTool("--describe", "--group", group, "--members", "--verbose"));
+            contains(members, topic + ":0,1,2");
+            Suite.check(row(members, group).split(" ")[5].matches("[0-9]+"), "no epoch: " + members);
+            String state = row(clean(groupTool("--describe", "--group", group, "--state", "--verbose")), group);
+            Suite.check(state.contains("uniform") && state.contains("Stable"), "state: " + state);
+            Suite.same("4", offsetIn(clean(groupTool("--describe", "--group", group)), group, topic, 2), "committed");
+            contains(clean(groupTool("--group", group, "--topic", topic, "--reset-offsets", "--to-earliest", "--execute")),
+                    "but the current state is Stable");
+            contains(clean(groupTool("--delete", "--group", group)), "The group is not empty");
+            Suite.same(group + " Consumer consumer", row(ToolScenarios.tool("", "kafka-groups", "--list"), group), "row");
+        }
+        String reset = clean(groupTool("--group", group, "--topic", topic, "--reset-offsets", "--to-offset", "1", "--execute"));
+        Suite.same("1", offsetIn(reset, group, topic, 0), "new offset");
+        Suite.same("1", offsetIn(groupTool("--describe", "--group", group), group, topic, 2), "committed after the reset");
+        contains(clean(groupTool("--delete", "--group", group)), "('" + group + "') was successful.");
     }
 
     private static void resetOffsets() throws Exception {
