@@ -152,7 +152,11 @@ impl Coordinators {
 
     /// SyncGroup. `input.ticket` is filled in here.
     pub async fn sync(&self, mut input: SyncInput) -> Result<Synced, GroupError> {
-        let term = self.term(&input.group).await?;
+        let term = match self.term(&input.group).await {
+            // What the members had begun is lost; clients do not know the other error here.
+            Err(GroupError::CoordinatorLoadInProgress) => return Err(GroupError::RebalanceInProgress),
+            term => term?,
+        };
         let answer = term.ask(|groups, now, ticket| {
             input.ticket = ticket;
             groups.sync(now, input)
@@ -165,7 +169,11 @@ impl Coordinators {
 
     /// Heartbeat.
     pub async fn heartbeat(&self, input: &HeartbeatInput) -> Result<(), GroupError> {
-        let term = self.term(&input.group).await?;
+        let term = match self.term(&input.group).await {
+            // Sessions begin anew with the term; clients do not know the error here.
+            Err(GroupError::CoordinatorLoadInProgress) => return Ok(()),
+            term => term?,
+        };
         term.act(|groups, now| (groups.heartbeat(now, input), Vec::new()))?
     }
 

@@ -17,6 +17,7 @@ use super::*;
 use crate::consumer_group::FetchInput;
 use crate::group::{CommitInput, Ticket};
 
+mod consumer_groups;
 mod failover;
 mod taking_over;
 mod zombies;
@@ -85,9 +86,16 @@ impl World {
 
     /// A node whose requests to the bucket can fail apart from those of others.
     async fn node(&self, number: i32, leads: bool) -> Node {
+        self.node_of(number, leads, 1).await
+    }
+
+    /// A node of a cluster that is spread over so many shards.
+    async fn node_of(&self, number: i32, leads: bool, shard_count: u32) -> Node {
         let runtime = self.runtime.fork();
         let store = Faulty::new(self.store.clone(), runtime.clone());
-        let log = Log::open(store.clone(), LogOptions::default(), runtime.clone()).await.unwrap();
+        let log = Log::open(store.clone(), LogOptions { shard_count, ..LogOptions::default() }, runtime.clone())
+            .await
+            .unwrap();
         let (changes, subscription) = published(0);
         let incarnation = runtime.random_uuid();
         let beliefs = Arc::new(Beliefs {
