@@ -10,6 +10,7 @@
 //!   proposed again; the slot is resolved before the shard is used again (6);
 //! - after a win that took longer than half the time that entries are kept, nothing is acknowledged (7).
 
+mod catch_up;
 mod checkpointer;
 mod group;
 mod look;
