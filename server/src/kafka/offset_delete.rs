@@ -47,11 +47,11 @@ pub(crate) async fn handle(context: &RequestContext, request: OffsetDeleteReques
         }
         topics.push(message!(OffsetDeleteResponseTopic { name: topic.name.clone(), partitions: answers }));
     }
-    if !partitions.is_empty() {
-        if let Err(error) = deletion.delete(partitions, Some(node.deadline(DELETE_TIMEOUT_MS))).await {
-            tracing::warn!(group = %request.group_id, %error, "committed offsets were not deleted");
-            return message!(OffsetDeleteResponse { error_code: offsets_error(&error).code() });
-        }
+    if !partitions.is_empty()
+        && let Err(error) = deletion.delete(partitions, Some(node.deadline(DELETE_TIMEOUT_MS))).await
+    {
+        tracing::warn!(group = %request.group_id, %error, "committed offsets were not deleted");
+        return message!(OffsetDeleteResponse { error_code: offsets_error(&error).code() });
     }
     message!(OffsetDeleteResponse { topics })
 }
