@@ -280,9 +280,9 @@ impl Log {
     /// A snapshot of all shards.
     #[must_use]
     pub fn view(&self) -> View {
-        // Other shards first: what the meta shard names is then in the snapshot, as far as this node knows it.
-        let mut states: Vec<_> = self.inner.shards.read().iter().skip(1).map(Shard::state).collect();
-        states.insert(0, self.inner.meta.state());
+        // The meta shard first: what it names is then in the snapshot, as far as this node knows it.
+        let mut states = vec![self.inner.meta.state()];
+        states.extend(self.inner.shards.read().iter().skip(1).map(Shard::state));
         View::new(states, self.inner.description.shard_count)
     }
 

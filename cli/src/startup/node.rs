@@ -24,7 +24,7 @@ const STORE_SILENCE_MAX: Duration = Duration::from_secs(15);
 /// The longest wait for batches whose clients have gone.
 const FLUSH_WAIT_MAX: Duration = Duration::from_secs(5);
 /// The longest wait for the last commit and the checkpoint.
-const CLOSE_WAIT_MAX: Duration = Duration::from_secs(5);
+const CLOSE_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// A node that serves.
 #[derive(Debug)]
