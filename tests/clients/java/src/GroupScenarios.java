@@ -32,7 +32,7 @@ final class GroupScenarios {
     }
 
     /** One member of a group on a thread of its own, since a consumer belongs to one thread. */
-    private static final class Member implements AutoCloseable {
+    static final class Member implements AutoCloseable {
         final ConcurrentLinkedQueue<ConsumerRecord<String, String>> records = new ConcurrentLinkedQueue<>();
         volatile Set<TopicPartition> assigned = Set.of();
         volatile Throwable error;
@@ -75,7 +75,7 @@ final class GroupScenarios {
         }
     }
 
-    private static String[] settings(String group, String... more) {
+    static String[] settings(String group, String... more) {
         List<String> all = new ArrayList<>(List.of("group.id", group, "heartbeat.interval.ms", "500", "session.timeout.ms", "10000"));
         all.addAll(List.of(more));
         return all.toArray(new String[0]);

@@ -146,6 +146,7 @@ final class Suite {
         Suite suite = new Suite(new ArrayList<>(List.of(arguments)));
         RecordScenarios.register(suite);
         GroupScenarios.register(suite);
+        ConsumerProtocolScenarios.register(suite);
         AdminScenarios.register(suite);
         ToolScenarios.register(suite);
         ClusterToolScenarios.register(suite);
