@@ -33,6 +33,22 @@ pub enum Bug {
     LogStartTooFar,
     /// Garbage collection takes what is still referred to (invariant 8).
     CollectReachable,
+    /// A pushed entry is applied although it does not follow on the state (invariants 3 and 5).
+    PushWithoutCheck,
+    /// A win is not pushed to the other nodes (invariant 12).
+    NoPush,
+    /// Nobody looks for entries of other nodes while fetches wait (invariant 12).
+    NoProbe,
+    /// A forwarded append without an answer is committed here although nobody numbered its batches (invariant 4).
+    ForwardedTwice,
+    /// Of a forwarded append that was refused in part, everything is committed again (invariant 4).
+    ForwardedAgainWhole,
+    /// An append that came later goes its own way while earlier ones are with another node (invariant 4).
+    RouterOvertakes,
+    /// A coordinator's commands do not name its epoch (invariant 10).
+    CoordinatorWithoutEpoch,
+    /// What a group reads back is what this node happens to know (invariant 10).
+    OffsetsFromMemory,
 }
 
 impl Bug {
@@ -52,6 +68,14 @@ impl Bug {
         Bug::PermitDroppedEarly,
         Bug::LogStartTooFar,
         Bug::CollectReachable,
+        Bug::PushWithoutCheck,
+        Bug::NoPush,
+        Bug::NoProbe,
+        Bug::ForwardedTwice,
+        Bug::ForwardedAgainWhole,
+        Bug::RouterOvertakes,
+        Bug::CoordinatorWithoutEpoch,
+        Bug::OffsetsFromMemory,
     ];
 }
 

@@ -5,7 +5,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use alluvium_cluster::testing::Network;
 use alluvium_record::{TopicId, TopicPartition};
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use crate::faults::NetworkFault;
@@ -20,21 +22,23 @@ pub struct Cluster {
     pub world: Arc<World>,
     /// The nodes.
     pub nodes: Vec<Arc<Node>>,
-    /// Topics that are there from the beginning, with their partitions.
-    pub topics: Vec<(TopicId, i32)>,
+    /// The network between them.
+    pub network: Network,
+    /// Topics that clients use, with their partitions: those that are there from the beginning, then those that came later.
+    pub topics: Mutex<Vec<(TopicId, i32)>>,
 }
 
 type Answer = (Outcome, Microseconds);
 
 impl Cluster {
-    /// All partitions that are there from the beginning.
+    /// All partitions that clients use.
     #[must_use]
     pub fn partitions(&self) -> Vec<TopicPartition> {
         let partitions = |(topic, count): &(TopicId, i32)| {
             let topic = *topic;
             (0..*count).map(move |partition| TopicPartition { topic, partition })
         };
-        self.topics.iter().flat_map(partitions).collect()
+        self.topics.lock().iter().flat_map(partitions).collect()
     }
 
     /// Asks a node, and waits for its answer for so long.

@@ -52,6 +52,28 @@ pub enum NetworkFault {
     Cancelled(u64),
 }
 
+/// What a frame between two nodes suffers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerFault {
+    /// It never arrives.
+    Lost,
+    /// It arrives twice.
+    Doubled,
+    /// It arrives so many milliseconds later, behind others.
+    Overtaken(u64),
+}
+
+/// What a frame between two nodes is, as far as faults go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerFrame {
+    /// An append for the leader, which comes once and in order or not at all.
+    Forward,
+    /// An entry that was committed.
+    Push,
+    /// All others: the answer to an append, a ping.
+    Other,
+}
+
 /// What happens to a node at some time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NodeFault {
@@ -77,6 +99,20 @@ pub enum NodeFault {
         /// How long.
         for_ms: u64,
     },
+    /// Another node and it cannot reach each other.
+    LinkCut {
+        /// The other one.
+        other: u32,
+        /// Whether frames to the other one still arrive.
+        one_way: bool,
+        /// How long.
+        for_ms: u64,
+    },
+    /// It cannot reach the store.
+    StoreCut {
+        /// How long.
+        for_ms: u64,
+    },
 }
 
 /// A node fault with its time.
@@ -98,6 +134,7 @@ pub struct Faults {
     seed: u64,
     store_per_mille: u32,
     network_per_mille: u32,
+    peer_per_mille: u32,
     slow_ms_max: u64,
     late_ms_max: u64,
     /// Only these keys, when a list is being shrunk or replayed.
@@ -107,6 +144,7 @@ pub struct Faults {
 const STORE: u64 = 1 << 60;
 const NETWORK: u64 = 2 << 60;
 const PLANNED: u64 = 3 << 60;
+const PEER: u64 = 4 << 60;
 
 impl Faults {
     /// The faults of a seed; only those whose keys are in `only`, when it is given.
@@ -116,6 +154,7 @@ impl Faults {
             seed,
             store_per_mille: scenario.store_faults_per_mille,
             network_per_mille: scenario.network_faults_per_mille,
+            peer_per_mille: scenario.peer_faults_per_mille,
             slow_ms_max: 4_000,
             late_ms_max: if scenario.retention_ms > 0 { scenario.retention_ms * 3 } else { 60_000 },
             only,
@@ -169,11 +208,35 @@ impl Faults {
         Some((key, fault))
     }
 
+    /// What becomes of frame number `count` from one node to another.
+    #[must_use]
+    pub fn peer(&self, from: u32, to: u32, count: u64, frame: PeerFrame) -> Option<(u64, PeerFault)> {
+        let key = PEER | (u64::from(from) << 48) | (u64::from(to) << 40) | count;
+        let mut random = Random::new(self.seed, key);
+        if !random.chance(self.peer_per_mille) || !self.wanted(key) {
+            return None;
+        }
+        let late_ms = random.between(1, 2_500);
+        let fault = match (frame, random.below(3)) {
+            (PeerFrame::Forward, _) | (_, 0) => PeerFault::Lost,
+            (PeerFrame::Push, 1) => PeerFault::Doubled,
+            _ => PeerFault::Overtaken(late_ms),
+        };
+        Some((key, fault))
+    }
+
     /// The faults of nodes, by time.
     #[must_use]
     pub fn planned(&self, scenario: &Scenario) -> Vec<Planned> {
         let mut planned = Vec::new();
-        let kinds = [scenario.crashes, scenario.freezes, scenario.clock_jumps, scenario.partitions];
+        let kinds = [
+            scenario.crashes,
+            scenario.freezes,
+            scenario.clock_jumps,
+            scenario.partitions,
+            scenario.link_cuts,
+            scenario.store_cuts,
+        ];
         for (kind, count) in kinds.into_iter().enumerate() {
             for index in 0..count {
                 let key = PLANNED | ((kind as u64) << 32) | u64::from(index);
@@ -182,7 +245,13 @@ impl Faults {
                     0 => NodeFault::Crash { down_ms: random.between(0, 3_000) },
                     1 => NodeFault::Freeze { for_ms: random.between(100, scenario.freeze_ms_max) },
                     2 => NodeFault::ClockJump { by_ms: random.between(0, 14_400_000) as i64 - 7_200_000 },
-                    _ => NodeFault::CutOff { clients: random.below(3) as u32, for_ms: random.between(100, 6_000) },
+                    3 => NodeFault::CutOff { clients: random.below(3) as u32, for_ms: random.between(100, 6_000) },
+                    4 => NodeFault::LinkCut {
+                        other: random.below(u64::from(scenario.nodes)) as u32,
+                        one_way: random.chance(400),
+                        for_ms: random.between(100, 12_000),
+                    },
+                    _ => NodeFault::StoreCut { for_ms: random.between(100, 12_000) },
                 };
                 // Most happen while clients are busy, which is early.
                 let busy_ms = if random.chance(700) { scenario.duration_ms / 5 } else { scenario.duration_ms };

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use alluvium_log::State;
-use alluvium_record::{TopicId, TopicPartition};
+use alluvium_record::{ShardId, TopicId, TopicPartition};
 use bytes::Bytes;
 
 /// Microseconds since the run began.
@@ -129,6 +129,11 @@ pub enum Operation {
     },
     /// Get a producer id.
     AllocateProducerId,
+    /// Spread topics that are made from now on over so many shards.
+    SetShardCount {
+        /// How many.
+        count: u32,
+    },
 }
 
 /// A record as a reader saw it.
@@ -213,6 +218,8 @@ pub struct Call {
 /// An entry that came into being in the store.
 #[derive(Clone, Debug)]
 pub struct SlotWritten {
+    /// Its shard.
+    pub shard: ShardId,
     /// Its number.
     pub number: u64,
     /// When.
@@ -232,7 +239,7 @@ pub struct Sample {
     pub incarnation: u32,
     /// When.
     pub at_us: Microseconds,
-    /// Its state.
+    /// Its state of one shard.
     pub state: std::sync::Arc<State>,
 }
 
@@ -245,6 +252,17 @@ pub struct Outage {
     pub from_us: Microseconds,
     /// Until.
     pub to_us: Microseconds,
+}
+
+/// A batch that a node took, in the order in which it did.
+#[derive(Clone, Copy, Debug)]
+pub struct Taken {
+    /// The node.
+    pub node: u32,
+    /// How often it had started before.
+    pub incarnation: u32,
+    /// The batch.
+    pub batch: u64,
 }
 
 /// What a partition holds in the end, read by a fresh node without faults.
@@ -265,6 +283,8 @@ pub struct History {
     pub calls: Vec<Call>,
     /// Entries, in the order in which they became durable.
     pub slots: Vec<SlotWritten>,
+    /// Batches that nodes took, in their order.
+    pub taken: Vec<Taken>,
     /// Objects that the collector deleted.
     pub collected: Vec<(String, Microseconds)>,
     /// Published states.
@@ -275,12 +295,16 @@ pub struct History {
     pub bytes_in_flight: BTreeMap<u32, (u64, u64)>,
     /// What the log holds in the end.
     pub contents: BTreeMap<TopicPartition, FinalPartition>,
-    /// The state of the fresh node in the end.
-    pub final_state: Option<std::sync::Arc<State>>,
+    /// The state of each shard at the fresh node in the end.
+    pub final_states: BTreeMap<ShardId, std::sync::Arc<State>>,
     /// All objects in the end.
     pub objects: BTreeMap<String, Bytes>,
     /// What the run itself found wrong, with the invariant's number.
     pub findings: Vec<(u8, String)>,
+    /// Whether nodes know of each other.
+    pub linked: bool,
+    /// Whether nothing was to go wrong.
+    pub healthy: bool,
     /// When all faults ended.
     pub healed_us: Microseconds,
 }
@@ -330,6 +354,7 @@ impl std::fmt::Display for Operation {
                 write!(f, "delete records {} before {before}", short(*topic_partition))
             }
             Self::AllocateProducerId => f.write_str("allocate producer id"),
+            Self::SetShardCount { count } => write!(f, "set shard count {count}"),
         }
     }
 }

@@ -1,13 +1,14 @@
-//! Who leads, as nodes believe: beliefs change now and then, each node hears of it in its own time, and in between two nodes
-//! believe that they lead, or none does.
+//! Who leads, as nodes believe. Nodes with links follow the cluster's members. Where they have none, beliefs change now and then,
+//! each node hears of it in its own time, and in between two nodes believe that they lead, or none does.
 //!
-//! Invariants: beliefs depend on the seed and the time alone; a node that stands still or is down hears nothing; some time
+//! Invariants: beliefs of nodes without links depend on the seed and the time alone; a node that stands still or is down hears nothing; some time
 //! after faults have ended all nodes agree.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use alluvium_cluster::Cluster;
 use alluvium_coordinator::Leadership;
 use alluvium_infra::Runtime;
 use alluvium_infra::published::{Publisher, Subscription, published};
@@ -82,5 +83,43 @@ impl Leadership for Beliefs {
 
     fn subscribe(&self) -> Subscription<u64> {
         self.subscription.clone()
+    }
+}
+
+/// What the members of the cluster make of it, as in the server.
+#[derive(Debug)]
+pub struct LinkedLeadership {
+    cluster: Cluster,
+    changes: Subscription<u64>,
+}
+
+impl LinkedLeadership {
+    /// The leadership of a node that has joined.
+    #[must_use]
+    pub fn start(cluster: Cluster, world: Arc<World>, runtime: &Runtime) -> Arc<Self> {
+        let (publisher, changes) = published(0);
+        let (mut members, node) = (cluster.subscribe(), cluster.node_id());
+        drop(runtime.spawn("leadership", async move {
+            while members.changed().await.is_ok() {
+                let ids: Vec<i32> = members.newest().all().iter().map(|member| member.id.0).collect();
+                world.note(format_args!("n{node}"), || format!("members {ids:?}"));
+                publisher.publish(publisher.newest() + 1);
+            }
+        }));
+        Arc::new(Self { cluster, changes })
+    }
+}
+
+impl Leadership for LinkedLeadership {
+    fn leads(&self, shard: ShardId) -> bool {
+        self.cluster.members().leader(shard).is_some_and(|member| member.id == self.cluster.node_id())
+    }
+
+    fn node(&self) -> (NodeId, Uuid) {
+        (self.cluster.node_id(), self.cluster.incarnation())
+    }
+
+    fn subscribe(&self) -> Subscription<u64> {
+        self.changes.clone()
     }
 }

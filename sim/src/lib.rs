@@ -2,7 +2,7 @@
 //!
 //! Real nodes (log, ingest, reader, group coordinator) run in one thread on a paused clock, on a store and a network that
 //! fail as the seed has it. Flow: [`scenario`] and [`faults`] (what happens) -> [`world`] (time, bucket, trace, history) ->
-//! [`node`] and [`cluster`] (the product and the network in front of it) -> [`workload`] (clients) -> [`checkers`].
+//! [`node`], [`peers`] and [`cluster`] (the product, the network between nodes and the one in front of them) -> [`workload`] (clients) -> [`checkers`].
 //! [`run`] does it all for one seed; [`shrink`] finds the few faults that matter; [`replay`] keeps a run in a file.
 //!
 //! Invariants: one seed gives one trace, byte for byte; checkers know nothing of the workload.
@@ -15,6 +15,7 @@ pub mod groups;
 pub mod history;
 pub mod leadership;
 pub mod node;
+pub mod peers;
 pub mod planting;
 pub mod random;
 pub mod replay;

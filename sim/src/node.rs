@@ -1,22 +1,28 @@
-//! A node: the real log, ingest, reader and group coordinator on a simulated store.
+//! A node: the real log, cluster, ingest, reader and group coordinator on a simulated store and network.
 //!
 //! Owns the life of a node: start, freeze, crash, start again with nothing but the bucket. Invariant: what a node does for a
 //! request happens in tasks of its own runtime, so that freezing and crashing reach it wherever it waits.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use alluvium_cluster::testing::Network;
+use alluvium_cluster::{Cluster, JoinError};
+use alluvium_coordinator::Leadership;
 use alluvium_infra::Runtime;
 use alluvium_infra::store::Store;
 use alluvium_ingest::{Ingest, IngestSettings};
 use alluvium_log::{Log, LogOptions, OpenLogError};
 use alluvium_reader::{Reader, ReaderSettings};
+use alluvium_record::ShardId;
 use parking_lot::Mutex;
 
 use crate::groups::Groups;
 use crate::history::Outage;
-use crate::leadership::Beliefs;
+use crate::leadership::{Beliefs, LinkedLeadership};
+use crate::peers::{cluster_settings, host_name};
 use crate::scenario::Scenario;
 use crate::store::SimulatedStore;
 use crate::world::World;
@@ -33,12 +39,15 @@ pub struct Node {
     world: Arc<World>,
     /// Gives each start its own tasks and randomness, and keeps the wall clock's jumps.
     base: Runtime,
+    network: Network,
     life: Mutex<Life>,
 }
 
 #[derive(Default)]
 struct Life {
     incarnation: u32,
+    /// Crashes so far: whoever starts the node stops when there was another one.
+    crashes: u32,
     runtime: Option<Runtime>,
     running: Option<Arc<Running>>,
 }
@@ -59,18 +68,31 @@ pub struct Running {
     pub reader: Reader,
     /// Groups.
     pub groups: Groups,
+    /// Its part in the cluster; none when it stands alone.
+    pub cluster: Option<Cluster>,
     /// The world around it.
     pub world: Arc<World>,
     in_flight: AtomicU64,
-    sampled: AtomicU64,
+    sampled: Mutex<BTreeMap<ShardId, u64>>,
+}
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The log cannot be opened.
+    #[error(transparent)]
+    Log(#[from] OpenLogError),
+    /// The cluster cannot be joined.
+    #[error(transparent)]
+    Join(#[from] JoinError),
 }
 
 impl Node {
     /// A node that has not started.
     #[must_use]
-    pub fn new(world: Arc<World>, id: u32) -> Arc<Self> {
+    pub fn new(world: Arc<World>, id: u32, network: Network) -> Arc<Self> {
         let base = world.runtime.fork();
-        Arc::new(Self { id, world, base, life: Mutex::default() })
+        Arc::new(Self { id, world, base, network, life: Mutex::default() })
     }
 
     /// What runs now, if anything does.
@@ -80,21 +102,28 @@ impl Node {
 
     /// Starts, and tries again until it works or the node crashes.
     pub async fn start(self: &Arc<Self>) {
+        let crashes = self.life.lock().crashes;
         for attempt in 0..STARTS_MAX {
             // Reading a long log without a fault in between is not what is asked of a store that fails every fifth time.
             self.world.spare(self.id, attempt >= STARTS_WITH_FAULTS_MAX);
             let runtime = self.base.fork();
             let incarnation = {
                 let mut life = self.life.lock();
+                if life.crashes != crashes {
+                    // Whoever crashed it starts it again.
+                    return;
+                }
                 life.runtime = Some(runtime.clone());
                 life.incarnation += 1;
                 life.incarnation
             };
-            let opening = Running::open(self.world.clone(), self.id, incarnation, runtime.clone());
+            let network = self.world.scenario.linked.then(|| self.network.clone());
+            let opening = Running::open(self.world.clone(), self.id, incarnation, runtime.clone(), network);
             match runtime.spawn("start", opening).await {
                 Ok(Ok(running)) => {
-                    let number = running.log.meta().state().entry_number();
-                    self.world.note(format_args!("n{}", self.id), || format!("runs, at entry {number}"));
+                    let numbers: Vec<u64> =
+                        running.log.shards().iter().map(|shard| shard.state().entry_number()).collect();
+                    self.world.note(format_args!("n{}", self.id), || format!("runs, at entry {numbers:?}"));
                     let running = Arc::new(running);
                     running.sample();
                     self.life.lock().running = Some(running);
@@ -104,6 +133,8 @@ impl Node {
                 Ok(Err(error)) => {
                     self.world.note(format_args!("n{}", self.id), || format!("does not start: {error}"));
                     self.check_start_error(&error);
+                    // The process ends, and whatever it had begun.
+                    runtime.crash();
                     self.world.runtime.sleep(Duration::from_millis(500)).await;
                 }
                 // Crashed while it started; whoever crashed it starts it again.
@@ -114,7 +145,7 @@ impl Node {
     }
 
     /// Bad luck with the store is no finding; a log that cannot be read is.
-    fn check_start_error(&self, error: &OpenLogError) {
+    fn check_start_error(&self, error: &StartError) {
         let text = error.to_string();
         let damage = ["missing although", "cannot be", "does not fit", "another history", "does not follow"];
         if damage.iter().any(|words| text.contains(words)) {
@@ -128,6 +159,7 @@ impl Node {
         let runtime = {
             let mut life = self.life.lock();
             life.running = None;
+            life.crashes += 1;
             life.runtime.take()
         };
         let Some(runtime) = runtime else { return };
@@ -169,6 +201,7 @@ fn log_options(scenario: &Scenario, node: u32) -> LogOptions {
     let mut options = LogOptions {
         node: format!("node-{node}"),
         probe: false,
+        shard_count: scenario.shards,
         tail_bytes_max: scenario.tail_bytes_max,
         ..LogOptions::default()
     };
@@ -185,14 +218,37 @@ impl Running {
     /// Opens everything that a node is made of.
     ///
     /// # Errors
-    /// When the log cannot be opened.
-    pub async fn open(world: Arc<World>, node: u32, incarnation: u32, runtime: Runtime) -> Result<Self, OpenLogError> {
+    /// When the log cannot be opened or the cluster cannot be joined.
+    pub async fn open(
+        world: Arc<World>,
+        node: u32,
+        incarnation: u32,
+        runtime: Runtime,
+        network: Option<Network>,
+    ) -> Result<Self, StartError> {
         let store: Arc<dyn Store> = Arc::new(SimulatedStore::new(world.clone(), node, runtime.clone()));
         let log = Log::open(store, log_options(&world.scenario, node), runtime.clone()).await?;
         let ingest = Ingest::start(log.clone(), ingest_settings(&world.scenario), runtime.clone());
         let reader = Reader::new(log.clone(), reader_settings(), runtime.clone());
-        let beliefs = Beliefs::start(world.clone(), node, &runtime);
-        let groups = Groups::start(log.clone(), beliefs, runtime.clone());
+        let cluster = match network {
+            Some(network) => {
+                let transport = network.host(&host_name(node));
+                Some(Cluster::start(log.clone(), cluster_settings(node), transport, runtime.clone()).await?)
+            }
+            None => None,
+        };
+        if let Some(cluster) = &cluster {
+            let (failed, world) = (cluster.failed(), world.clone());
+            drop(runtime.spawn("failed", async move {
+                let reason = failed.await;
+                world.finding(12, format!("node {node} gives up: {reason}"));
+            }));
+        }
+        let leadership: Arc<dyn Leadership> = match &cluster {
+            Some(cluster) => LinkedLeadership::start(cluster.clone(), world.clone(), &runtime),
+            None => Beliefs::start(world.clone(), node, &runtime),
+        };
+        let groups = Groups::start(log.clone(), leadership, runtime.clone());
         Ok(Self {
             node,
             incarnation,
@@ -201,18 +257,22 @@ impl Running {
             ingest,
             reader,
             groups,
+            cluster,
             world,
             in_flight: AtomicU64::new(0),
-            sampled: AtomicU64::new(u64::MAX),
+            sampled: Mutex::default(),
         })
     }
 
-    /// Remembers the published state when it is another one than the last time.
+    /// Remembers the published states that are other ones than the last time.
     pub fn sample(&self) {
-        let state = self.log.meta().state();
-        let number = state.entry_number();
-        if self.sampled.swap(number, Ordering::Relaxed) != number {
-            self.world.sample(self.node, self.incarnation, state);
+        let mut sampled = self.sampled.lock();
+        for shard in self.log.shards() {
+            let state = shard.state();
+            let number = state.entry_number();
+            if sampled.insert(shard.id(), number) != Some(number) {
+                self.world.sample(self.node, self.incarnation, state);
+            }
         }
     }
 

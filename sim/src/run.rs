@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use alluvium_infra::Runtime;
 use alluvium_infra::store::Store;
-use alluvium_record::{TopicId, TopicPartition};
+use alluvium_log::CatchUpError;
+use alluvium_record::TopicId;
+use parking_lot::Mutex;
 
 use crate::checkers::{self, Violation};
 use crate::cluster::Cluster;
@@ -17,6 +19,7 @@ use crate::collector;
 use crate::faults::{Faults, NodeFault, Planned};
 use crate::history::{FinalPartition, Operation, Outcome};
 use crate::node::{Node, Running};
+use crate::peers::{self, host_name};
 use crate::scenario::Scenario;
 use crate::serve::serve;
 use crate::workload;
@@ -108,12 +111,14 @@ pub fn run(options: &RunOptions) -> Report {
 
 async fn play(world: &Arc<World>) {
     let scenario = &world.scenario;
-    let nodes: Vec<Arc<Node>> = (0..scenario.nodes).map(|id| Node::new(world.clone(), id)).collect();
+    let network = peers::network(world);
+    let nodes: Vec<Arc<Node>> = (0..scenario.nodes).map(|id| Node::new(world.clone(), id, network.clone())).collect();
     for node in &nodes {
         node.start().await;
     }
-    let cluster = Arc::new(Cluster { world: world.clone(), nodes, topics: make_topics(world) });
-    for (index, (topic, partitions)) in cluster.topics.iter().enumerate() {
+    let topics = make_topics(world);
+    let cluster = Arc::new(Cluster { world: world.clone(), nodes, network, topics: Mutex::new(topics.clone()) });
+    for (index, (topic, partitions)) in topics.iter().enumerate() {
         let create = Operation::CreateTopic { topic: *topic, name: format!("t{index}"), partitions: *partitions };
         cluster.call(0, 0, create, Duration::from_secs(30)).await;
     }
@@ -136,6 +141,7 @@ async fn play(world: &Arc<World>) {
     // Faults of nodes end before the world heals.
     let _struck = misfortunes.await;
     world.heal();
+    cluster.network.heal_all();
     if !ended {
         ended = world.runtime.timeout(DRAIN, &mut busy).await.is_ok();
     }
@@ -167,6 +173,24 @@ async fn strike(cluster: Arc<Cluster>, planned: Vec<Planned>) {
                 NodeFault::Crash { down_ms } => at.crash(Duration::from_millis(down_ms)).await,
                 NodeFault::Freeze { for_ms } => at.freeze(Duration::from_millis(for_ms)).await,
                 NodeFault::ClockJump { by_ms } => at.jump(by_ms),
+                NodeFault::LinkCut { other, one_way, for_ms } => {
+                    world.note(format_args!("world"), || {
+                        let arrow = if one_way { "->" } else { "and" };
+                        format!("node {other} {arrow} node {node}: cut for {for_ms} ms")
+                    });
+                    let both = (host_name(other), host_name(node));
+                    cluster.network.cut_direction(&both.0, &both.1);
+                    if !one_way {
+                        cluster.network.cut_direction(&both.1, &both.0);
+                    }
+                    world.runtime.sleep(Duration::from_millis(for_ms)).await;
+                    cluster.network.heal(&both.0, &both.1);
+                }
+                NodeFault::StoreCut { for_ms } => {
+                    world.note(format_args!("world"), || format!("node {node} is cut off the store for {for_ms} ms"));
+                    world.cut_off_store(node, Duration::from_millis(for_ms));
+                    world.runtime.sleep(Duration::from_millis(for_ms)).await;
+                }
                 NodeFault::CutOff { clients, for_ms } => {
                     world.note(format_args!("world"), || {
                         format!("clients {clients} are cut off node {node} for {for_ms} ms")
@@ -190,15 +214,15 @@ async fn settle(cluster: &Arc<Cluster>) {
             world.finding(12, format!("node {} does not run although all faults have ended", node.id));
             continue;
         };
-        let catching_up = async { running.log.meta().catch_up().await };
+        let catching_up = catch_up_with_all(&running);
         match world.runtime.timeout(Duration::from_secs(60), catching_up).await {
-            Ok(Ok(_)) => running.sample(),
+            Ok(Ok(())) => running.sample(),
             Ok(Err(error)) => world.finding(5, format!("node {} cannot read the log: {error}", node.id)),
             Err(_elapsed) => world.finding(12, format!("node {} does not catch up", node.id)),
         }
     }
     let fresh = cluster.nodes.len() as u32;
-    match Running::open(world.clone(), fresh, 1, world.runtime.fork()).await {
+    match Running::open(world.clone(), fresh, 1, world.runtime.fork(), None).await {
         Ok(running) => read_everything(world, Arc::new(running)).await,
         Err(error) => world.finding(5, format!("a fresh node cannot start: {error}")),
     }
@@ -211,13 +235,24 @@ async fn settle(cluster: &Arc<Cluster>) {
     }
 }
 
+/// Reads all shards to their end, those too that were added a moment ago.
+async fn catch_up_with_all(running: &Running) -> Result<(), CatchUpError> {
+    loop {
+        let view = running.log.catch_up().await?;
+        if running.log.shards().len() >= view.shard_count() as usize {
+            return Ok(());
+        }
+        running.runtime.sleep(Duration::from_millis(100)).await;
+    }
+}
+
 async fn read_everything(world: &Arc<World>, running: Arc<Running>) {
-    let state = running.log.meta().state();
+    let view = running.log.view();
     running.sample();
-    world.history(|history| history.final_state = Some(state.clone()));
-    let partitions: Vec<TopicPartition> = state.partitions().map(|(topic_partition, _)| *topic_partition).collect();
-    for topic_partition in partitions {
-        let Some(partition) = state.partition(topic_partition) else { continue };
+    world.history(|history| {
+        history.final_states = view.states().map(|state| (state.shard(), state.clone())).collect();
+    });
+    for (topic_partition, partition) in view.partitions() {
         let mut read = FinalPartition {
             log_start: partition.log_start_offset(),
             high_watermark: partition.high_watermark(),

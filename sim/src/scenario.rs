@@ -43,6 +43,18 @@ pub struct Scenario {
     pub clock_jumps: u32,
     /// Times in which a client and a node cannot reach each other.
     pub partitions: u32,
+    /// Shards of the cluster; 0 means one to four, as the seed has it.
+    pub shards: u32,
+    /// Shards that topics are spread over later on; not more than `shards` means that nothing changes.
+    pub shards_later: u32,
+    /// Whether the nodes know of each other: membership, leaders, forwarded appends, pushes. Otherwise each believes that it leads.
+    pub linked: bool,
+    /// Of a thousand frames between nodes, how many suffer.
+    pub peer_faults_per_mille: u32,
+    /// Times in which two nodes cannot reach each other, in one direction or both.
+    pub link_cuts: u32,
+    /// Times in which a node cannot reach the store.
+    pub store_cuts: u32,
     /// How long entries are kept behind a checkpoint, in milliseconds; 0 means for ever: nothing is collected.
     pub retention_ms: u64,
     /// Bytes of a flush that ride in an entry; more goes to a segment.
@@ -74,6 +86,12 @@ const BASE: Scenario = Scenario {
     freeze_ms_max: 0,
     clock_jumps: 0,
     partitions: 0,
+    shards: 1,
+    shards_later: 0,
+    linked: false,
+    peer_faults_per_mille: 0,
+    link_cuts: 0,
+    store_cuts: 0,
     retention_ms: 0,
     inline_bytes_max: 2_000,
     bytes_in_flight_max: 64 * 1024,
@@ -167,6 +185,102 @@ pub const SCENARIOS: &[Scenario] = &[
         tail_bytes_max: 1_000,
         ..BASE
     },
+    Scenario {
+        name: "healthy",
+        about: "nodes that know of each other, and nothing goes wrong: whoever waits hears at once",
+        nodes: 3,
+        plain: 2,
+        consumers: 3,
+        committers: 0,
+        shards: 0,
+        linked: true,
+        ..BASE
+    },
+    Scenario {
+        name: "alone",
+        about: "nodes that do not know of each other on a good store: whoever waits finds out by looking",
+        nodes: 3,
+        plain: 1,
+        idempotent: 0,
+        consumers: 3,
+        committers: 0,
+        shards: 0,
+        ..BASE
+    },
+    Scenario {
+        name: "linked",
+        about: "nodes that forward and push over links with faults, one to four shards",
+        nodes: 3,
+        idempotent: 2,
+        plain: 2,
+        consumers: 2,
+        shards: 0,
+        linked: true,
+        store_faults_per_mille: 30,
+        peer_faults_per_mille: 60,
+        link_cuts: 2,
+        ..BASE
+    },
+    Scenario {
+        name: "split",
+        about: "nodes cut off from each other and from the store, crashes, freezes",
+        nodes: 3,
+        idempotent: 2,
+        plain: 2,
+        consumers: 2,
+        operations: 24,
+        duration_ms: 40_000,
+        shards: 0,
+        linked: true,
+        network_faults_per_mille: 30,
+        peer_faults_per_mille: 20,
+        link_cuts: 5,
+        store_cuts: 3,
+        crashes: 3,
+        freezes: 2,
+        freeze_ms_max: 15_000,
+        ..BASE
+    },
+    Scenario {
+        name: "coordinators",
+        about: "groups whose coordinators die, freeze and are cut off; members follow whoever leads",
+        nodes: 3,
+        idempotent: 0,
+        plain: 0,
+        consumers: 0,
+        committers: 3,
+        members: 4,
+        operations: 30,
+        duration_ms: 40_000,
+        shards: 0,
+        linked: true,
+        store_faults_per_mille: 20,
+        network_faults_per_mille: 20,
+        peer_faults_per_mille: 20,
+        link_cuts: 5,
+        store_cuts: 1,
+        crashes: 3,
+        freezes: 4,
+        freeze_ms_max: 12_000,
+        ..BASE
+    },
+    Scenario {
+        name: "grow",
+        about: "more shards while everything goes on, topics on the new ones",
+        nodes: 3,
+        idempotent: 2,
+        consumers: 2,
+        admins: 2,
+        operations: 24,
+        shards: 0,
+        shards_later: 5,
+        linked: true,
+        store_faults_per_mille: 40,
+        peer_faults_per_mille: 20,
+        link_cuts: 1,
+        crashes: 2,
+        ..BASE
+    },
 ];
 
 /// The scenario of that name.
@@ -180,7 +294,7 @@ impl Scenario {
     #[must_use]
     pub fn for_seed(&self, seed: u64) -> Scenario {
         if self.name != "mixed" {
-            return self.clone();
+            return self.clone().with_shards(seed);
         }
         let mut random = Random::new(seed, 0x5ce7a110);
         let drawn = &SCENARIOS[1 + random.below(SCENARIOS.len() as u64 - 1) as usize];
@@ -203,6 +317,34 @@ impl Scenario {
             mixed.freezes = random.between(1, 3) as u32;
             mixed.freeze_ms_max = random.pick(&[2_000, 20_000, 4 * 3_600_000]);
         }
-        mixed
+        // Hours of pings would take as long to simulate as everything else together.
+        mixed.linked = (mixed.linked || random.chance(500)) && mixed.freeze_ms_max <= 60_000;
+        mixed.shards = random.pick(&[1, 0, 0]);
+        if mixed.linked {
+            mixed.peer_faults_per_mille = random.pick(&[0, 10, 60, 200]);
+            mixed.link_cuts = random.below(4) as u32;
+            mixed.store_cuts = random.below(3) as u32;
+        }
+        if random.chance(250) {
+            mixed.shards_later = random.between(2, 5) as u32;
+        }
+        mixed.with_shards(seed)
+    }
+
+    /// Draws the number of shards where the seed is to have it.
+    fn with_shards(mut self, seed: u64) -> Scenario {
+        if self.shards == 0 {
+            self.shards = Random::new(seed, 0x0005_4a4d).between(1, 4) as u32;
+        }
+        self
+    }
+
+    /// Whether nothing goes wrong at all.
+    #[must_use]
+    pub fn is_healthy(&self) -> bool {
+        let rates = self.store_faults_per_mille + self.network_faults_per_mille + self.peer_faults_per_mille;
+        let events =
+            self.crashes + self.freezes + self.clock_jumps + self.partitions + self.link_cuts + self.store_cuts;
+        rates + events == 0
     }
 }

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use alluvium_infra::runtime::Instant;
 use alluvium_ingest::{AppendError, PartitionAppend};
-use alluvium_log::{CommitError, Committed, CommittedOffset, Operation as LogOperation};
+use alluvium_log::{CommitError, Committed, CommittedOffset, Operation as LogOperation, Shard};
 use alluvium_reader::{FetchRequest, Isolation, OffsetQuery, PartitionFetch};
 use alluvium_record::batch::{BatchBuilder, split_batches};
 use alluvium_record::{Compression, TopicPartition};
 use bytes::{Bytes, BytesMut};
 
-use crate::history::{Operation, Outcome, Seen};
+use crate::history::{Operation, Outcome, Seen, Taken};
 use crate::node::Running;
 use crate::random::mix;
 
@@ -71,12 +71,21 @@ async fn produce(
     count: u32,
     producer: Option<(i64, i16, i32)>,
 ) -> Outcome {
+    // As the server does before it hands a batch on: what is not known here may have come meanwhile.
+    if running.log.shards().len() > 1
+        && running.log.view().partition(topic_partition).is_none()
+        && let Err(error) = running.log.catch_up().await
+    {
+        return Outcome::Refused(error.to_string());
+    }
     let records = batch_bytes(batch, count, producer);
     let permit = running.ingest.admit(records.len()).await;
     let counted = running.count_bytes(records.len() as u64);
     // How long a client is willing to wait: from impatient to patient, always the same for one batch.
     let deadline = running.runtime.monotonic() + Duration::from_millis(300 + mix(batch) % 9_000);
     let presence = running.ingest.connect();
+    let taken = Taken { node: running.node, incarnation: running.incarnation, batch };
+    running.world.history(|history| history.taken.push(taken));
     let reply = running.ingest.append(permit, vec![PartitionAppend { topic_partition, records }], deadline, &presence);
     presence.blocked();
     let result = reply.await.pop();
@@ -160,6 +169,8 @@ fn records_of(bytes: Bytes, offset: i64) -> Result<Vec<Seen>, String> {
 }
 
 async fn commit(running: &Arc<Running>, operation: Operation) -> Outcome {
+    let log = &running.log;
+    let mut shard = log.meta().clone();
     let operation = match operation {
         Operation::CreateTopic { topic, name, partitions } => LogOperation::CreateTopic {
             id: topic,
@@ -167,7 +178,7 @@ async fn commit(running: &Arc<Running>, operation: Operation) -> Outcome {
             partition_count: partitions,
             replication_factor: 1,
             configs: std::collections::BTreeMap::new(),
-            shard_count: 1,
+            shard_count: log.shard_count(),
         },
         Operation::DeleteTopic { topic } => LogOperation::DeleteTopic { id: topic },
         Operation::CreatePartitions { topic, partitions } => {
@@ -179,12 +190,25 @@ async fn commit(running: &Arc<Running>, operation: Operation) -> Outcome {
             remove: Vec::new(),
         },
         Operation::DeleteRecords { topic_partition, before } => {
+            match shard_of(running, topic_partition).await {
+                Ok(owner) => shard = owner,
+                Err(reason) => return Outcome::Refused(reason),
+            }
             LogOperation::DeleteRecords { topic_partition, before_offset: before }
         }
+        Operation::SetShardCount { count } => LogOperation::SetShardCount { count },
         other => return Outcome::Refused(format!("{other} is no commit")),
     };
     let deadline = commit_deadline(running);
-    match running.log.meta().commit(operation, Some(deadline)).await {
+    let is_of_topic = matches!(
+        operation,
+        LogOperation::CreateTopic { .. } | LogOperation::DeleteTopic { .. } | LogOperation::CreatePartitions { .. }
+    );
+    let committed = match is_of_topic {
+        true => log.commit_topic(operation, Some(deadline)).await,
+        false => shard.commit(operation, Some(deadline)).await,
+    };
+    match committed {
         Ok(Committed { entry_number, .. }) => Outcome::Done { entry: entry_number },
         Err(CommitError::Unknown) => Outcome::Unknown,
         Err(error) => Outcome::Refused(error.to_string()),
@@ -194,4 +218,16 @@ async fn commit(running: &Arc<Running>, operation: Operation) -> Outcome {
 /// From impatient to patient.
 fn commit_deadline(running: &Running) -> Instant {
     running.runtime.monotonic() + Duration::from_millis(500 + running.runtime.random_below(8_000))
+}
+
+/// The shard of a partition; a topic that this node does not know of may have come meanwhile.
+async fn shard_of(running: &Running, topic_partition: TopicPartition) -> Result<Shard, String> {
+    let log = &running.log;
+    let known = log.view().shard_of(topic_partition);
+    let id = match known {
+        Some(id) => Some(id),
+        None => log.catch_up().await.map_err(|error| error.to_string())?.shard_of(topic_partition),
+    };
+    let id = id.ok_or("unknown topic or partition")?;
+    log.shard(id).ok_or_else(|| format!("shard {id} is not open yet"))
 }

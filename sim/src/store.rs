@@ -53,7 +53,7 @@ impl SimulatedStore {
         let there = Duration::from_micros(random.between(1_000, if writes { 40_000 } else { 12_000 }));
         let back = Duration::from_micros(random.between(500, 5_000));
         let (reply, answer) = oneshot::channel();
-        let world = self.world.clone();
+        let (world, node) = (self.world.clone(), self.node);
         let note = {
             let (node, name, path) = (self.node, name.to_owned(), path.to_owned());
             move |world: &World, what: &str| {
@@ -63,9 +63,15 @@ impl SimulatedStore {
         drop(self.world.runtime.spawn("store request", async move {
             let runtime = world.runtime.clone();
             runtime.sleep(there).await;
+            if !world.reaches_store(node) {
+                return note(&world, "cut off");
+            }
             let result = suffer(&world, fault, apply, &note).await;
             let Some(result) = result else { return };
             runtime.sleep(back).await;
+            if !world.reaches_store(node) {
+                return note(&world, "answer cut off");
+            }
             // Whoever asked may be gone.
             let _gone = reply.send(result);
         }));

@@ -20,7 +20,7 @@ use alluvium_record::ShardId;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use crate::faults::{Faults, NetworkFault, StoreFault};
+use crate::faults::{Faults, NetworkFault, PeerFault, PeerFrame, StoreFault};
 use crate::history::{Call, History, Microseconds, Operation, Outcome, Sample, SlotWritten};
 use crate::random::Random;
 use crate::scenario::Scenario;
@@ -36,6 +36,9 @@ pub struct Injected {
     pub what: String,
 }
 
+/// The states of each shard, after each entry from the first on.
+pub type Replayed = BTreeMap<ShardId, Vec<State>>;
+
 /// The world of one run.
 #[derive(Debug)]
 pub struct World {
@@ -47,8 +50,8 @@ pub struct World {
     pub scenario: Scenario,
     /// The bucket.
     pub bucket: Arc<MemoryStore>,
-    /// Paths of the one shard.
-    pub paths: ShardPaths,
+    /// Where things lie in the bucket.
+    pub paths: ClusterPaths,
     faults: Faults,
     started: Instant,
     healed: AtomicBool,
@@ -62,10 +65,12 @@ struct Inner {
     history: History,
     injected: Vec<Injected>,
     counts: BTreeMap<(bool, u32), u64>,
+    frames: BTreeMap<(u32, u32), u64>,
     batches: u64,
-    /// The state after each entry, by an independent replay.
-    replayed: Vec<State>,
+    /// The state of each shard after each entry, by an independent replay.
+    replayed: Replayed,
     cut_off: BTreeMap<(u32, u32), Microseconds>,
+    store_cut: BTreeMap<u32, Microseconds>,
     spared: BTreeSet<u32>,
     flipped: BTreeMap<(u32, String), u32>,
 }
@@ -74,9 +79,10 @@ impl World {
     /// A new world.
     pub fn new(runtime: Runtime, seed: u64, scenario: Scenario, faults: Faults, tracing: bool) -> Arc<Self> {
         let started = runtime.monotonic();
+        let history = History { linked: scenario.linked, healthy: scenario.is_healthy(), ..History::default() };
         Arc::new(Self {
             bucket: Arc::new(MemoryStore::new(runtime.clone())),
-            paths: ClusterPaths::new("").shard(ShardId(0)),
+            paths: ClusterPaths::new(""),
             runtime,
             seed,
             scenario,
@@ -86,12 +92,14 @@ impl World {
             tracing,
             inner: Mutex::new(Inner {
                 trace: String::new(),
-                history: History::default(),
+                history,
                 injected: Vec::new(),
                 counts: BTreeMap::new(),
+                frames: BTreeMap::new(),
                 batches: 0,
-                replayed: vec![genesis(ShardId(0))],
+                replayed: Replayed::new(),
                 cut_off: BTreeMap::new(),
+                store_cut: BTreeMap::new(),
                 spared: BTreeSet::new(),
                 flipped: BTreeMap::new(),
             }),
@@ -132,6 +140,7 @@ impl World {
         let mut inner = self.inner.lock();
         inner.history.healed_us = now_us;
         inner.cut_off.clear();
+        inner.store_cut.clear();
         drop(inner);
         self.note(format_args!("world"), || "healed".to_owned());
     }
@@ -230,6 +239,35 @@ impl World {
         self.inner.lock().cut_off.get(&(client % 3, node)).is_none_or(|until| *until <= now_us)
     }
 
+    /// Cuts a node off the store for a while.
+    pub fn cut_off_store(&self, node: u32, duration: Duration) {
+        let until = self.now_us() + duration.as_micros() as u64;
+        self.inner.lock().store_cut.insert(node, until);
+    }
+
+    /// Whether a node and the store reach each other now.
+    pub fn reaches_store(&self, node: u32) -> bool {
+        let now_us = self.now_us();
+        self.inner.lock().store_cut.get(&node).is_none_or(|until| *until <= now_us)
+    }
+
+    /// The fault of the next frame from one node to another.
+    pub fn peer_fault(&self, from: u32, to: u32, frame: PeerFrame) -> Option<PeerFault> {
+        if self.is_healed() {
+            return None;
+        }
+        let count = {
+            let mut inner = self.inner.lock();
+            let count = inner.frames.entry((from, to)).or_default();
+            *count += 1;
+            *count
+        };
+        let (key, fault) = self.faults.peer(from, to, count, frame)?;
+        self.injected(key, || format!("frame {count} from node {from} to {to} ({frame:?}): {fault:?}"));
+        self.note(format_args!("n{from}"), || format!("frame to n{to} ({frame:?}): {fault:?}"));
+        Some(fault)
+    }
+
     /// A number for a new batch.
     pub fn next_batch(&self) -> u64 {
         let mut inner = self.inner.lock();
@@ -287,27 +325,32 @@ impl World {
 
     /// An object came into being under a path that was empty.
     pub fn object_created(&self, path: &str, bytes: &Bytes) {
-        if !path.starts_with(&self.paths.entry_prefix()) {
-            return;
-        }
+        let Some(shard) = shard_of_entry(&self.paths, path) else { return };
         let Some(number) = ShardPaths::parse_number(path) else { return };
         let at_us = self.now_us();
         let problem = {
             let mut inner = self.inner.lock();
-            let newest = inner.replayed.last().map_or(0, State::entry_number);
-            let again = number <= newest;
-            inner.history.slots.push(SlotWritten { number, at_us, bytes: bytes.clone(), again });
-            if again { None } else { extend(&mut inner.replayed, bytes).err() }
+            let inner = &mut *inner;
+            let replayed = inner.replayed.entry(shard).or_insert_with(|| vec![genesis(shard)]);
+            let again = replayed.last().is_some_and(|newest| number <= newest.entry_number());
+            inner.history.slots.push(SlotWritten { shard, number, at_us, bytes: bytes.clone(), again });
+            if again { None } else { extend(replayed, bytes).err() }
         };
-        self.note(format_args!("world"), || format!("entry {number} is durable"));
+        let of_shard = if shard.0 == 0 { String::new() } else { format!(" of shard {shard}") };
+        self.note(format_args!("world"), || format!("entry {number}{of_shard} is durable"));
         if let Some(problem) = problem {
-            self.finding(5, format!("entry {number} cannot be applied: {problem}"));
+            self.finding(5, format!("entry {number}{of_shard} cannot be applied: {problem}"));
         }
     }
 
-    /// The state after the newest durable entry, by an independent replay.
-    pub fn durable_state(&self) -> Option<State> {
-        self.inner.lock().replayed.last().cloned()
+    /// The state of a shard after its newest durable entry, by an independent replay.
+    pub fn durable_state(&self, shard: ShardId) -> Option<State> {
+        self.inner.lock().replayed.get(&shard).and_then(|states| states.last()).cloned()
+    }
+
+    /// Shards that have entries.
+    pub fn shards(&self) -> Vec<ShardId> {
+        self.inner.lock().replayed.keys().copied().collect()
     }
 
     /// Remembers a state that a node has published.
@@ -317,7 +360,7 @@ impl World {
     }
 
     /// The history and everything else, in the end.
-    pub fn finish(&self) -> (History, String, Vec<Injected>, Vec<State>) {
+    pub fn finish(&self) -> (History, String, Vec<Injected>, Replayed) {
         let mut inner = self.inner.lock();
         let inner = &mut *inner;
         (
@@ -327,6 +370,12 @@ impl World {
             std::mem::take(&mut inner.replayed),
         )
     }
+}
+
+/// The shard whose entry lies at `path`, if one does.
+fn shard_of_entry(paths: &ClusterPaths, path: &str) -> Option<ShardId> {
+    let shard = ShardId(path.split('/').nth(1)?.parse().ok()?);
+    path.starts_with(&paths.shard(shard).entry_prefix()).then_some(shard)
 }
 
 fn extend(replayed: &mut Vec<State>, bytes: &Bytes) -> Result<(), String> {

@@ -91,3 +91,43 @@ fn deleting_more_records_than_were_asked_to_go() {
 fn collecting_what_is_referred_to() {
     is_found(Bug::CollectReachable, "freeze", 20, &[8]);
 }
+
+#[test]
+fn applying_a_pushed_entry_that_does_not_follow() {
+    is_found(Bug::PushWithoutCheck, "linked", 20, &[3, 5]);
+}
+
+#[test]
+fn telling_nobody_of_a_win() {
+    is_found(Bug::NoPush, "healthy", 20, &[12]);
+}
+
+#[test]
+fn looking_for_no_entries_of_others() {
+    is_found(Bug::NoProbe, "alone", 20, &[12]);
+}
+
+#[test]
+fn committing_here_what_may_be_committed_elsewhere() {
+    is_found(Bug::ForwardedTwice, "linked", 60, &[4]);
+}
+
+#[test]
+fn committing_again_what_was_refused_in_part() {
+    is_found(Bug::ForwardedAgainWhole, "linked", 200, &[4]);
+}
+
+#[test]
+fn letting_a_later_append_overtake() {
+    is_found(Bug::RouterOvertakes, "split", 100, &[4]);
+}
+
+#[test]
+fn commanding_without_an_epoch() {
+    is_found(Bug::CoordinatorWithoutEpoch, "coordinators", 60, &[10]);
+}
+
+#[test]
+fn reading_offsets_back_from_memory() {
+    is_found(Bug::OffsetsFromMemory, "coordinators", 60, &[10]);
+}

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alluvium_infra::Runtime;
+use alluvium_infra::planted::{self, Bug};
 use alluvium_infra::runtime::Instant;
 use alluvium_log::{CommitError, Committed, Operation, Rejection, Shard, State};
 use futures_util::FutureExt;
@@ -175,7 +176,10 @@ impl Term {
         deadline: Option<Instant>,
     ) -> Result<Committed, CommitError> {
         let begun = self.runtime.monotonic();
-        let result = self.shard.commit_as(self.epoch, operation, deadline).await;
+        let result = match planted::is(Bug::CoordinatorWithoutEpoch) {
+            true => self.shard.commit(operation, deadline).await,
+            false => self.shard.commit_as(self.epoch, operation, deadline).await,
+        };
         self.heard(begun, &result);
         result
     }
@@ -189,7 +193,12 @@ impl Term {
         deadline: Option<Instant>,
     ) -> Result<Result<Committed, CommitError>, GroupError> {
         let begun = self.runtime.monotonic();
-        let mut committing = pin!(self.shard.commit_as(self.epoch, operation, deadline));
+        let mut committing = pin!(async {
+            match planted::is(Bug::CoordinatorWithoutEpoch) {
+                true => self.shard.commit(operation, deadline).await,
+                false => self.shard.commit_as(self.epoch, operation, deadline).await,
+            }
+        });
         let at_once = {
             let mut table = self.table.lock();
             table.check_not_ended()?;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use alluvium_infra::planted::{self, Bug};
 use tokio::sync::Notify;
 
 use super::task::ShardTask;
@@ -72,9 +73,13 @@ impl ShardTask {
         let before = self.state.entry_number();
         let mut bytes = 0;
         while let Some((number, _)) = self.early.0.first_key_value()
-            && *number <= self.state.entry_number() + 1
-            && let Some((_, (entry, length))) = self.early.0.pop_first()
+            && (*number <= self.state.entry_number() + 1 || planted::is(Bug::PushWithoutCheck))
+            && let Some((_, (mut entry, length))) = self.early.0.pop_first()
         {
+            if planted::is(Bug::PushWithoutCheck) {
+                entry.message.number = self.state.entry_number() + 1;
+                entry.message.previous_hash = self.state.entry_hash().to_field();
+            }
             if entry.message.number <= self.state.entry_number() {
                 continue;
             }

@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use alluvium_infra::planted::{self, Bug};
 use alluvium_infra::runtime::Instant;
 use alluvium_record::{NodeId, ShardId};
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -134,11 +135,18 @@ impl Router {
         let Some(InFlight { mut routed, .. }) = self.in_flight.pop_front() else { return };
         self.counters.forwarded(ForwardOutcome::of(&answer, &routed.append));
         match answer {
-            // An append that is committed here again lies before it: so will this one.
-            Ok(outcomes) if !self.retries.is_empty() && outcomes.iter().any(is_out_of_order) => {
+            // An append that is committed here again lies before it: so will this one. What nobody numbered may be in the log.
+            Ok(outcomes)
+                if !self.retries.is_empty()
+                    && outcomes.iter().any(is_out_of_order)
+                    && (routed.append.is_idempotent() || planted::is(Bug::ForwardedAgainWhole)) =>
+            {
                 self.retries.push_back(routed);
             }
-            Ok(outcomes) => settle(routed, Ok(outcomes)),
+            Ok(outcomes) => {
+                self.refuse_overtaken();
+                settle(routed, Ok(outcomes));
+            }
             Err(ForwardError::Commit(error)) => settle(routed, Err(error)),
             Err(ForwardError::NotSent(reason)) => {
                 tracing::debug!(
@@ -149,7 +157,7 @@ impl Router {
                 );
                 self.retries.push_back(routed);
             }
-            Err(ForwardError::Unknown) if routed.append.is_idempotent() => {
+            Err(ForwardError::Unknown) if routed.append.is_idempotent() || planted::is(Bug::ForwardedTwice) => {
                 tracing::debug!(
                     shard = self.shard.0,
                     to = self.to.0,
@@ -159,6 +167,17 @@ impl Router {
                 self.retries.push_back(routed);
             }
             Err(ForwardError::Unknown) => settle(routed, Err(CommitError::Unknown)),
+        }
+    }
+
+    /// What nobody numbered and did not reach the leader has lost its place to what was sent after it.
+    fn refuse_overtaken(&mut self) {
+        let (numbered, overtaken) =
+            std::mem::take(&mut self.retries).into_iter().partition(|routed| routed.append.is_idempotent());
+        self.retries = numbered;
+        let overtaken: VecDeque<Routed> = overtaken;
+        for routed in overtaken {
+            settle(routed, Err(CommitError::Unavailable("a later append was committed first".to_owned())));
         }
     }
 
@@ -172,7 +191,9 @@ impl Router {
         while let Some(routed) = self.held.pop_front() {
             let peers = self.peers.get().cloned();
             match peers.as_ref().and_then(|peers| peers.leader(self.shard)) {
-                None if self.in_flight.is_empty() => self.commit_here(routed).await,
+                None if self.in_flight.is_empty() || planted::is(Bug::RouterOvertakes) => {
+                    self.commit_here(routed).await;
+                }
                 Some(to) if self.may_forward(to) => {
                     if let Some(peers) = &peers {
                         self.forward(peers.as_ref(), to, routed);
@@ -187,6 +208,9 @@ impl Router {
     }
 
     fn may_forward(&self, to: NodeId) -> bool {
+        if planted::is(Bug::RouterOvertakes) {
+            return true;
+        }
         self.retries.is_empty() && self.direct.is_none() && (self.in_flight.is_empty() || self.to == to)
     }
 

@@ -219,6 +219,9 @@ impl ShardTask {
     /// Until it is time to look for entries of other nodes that nobody told us of.
     async fn probe_due(&self) {
         self.waiting.somebody().await;
+        if planted::is(Bug::NoProbe) {
+            std::future::pending::<()>().await;
+        }
         // Whoever commits tells those that it has a link to.
         let told = self.peers.get().is_some_and(|peers| peers.all_connected());
         let pause = if told { self.rules.probe_interval * PROBE_RARELY } else { self.rules.probe_interval };
@@ -411,7 +414,9 @@ impl ShardTask {
         self.counters.looked(&self.runtime);
         let (riders, answers): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
         self.answer(riders, answers);
-        if let Some(peers) = self.peers.get() {
+        if let Some(peers) = self.peers.get()
+            && !planted::is(Bug::NoPush)
+        {
             peers.push(self.paths.shard(), number, encoded.payload.clone());
         }
         self.checkpointer.applied(1, encoded.payload.len() as u64, &self.published.newest());

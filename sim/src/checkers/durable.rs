@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use alluvium_log::format::ENVELOPE_HEADER_BYTES;
 use alluvium_log::format::entry::{self, Entry};
 use alluvium_log::format::messages::{AppendMessage, OperationKind};
-use alluvium_log::paths::ShardPaths;
+use alluvium_log::paths::{ClusterPaths, ShardPaths};
 use alluvium_record::batch::{RecordBatch, split_batches};
 use alluvium_record::{TopicId, TopicPartition};
 use bytes::Bytes;
@@ -71,12 +71,12 @@ impl Durable {
     ///
     /// # Errors
     /// What cannot be read.
-    pub fn read(history: &History, paths: &ShardPaths) -> Result<Self, String> {
+    pub fn read(history: &History, paths: &ClusterPaths) -> Result<Self, String> {
         let mut durable = Self::default();
         let mut ghosts = Self { is_ghostly: true, ..Self::default() };
         for slot in &history.slots {
             let into = if slot.again { &mut ghosts } else { &mut durable };
-            into.read_entry(slot, history, paths)?;
+            into.read_entry(slot, history, &paths.shard(slot.shard))?;
         }
         durable.ghosts = Some(Box::new(ghosts));
         Ok(durable)

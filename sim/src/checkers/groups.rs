@@ -1,8 +1,11 @@
-//! Invariant 10: what a group reads back is never older than what was acknowledged, or read, before it asked.
+//! Invariant 10: what a group reads back is never older than what was acknowledged, or read, before it asked; who does not
+//! coordinate a shard writes nothing for its groups; a partition has one owner in a generation.
 
 use std::collections::BTreeMap;
 
-use alluvium_record::TopicPartition;
+use alluvium_log::format::entry;
+use alluvium_log::format::messages::OperationKind;
+use alluvium_record::{ShardId, TopicPartition};
 
 use super::Violations;
 use super::durable::Durable;
@@ -55,4 +58,50 @@ fn acknowledged(history: &History, durable: &Durable) -> Vec<Known> {
         }
     }
     known
+}
+
+/// Each command for a group stands in an entry of the node that took the shard over last.
+pub(super) fn only_coordinators_write(history: &History, violations: &mut Violations) {
+    let mut coordinators: BTreeMap<ShardId, i32> = BTreeMap::new();
+    for slot in history.slots.iter().filter(|slot| !slot.again) {
+        // What cannot be decoded was reported by whoever decodes the whole log.
+        let Ok(entry) = entry::decode(&slot.bytes) else { continue };
+        for kind in entry.message.operations.iter().filter_map(|operation| operation.kind.as_ref()) {
+            let command = match kind {
+                OperationKind::TakeOver(take_over) => {
+                    coordinators.insert(slot.shard, take_over.node);
+                    continue;
+                }
+                OperationKind::CommitOffsets(_) => "offsets",
+                OperationKind::PutGroup(_) | OperationKind::PutConsumerGroup(_) => "a group",
+                OperationKind::DeleteGroup(_) | OperationKind::DeleteOffsets(_) => "a deletion",
+                _ => continue,
+            };
+            let coordinator = coordinators.get(&slot.shard).map(|node| format!("node-{node}"));
+            violations.require(10, coordinator.as_deref() == Some(entry.message.node.as_str()), || {
+                format!(
+                    "{} wrote {command} in entry {} of shard {}, {coordinator:?} had taken over",
+                    entry.message.node, slot.number, slot.shard
+                )
+            });
+        }
+    }
+}
+
+/// No two members of a generation were given the same partition. Assignments are lists of names with commas.
+pub(super) fn partitions_have_one_owner(history: &History, violations: &mut Violations) {
+    let mut owners: BTreeMap<(&str, i32, String), &str> = BTreeMap::new();
+    for call in &history.calls {
+        let (Operation::Sync { group, member, generation, .. }, Outcome::Synced(assignment)) =
+            (&call.operation, &call.outcome)
+        else {
+            continue;
+        };
+        for partition in assignment.split(',').filter(|partition| !partition.is_empty()) {
+            let owner = *owners.entry((group, *generation, partition.to_owned())).or_insert(member);
+            violations.require(10, owner == member, || {
+                format!("{partition} of {group} belongs to {owner} and {member} in generation {generation}")
+            });
+        }
+    }
 }

@@ -12,10 +12,10 @@ mod reads;
 mod slots;
 mod waiting;
 
-use alluvium_log::State;
-use alluvium_log::paths::ShardPaths;
+use alluvium_log::paths::ClusterPaths;
 
 use crate::history::History;
+use crate::world::Replayed;
 use durable::Durable;
 
 /// An invariant that does not hold.
@@ -56,9 +56,9 @@ impl Violations {
     }
 }
 
-/// Checks everything. `replayed` holds the state after each entry, from zero.
+/// Checks everything. `replayed` holds the states of each shard after each entry, from zero.
 #[must_use]
-pub fn check(history: &History, replayed: &[State], paths: &ShardPaths) -> Vec<Violation> {
+pub fn check(history: &History, replayed: &Replayed, paths: &ClusterPaths) -> Vec<Violation> {
     let mut violations = Violations::default();
     for (invariant, what) in &history.findings {
         violations.add(*invariant, what.clone());
@@ -69,9 +69,13 @@ pub fn check(history: &History, replayed: &[State], paths: &ShardPaths) -> Vec<V
             offsets::check(history, &mut violations);
             reads::durable(history, &durable, &mut violations);
             producers::once(history, &durable, &mut violations);
+            producers::in_order(history, &durable, &mut violations);
             slots::refused(history, &durable, &mut violations);
             slots::reused(history, &durable, &mut violations);
             groups::offsets_are_fresh(history, &durable, &mut violations);
+            groups::only_coordinators_write(history, &mut violations);
+            groups::partitions_have_one_owner(history, &mut violations);
+            waiting::woken(history, &durable, &mut violations);
         }
         Err(problem) => violations.add(8, problem),
     }

@@ -113,3 +113,45 @@ pub(super) fn once(history: &History, durable: &Durable, violations: &mut Violat
         });
     }
 }
+
+/// Batches of one producer that one node took one after the other for one partition are in the log in that order, when both
+/// were acknowledged. One that was not numbered is its client's.
+pub(super) fn in_order(history: &History, durable: &Durable, violations: &mut Violations) {
+    let mut places: BTreeMap<u64, Option<(TopicPartition, i64)>> = BTreeMap::new();
+    for batch in &durable.batches {
+        let place = (batch.topic_partition, batch.base_offset);
+        places.entry(batch.batch).and_modify(|known| *known = None).or_insert(Some(place));
+    }
+    let mut times: BTreeMap<u64, u32> = BTreeMap::new();
+    for taken in &history.taken {
+        *times.entry(taken.batch).or_default() += 1;
+    }
+    let acknowledged: BTreeMap<u64, (Option<i64>, u32)> = history
+        .calls
+        .iter()
+        .filter_map(|call| match (&call.operation, &call.outcome) {
+            (Operation::Produce { batch, producer, .. }, Outcome::Produced { .. }) => {
+                Some((*batch, (producer.map(|(id, ..)| id), call.client)))
+            }
+            _ => None,
+        })
+        .collect();
+    let mut newest = BTreeMap::new();
+    for taken in &history.taken {
+        // What came twice may lie where the other one had its turn.
+        if times.get(&taken.batch) != Some(&1) {
+            continue;
+        }
+        let Some(producer) = acknowledged.get(&taken.batch) else { continue };
+        let Some(Some((topic_partition, offset))) = places.get(&taken.batch) else { continue };
+        let before =
+            newest.insert((taken.node, taken.incarnation, *topic_partition, *producer), (*offset, taken.batch));
+        violations.require(4, before.is_none_or(|(before, _): (i64, u64)| before < *offset), || {
+            let (at, first) = before.unwrap_or_default();
+            format!(
+                "node {} took batch {first} before batch {} for {topic_partition}, they are at {at} and {offset}",
+                taken.node, taken.batch
+            )
+        });
+    }
+}

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use alluvium_log::paths::ShardPaths;
+use alluvium_log::paths::ClusterPaths;
 
 use super::Violations;
 use super::durable::Durable;
@@ -97,11 +97,14 @@ pub(super) fn reused(history: &History, durable: &Durable, violations: &mut Viol
 }
 
 /// Every object that the newest state names is in the bucket.
-pub(super) fn objects_exist(history: &History, paths: &ShardPaths, violations: &mut Violations) {
-    let Some(state) = &history.final_state else { return };
-    for (topic_partition, partition) in state.partitions() {
+pub(super) fn objects_exist(history: &History, paths: &ClusterPaths, violations: &mut Violations) {
+    let partitions = history.final_states.iter().flat_map(|(shard, state)| {
+        let paths = paths.shard(*shard);
+        state.partitions().map(move |(topic_partition, partition)| (topic_partition, partition, paths.clone()))
+    });
+    for (topic_partition, partition, paths) in partitions {
         for run in partition.runs() {
-            let path = run.object.path(paths);
+            let path = run.object.path(&paths);
             let end = run.position + u64::from(run.length);
             let length = history.objects.get(path.as_str()).map(|bytes| bytes.len() as u64);
             violations.require(8, length.is_some_and(|length| length >= end), || {

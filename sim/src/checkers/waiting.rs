@@ -1,10 +1,40 @@
 //! Invariant 12: bytes in flight are bounded, and a fetch with data waiting is woken within its bound.
 
 use super::Violations;
-use crate::history::{Call, History, Operation};
+use super::durable::Durable;
+use crate::history::{Call, History, Operation, Outcome};
 
 /// A waiting fetch is answered so long after its node knows of data, however slow the store is.
 const WAKE_BOUND_US: u64 = 20_000_000;
+
+/// Where nothing goes wrong, whoever waits hears of a record of any node so long after it was durable: through a push.
+const PUSHED_US: u64 = 100_000;
+/// The same where nodes have no links: by looking once a second, and what a look and a read take.
+const PROBED_US: u64 = 1_300_000;
+
+/// On a healthy cluster a fetch that waits is answered soon after there is something to read, whichever node wrote it.
+pub(super) fn woken(history: &History, durable: &Durable, violations: &mut Violations) {
+    if !history.healthy {
+        return;
+    }
+    let bound_us = if history.linked { PUSHED_US } else { PROBED_US };
+    for call in &history.calls {
+        let (Operation::Fetch { topic_partition, offset, .. }, Outcome::Fetched { .. }, Some(answered_us)) =
+            (&call.operation, &call.outcome, call.answered_us)
+        else {
+            continue;
+        };
+        let Some(record) = durable.records.get(topic_partition).and_then(|records| records.get(offset)) else {
+            continue;
+        };
+        if record.at_us > call.asked_us {
+            violations.require(12, answered_us <= record.at_us + bound_us, || {
+                let late_ms = (answered_us - record.at_us) / 1000;
+                format!("{} at node {} was answered {late_ms} ms after there was a record", call.operation, call.node)
+            });
+        }
+    }
+}
 
 pub(super) fn check(history: &History, violations: &mut Violations) {
     for (node, (peak, bound)) in &history.bytes_in_flight {

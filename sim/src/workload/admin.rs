@@ -43,14 +43,34 @@ pub(super) async fn administer(mut client: Client, operations: u32) {
     }
 }
 
-/// Deletes records of the last partition, up to somewhere in it.
+/// Deletes records of the third partition, up to somewhere in it.
 async fn delete_records(client: &mut Client) {
     let partitions = client.cluster.partitions();
-    let topic_partition = partitions[partitions.len() - 1];
+    let topic_partition = partitions[2];
     let list = Operation::ListOffsets { topic_partition, earliest: false };
     if let Outcome::Offset(end) = client.call(list, WAIT).await {
         let before = client.random.below(end as u64 + 1) as i64;
         client.call(Operation::DeleteRecords { topic_partition, before }, WAIT).await;
     }
     client.pause(200).await;
+}
+
+/// Raises the number of shards in the middle of everything, then makes topics that lie on the new ones; everybody uses them.
+pub(super) async fn grow(mut client: Client, count: u32) {
+    client.pause(4_000).await;
+    let raise = Operation::SetShardCount { count };
+    while client.goes_on() && !matches!(client.call(raise.clone(), WAIT).await, Outcome::Done { .. }) {
+        client.pause(300).await;
+    }
+    for index in 0..2 {
+        if !client.goes_on() {
+            return;
+        }
+        let (topic, partitions) = (TopicId(client.cluster.world.runtime.random_uuid()), 3);
+        let create = Operation::CreateTopic { topic, name: format!("grown-{index}"), partitions };
+        if let Outcome::Done { .. } = client.call(create, WAIT).await {
+            client.cluster.topics.lock().push((topic, partitions));
+        }
+        client.pause(1_000).await;
+    }
 }

@@ -22,15 +22,26 @@ pub(super) async fn commit_and_read_back(mut client: Client, operations: u32) {
         } else {
             Operation::FetchOffset { group, topic_partition }
         };
-        let node = coordinator(&mut client);
+        let node = coordinator(&mut client, "shared");
         client.cluster.call(client.number, node, operation, WAIT).await;
         client.pause(150).await;
     }
 }
 
 /// Clients follow the advice of who coordinates, most of the time.
-fn coordinator(client: &mut Client) -> u32 {
-    if client.random.chance(900) { client.cluster.world.leader() } else { client.any_node() }
+fn coordinator(client: &mut Client, group: &str) -> u32 {
+    let node = client.any_node();
+    if client.random.chance(100) {
+        return node;
+    }
+    if !client.cluster.world.scenario.linked {
+        return client.cluster.world.leader();
+    }
+    // Whoever is asked tells what it knows; who is down tells nothing.
+    let Some(running) = client.cluster.nodes[node as usize].running() else { return node };
+    let Some(cluster) = &running.cluster else { return node };
+    let leader = cluster.members().leader(running.log.group_shard(group)).map(|member| member.id.0);
+    leader.and_then(|id| u32::try_from(id).ok()).unwrap_or(node)
 }
 
 /// A member of a group: joins, syncs, beats, commits, and joins again when it is told to.
@@ -42,7 +53,7 @@ pub(super) async fn member(mut client: Client, operations: u32) {
         if !client.goes_on() {
             break;
         }
-        let node = coordinator(&mut client);
+        let node = coordinator(&mut client, &group);
         let Some(current) = generation else {
             generation = join(&mut client, node, &group, &mut member).await;
             client.pause(100).await;
@@ -79,8 +90,7 @@ async fn join(client: &mut Client, node: u32, group: &str, member: &mut String) 
     match client.cluster.call(client.number, node, operation, WAIT).await {
         Outcome::Joined { member: id, generation, members } => {
             *member = id;
-            let assignments =
-                members.into_iter().map(|member| (member.clone(), format!("{member} at {generation}"))).collect();
+            let assignments = assign(client, members);
             let operation =
                 Operation::Sync { group: group.to_owned(), member: member.clone(), generation, assignments };
             match client.cluster.call(client.number, node, operation, WAIT).await {
@@ -96,4 +106,19 @@ async fn join(client: &mut Client, node: u32, group: &str, member: &mut String) 
         }
         _ => None,
     }
+}
+
+/// Partitions of a group's subscription.
+const PARTITIONS: usize = 6;
+
+/// Deals the partitions out, beginning with any member: two leaders of one generation would hardly agree.
+fn assign(client: &mut Client, members: Vec<String>) -> Vec<(String, String)> {
+    let count = members.len().max(1);
+    let first = client.random.below(count as u64) as usize;
+    let partitions_of = |index: usize| -> Vec<String> {
+        let mine = (0..PARTITIONS).filter(|partition| (partition + first) % count == index);
+        mine.map(|partition| format!("p{partition}")).collect()
+    };
+    let assignments = members.into_iter().enumerate();
+    assignments.map(|(index, member)| (member, partitions_of(index).join(","))).collect()
 }

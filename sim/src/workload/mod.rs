@@ -80,5 +80,8 @@ pub fn start(cluster: &Arc<Cluster>) -> Vec<JoinHandle<()>> {
     for _ in 0..scenario.admins {
         clients.push(runtime.spawn("admin", admin::administer(next(), scenario.operations / 2)));
     }
+    if scenario.shards_later > scenario.shards {
+        clients.push(runtime.spawn("growth", admin::grow(next(), scenario.shards_later)));
+    }
     clients
 }
