@@ -13,7 +13,9 @@ fn text(bytes: &[u8]) -> String {
 
 #[test]
 fn two_processes_give_the_same_trace() {
-    for scenario in ["mixed", "race", "freeze", "crash", "groups", "pressure"] {
+    for scenario in
+        ["mixed", "race", "freeze", "crash", "groups", "pressure", "linked", "split", "coordinators", "grow"]
+    {
         for seed in ["3", "4"] {
             let arguments = ["--seed", seed, "--scenario", scenario];
             let (one, other) = (sim(&arguments), sim(&arguments));

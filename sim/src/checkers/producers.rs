@@ -114,8 +114,8 @@ pub(super) fn once(history: &History, durable: &Durable, violations: &mut Violat
     }
 }
 
-/// Batches of one producer that one node took one after the other for one partition are in the log in that order, when both
-/// were acknowledged. One that was not numbered is its client's.
+/// Batches of one client that nobody numbered and that one node took one after the other for one partition are in the log in
+/// that order, when both were acknowledged. Those with numbers are in order by their numbers.
 pub(super) fn in_order(history: &History, durable: &Durable, violations: &mut Violations) {
     let mut places: BTreeMap<u64, Option<(TopicPartition, i64)>> = BTreeMap::new();
     for batch in &durable.batches {
@@ -126,13 +126,11 @@ pub(super) fn in_order(history: &History, durable: &Durable, violations: &mut Vi
     for taken in &history.taken {
         *times.entry(taken.batch).or_default() += 1;
     }
-    let acknowledged: BTreeMap<u64, (Option<i64>, u32)> = history
+    let acknowledged: BTreeMap<u64, u32> = history
         .calls
         .iter()
         .filter_map(|call| match (&call.operation, &call.outcome) {
-            (Operation::Produce { batch, producer, .. }, Outcome::Produced { .. }) => {
-                Some((*batch, (producer.map(|(id, ..)| id), call.client)))
-            }
+            (Operation::Produce { batch, producer: None, .. }, Outcome::Produced { .. }) => Some((*batch, call.client)),
             _ => None,
         })
         .collect();
@@ -142,10 +140,9 @@ pub(super) fn in_order(history: &History, durable: &Durable, violations: &mut Vi
         if times.get(&taken.batch) != Some(&1) {
             continue;
         }
-        let Some(producer) = acknowledged.get(&taken.batch) else { continue };
+        let Some(client) = acknowledged.get(&taken.batch) else { continue };
         let Some(Some((topic_partition, offset))) = places.get(&taken.batch) else { continue };
-        let before =
-            newest.insert((taken.node, taken.incarnation, *topic_partition, *producer), (*offset, taken.batch));
+        let before = newest.insert((taken.node, taken.incarnation, *topic_partition, *client), (*offset, taken.batch));
         violations.require(4, before.is_none_or(|(before, _): (i64, u64)| before < *offset), || {
             let (at, first) = before.unwrap_or_default();
             format!(
