@@ -94,6 +94,11 @@ pub(crate) struct Known {
 }
 
 impl Known {
+    /// Whether it may be behind, because the log could not be read to its end.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.stale
+    }
+
     /// The error for something that is absent: `absent` when this view knows, a retriable one when it cannot know.
     pub(crate) fn missing(&self, absent: ErrorCode) -> ErrorCode {
         if self.stale { ErrorCode::LeaderNotAvailable } else { absent }
@@ -119,7 +124,7 @@ impl Node {
     }
 
     /// The state after a catch-up, or the known one marked as stale.
-    async fn fresh_view(&self) -> Known {
+    pub(crate) async fn fresh_view(&self) -> Known {
         match self.caught_up().await {
             Some(state) => Known { state, stale: false },
             None => Known { state: self.state(), stale: true },

@@ -1,6 +1,7 @@
 //! The task that owns a shard's end.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use alluvium_infra::Runtime;
 use alluvium_infra::planted::{self, Bug};
@@ -48,6 +49,9 @@ pub(crate) struct ShardTask {
     peers: PeersSlot,
     waiting: Waiting,
     pub(super) early: Early,
+    gap_read_at: Option<Instant>,
+    /// All others had links to this node when the log was last probed.
+    told: bool,
     /// When the state last changed or the log was last read to its end.
     pub(super) heard: Instant,
     /// When the end of the log was last seen, and by which of the looks.
@@ -61,6 +65,8 @@ pub(crate) struct ShardTask {
 
 /// How many times as rarely the log is probed when every other node would tell us of its entries.
 const PROBE_RARELY: u32 = 10;
+/// Pause between two readings of entries that were pushed past.
+const GAP_PAUSE: Duration = Duration::from_millis(20);
 
 /// What a shard's task is made of.
 pub(crate) struct ShardParts {
@@ -119,6 +125,8 @@ impl ShardTask {
             peers,
             waiting,
             early: Early::default(),
+            gap_read_at: None,
+            told: false,
             looked,
             looked_serial: 0,
             looks: 0,
@@ -196,8 +204,8 @@ impl ShardTask {
                 Request::Append { reply, .. } => drop(reply.send(Err(CommitError::Closed))),
             }
         }
-        if !pushed.is_empty() && self.broken.is_none() && self.take_pushed(pushed) && self.waiting.is_anybody() {
-            self.probe().await;
+        if !pushed.is_empty() && self.broken.is_none() && self.take_pushed(pushed) {
+            self.close_gap().await;
         }
         if !waiting.is_empty() && planted::is(Bug::StaleCatchUp) {
             waiting.drain(..).for_each(|reply| drop(reply.send(Ok(self.published.newest()))));
@@ -223,9 +231,21 @@ impl ShardTask {
             std::future::pending::<()>().await;
         }
         // Whoever commits tells those that it has a link to.
-        let told = self.peers.get().is_some_and(|peers| peers.all_connected());
+        let told = self.told && self.peers.get().is_some_and(|peers| peers.all_connected());
         let pause = if told { self.rules.probe_interval * PROBE_RARELY } else { self.rules.probe_interval };
         self.runtime.sleep_until(self.heard + pause).await;
+    }
+
+    /// Reads what was pushed past: entries whose own push was lost.
+    async fn close_gap(&mut self) {
+        // Pushes may be reordered, and a store that is away is not asked for each of them.
+        if self.gap_read_at.is_some_and(|at| self.runtime.monotonic() < at + GAP_PAUSE) {
+            return;
+        }
+        self.gap_read_at = Some(self.runtime.monotonic());
+        if let Err(error) = self.catch_up().await {
+            tracing::debug!(%error, shard = self.paths.shard().0, "cannot read entries whose push was lost");
+        }
     }
 
     async fn probe(&mut self) {
@@ -237,6 +257,8 @@ impl ShardTask {
             tracing::debug!(%error, shard = self.paths.shard().0, "cannot look for entries of other nodes");
         }
         self.heard = self.runtime.monotonic();
+        // What was pushed before all had links was lost: from now on nothing should be.
+        self.told = self.peers.get().is_some_and(|peers| peers.all_connected());
     }
 
     pub(super) fn publish(&mut self) {

@@ -31,7 +31,7 @@ pub(crate) async fn handle(context: &RequestContext, request: DeleteRecordsReque
                 wanted.partitions.iter().all(|partition| {
                     state
                         .partition(TopicPartition::new(topic.id, partition.partition_index))
-                        .is_some_and(|found| partition.offset <= found.high_watermark())
+                        .is_some_and(|found| (0..=found.high_watermark()).contains(&partition.offset))
                 })
             })
         })

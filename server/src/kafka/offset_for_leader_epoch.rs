@@ -5,7 +5,6 @@
 //!
 //! Missing: nothing.
 
-use alluvium_log::View;
 use alluvium_protocol::errors::ErrorCode;
 use alluvium_protocol::message;
 use alluvium_protocol::messages::offset_for_leader_epoch_request::OffsetForLeaderPartition;
@@ -20,14 +19,8 @@ pub(crate) async fn handle(
     context: &RequestContext,
     request: OffsetForLeaderEpochRequest,
 ) -> OffsetForLeaderEpochResponse {
-    let known = |state: &View| {
-        request.topics.iter().all(|wanted| {
-            state.topic_by_name(&wanted.topic).is_some_and(|topic| {
-                wanted.partitions.iter().all(|partition| (0..topic.partition_count).contains(&partition.partition))
-            })
-        })
-    };
-    let view = context.node.view(known).await;
+    // An end that is not the newest would make a client that has read further believe that the log was truncated.
+    let view = context.node.fresh_view().await;
     let topics = request
         .topics
         .iter()
@@ -47,6 +40,9 @@ fn end_of(view: &Known, name: &str, wanted: &OffsetForLeaderPartition) -> EpochE
     };
     let found =
         view.state.topic_by_name(name).and_then(|topic| view.state.partition(TopicPartition::new(topic.id, partition)));
+    if view.is_stale() {
+        return refused(ErrorCode::LeaderNotAvailable);
+    }
     let Some(found) = found else { return refused(view.missing(ErrorCode::UnknownTopicOrPartition)) };
     if let Some(error) = topics::epoch_error(wanted.current_leader_epoch) {
         return refused(error);
