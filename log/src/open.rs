@@ -292,10 +292,26 @@ impl Log {
     /// When the store does not answer or holds what cannot be applied.
     pub async fn catch_up(&self) -> Result<View, CatchUpError> {
         let meta = self.inner.meta.catch_up().await?;
+        // What the meta shard names lies in a shard that may have been added a moment ago.
+        self.open_named().await?;
         let others: Vec<Shard> = self.inner.shards.read().iter().skip(1).cloned().collect();
         let mut states = vec![meta];
         states.extend(try_join_all(others.iter().map(Shard::catch_up)).await?);
         Ok(View::new(states, self.inner.description.shard_count))
+    }
+
+    /// Opens the shards that the meta shard names, for whoever is about to say what they hold.
+    async fn open_named(&self) -> Result<(), CatchUpError> {
+        if self.shard_count() as usize <= self.inner.shards.read().len() {
+            return Ok(());
+        }
+        if self.inner.closed.is_cancelled() {
+            return Err(CatchUpError::Closed);
+        }
+        self.open_more().await.map_err(|error| match error {
+            OpenLogError::Recover { error: RecoverError::CatchUp(error), .. } => error,
+            error => CatchUpError::Store(StoreError::Unavailable(error.to_string())),
+        })
     }
 
     /// Rings when any shard changes.

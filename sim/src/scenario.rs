@@ -17,6 +17,8 @@ pub struct Scenario {
     pub idempotent: u32,
     /// Producers without sequence numbers.
     pub plain: u32,
+    /// Producers without sequence numbers that send one batch after the other to one node, without waiting for answers.
+    pub streams: u32,
     /// Consumers without a group.
     pub consumers: u32,
     /// Clients that commit and read offsets without being members.
@@ -73,6 +75,7 @@ const BASE: Scenario = Scenario {
     nodes: 1,
     idempotent: 1,
     plain: 1,
+    streams: 0,
     consumers: 1,
     committers: 1,
     members: 0,
@@ -226,7 +229,8 @@ pub const SCENARIOS: &[Scenario] = &[
         about: "nodes cut off from each other and from the store, crashes, freezes",
         nodes: 3,
         idempotent: 2,
-        plain: 2,
+        plain: 1,
+        streams: 2,
         consumers: 2,
         operations: 24,
         duration_ms: 40_000,
@@ -323,6 +327,7 @@ impl Scenario {
         if mixed.linked {
             mixed.peer_faults_per_mille = random.pick(&[0, 10, 60, 200]);
             mixed.link_cuts = random.below(4) as u32;
+            mixed.streams = random.below(2) as u32;
             mixed.store_cuts = random.below(3) as u32;
         }
         if random.chance(250) {

@@ -68,6 +68,9 @@ pub fn start(cluster: &Arc<Cluster>) -> Vec<JoinHandle<()>> {
     for _ in 0..scenario.plain {
         clients.push(runtime.spawn("plain producer", producer::plain(next(), scenario.operations)));
     }
+    for _ in 0..scenario.streams {
+        clients.push(runtime.spawn("stream", producer::stream(next(), scenario.operations)));
+    }
     for index in 0..scenario.consumers {
         clients.push(runtime.spawn("consumer", consumer::consume(next(), scenario.operations, index % 2 == 0)));
     }

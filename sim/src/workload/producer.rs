@@ -1,4 +1,4 @@
-//! Producers: idempotent ones, which send a batch until they know its fate, and plain ones, which send it once.
+//! Producers: idempotent ones, which send a batch until they know its fate, plain ones, which send it once, and streams of them.
 //!
 //! An idempotent producer has up to five batches of a partition in flight. As with Kafka's clients, a later batch is not sent
 //! before the one five places ahead of it is answered, and the first of a partition goes alone.
@@ -101,5 +101,25 @@ pub(super) async fn plain(mut client: Client, operations: u32) {
             client.call(operation, WAIT).await;
         }
         client.pause(80).await;
+    }
+}
+
+/// Batches of one stream for each operation of other clients.
+const STREAMED_EACH: u32 = 4;
+
+/// Sends batches for one partition to one node, one after the other, whatever becomes of those before.
+pub(super) async fn stream(mut client: Client, operations: u32) {
+    let (node, topic_partition) = (client.any_node(), client.any_partition());
+    for _ in 0..operations * STREAMED_EACH {
+        if !client.goes_on() {
+            break;
+        }
+        let batch = client.cluster.world.next_batch();
+        let operation = Operation::Produce { topic_partition, batch, count: 1, producer: None };
+        let (cluster, number) = (client.cluster.clone(), client.number);
+        drop(client.cluster.world.runtime.spawn("batch", async move {
+            let _outcome = cluster.call(number, node, operation, WAIT).await;
+        }));
+        client.pause(120).await;
     }
 }
