@@ -72,7 +72,8 @@ async fn produce(
     producer: Option<(i64, i16, i32)>,
 ) -> Outcome {
     // As the server does before it hands a batch on: what is not known here may have come meanwhile.
-    if running.log.shards().len() > 1
+    let scenario = &running.world.scenario;
+    if scenario.shards.max(scenario.shards_later) > 1
         && running.log.view().partition(topic_partition).is_none()
         && let Err(error) = running.log.catch_up().await
     {

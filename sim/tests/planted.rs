@@ -119,7 +119,7 @@ fn committing_again_what_was_refused_in_part() {
 
 #[test]
 fn letting_a_later_append_overtake() {
-    is_found(Bug::RouterOvertakes, "split", 100, &[4]);
+    is_found(Bug::RouterOvertakes, "split", 150, &[4]);
 }
 
 #[test]
