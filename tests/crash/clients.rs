@@ -24,7 +24,7 @@ use alluvium_tests::records;
 use bytes::{Buf, Bytes};
 use parking_lot::Mutex;
 
-use crate::wire::{Broken, Wire};
+use alluvium_tests::wire::{Broken, Wire};
 
 pub(crate) const TOPIC: &str = "crash";
 pub(crate) const PARTITIONS: i32 = 3;
@@ -86,7 +86,7 @@ impl Load {
         let topic =
             message!(CreatableTopic { name: StrBytes::from(TOPIC), num_partitions: PARTITIONS, replication_factor: 3 });
         let request = message!(CreateTopicsRequest { topics: vec![topic], timeout_ms: 10_000 });
-        let mut wire = Wire::open(self.port, &self.runtime).await.expect("the program serves");
+        let mut wire = Wire::open(("127.0.0.1", self.port), &self.runtime).await.expect("the program serves");
         let answer = wire.call(&request, 5).await.expect("the program answers");
         assert_eq!(answer.topics[0].error_code, 0, "the topic is made");
     }
@@ -94,7 +94,7 @@ impl Load {
     async fn producer_id(&self) -> (i64, i16) {
         let request = message!(InitProducerIdRequest { transactional_id: None, producer_id: -1, producer_epoch: -1 });
         loop {
-            let mut wire = Wire::reopen(self.port, &self.runtime).await;
+            let mut wire = Wire::reopen(("127.0.0.1", self.port), &self.runtime).await;
             if let Ok(answer) = wire.call(&request, 4).await {
                 match ErrorCode::from_code(answer.error_code) {
                     Some(ErrorCode::None) => return (answer.producer_id, answer.producer_epoch),
@@ -137,7 +137,7 @@ impl Producer {
 
     /// From a fresh connection to its end: all that is unanswered goes first, again, in order.
     async fn session(&mut self) -> Result<(), Broken> {
-        let mut wire = Wire::reopen(self.load.port, &self.load.runtime).await;
+        let mut wire = Wire::reopen(("127.0.0.1", self.load.port), &self.load.runtime).await;
         for index in 0..self.window.len() {
             let request = self.request(&self.window[index].batch);
             wire.send(&request, PRODUCE_VERSION).await?;
@@ -216,7 +216,7 @@ impl Producer {
 pub(crate) async fn consume(load: Load) {
     let mut positions = [0; PARTITIONS as usize];
     while !load.finish.is_triggered() {
-        let mut wire = Wire::reopen(load.port, &load.runtime).await;
+        let mut wire = Wire::reopen(("127.0.0.1", load.port), &load.runtime).await;
         while !load.finish.is_triggered() {
             let Ok(records) = fetch(&mut wire, &mut positions, 1 << 20).await else { break };
             load.seen.lock().extend(records);
@@ -226,7 +226,7 @@ pub(crate) async fn consume(load: Load) {
 
 /// Reads all partitions from their beginning to their end.
 pub(crate) async fn read_all(load: &Load) -> Vec<(i32, i64, Mark)> {
-    let mut wire = Wire::open(load.port, &load.runtime).await.expect("the program serves");
+    let mut wire = Wire::open(("127.0.0.1", load.port), &load.runtime).await.expect("the program serves");
     let mut positions = [0; PARTITIONS as usize];
     let mut all = Vec::new();
     loop {
@@ -293,7 +293,7 @@ fn whole(mut records: impl Buf) -> Bytes {
 pub(crate) async fn commit(load: Load) -> u64 {
     let (mut acknowledged, mut sent, mut checks) = (-1, 0, 0);
     while !load.finish.is_triggered() {
-        let mut wire = Wire::reopen(load.port, &load.runtime).await;
+        let mut wire = Wire::reopen(("127.0.0.1", load.port), &load.runtime).await;
         loop {
             // Asked first on each connection: what was acknowledged before the crash must be there.
             match committed(&mut wire).await {

@@ -16,7 +16,6 @@
 
 mod clients;
 mod victim;
-mod wire;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use alluvium_infra::Runtime;
 use alluvium_protocol::messages::ApiVersionsRequest;
 
-use crate::wire::Wire;
+use alluvium_tests::wire::Wire;
 
 /// A process is given this long to serve.
 const START_MAX: Duration = Duration::from_secs(30);
@@ -89,7 +89,7 @@ impl Victim {
     pub(crate) async fn serving(&self, running: &mut Running) {
         let serving = async {
             loop {
-                if let Ok(mut wire) = Wire::open(self.port, &self.runtime).await
+                if let Ok(mut wire) = Wire::open(("127.0.0.1", self.port), &self.runtime).await
                     && wire.call(&ApiVersionsRequest::default(), 0).await.is_ok()
                 {
                     return;

@@ -1,0 +1,238 @@
+"""The Python clients, steered by a test: README.md says what a worker is told and what it prints."""
+
+import os
+import queue
+import sys
+import threading
+import time
+
+WRITING = threading.Lock()
+FINISH = {}
+
+
+class Role:
+    """One producer or consumer on a thread of its own."""
+
+    def __init__(self, settings):
+        self.settings = settings
+        self.name = settings["name"]
+        self.finish = FINISH[self.name] = threading.Event()
+
+    def say(self, *lines):
+        """Prints lines that begin with the name of the role."""
+        text = "".join(f"{self.name} {line}\n" for line in lines)
+        with WRITING:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+
+    def run(self, work):
+        """Runs the client, and says how it ended."""
+        try:
+            work(self)
+            self.say("done")
+        except BaseException as error:  # whatever ends a role is news for the test
+            self.say(f"failed {error!r}".replace("\n", " "))
+
+    def numbered(self):
+        """(partition, number, value) of one record after another at the role's rate, until the role is to finish."""
+        partitions, pause = int(self.settings["partitions"]), 1 / float(self.settings["rate"])
+        due, sent = time.monotonic(), 0
+        while not self.finish.is_set():
+            partition, number = sent % partitions, sent // partitions
+            yield partition, number, f"{self.name} {partition} {number}".encode()
+            sent += 1
+            due = max(due + pause, time.monotonic() - 100 * pause)
+            self.finish.wait(max(0, due - time.monotonic()))
+
+    def owns(self, generation, partitions):
+        """Says what the role owns from now on."""
+        self.say(f"owns {generation} {listed(partitions)}")
+
+
+def listed(partitions):
+    """Partition numbers, separated by commas."""
+    return ",".join(str(partition) for partition in sorted(partitions))
+
+
+def confluent_produce(role):
+    """librdkafka, idempotent."""
+    from confluent_kafka import Producer
+
+    settings = role.settings
+    client = {"bootstrap.servers": settings["bootstrap"], "client.id": role.name, "enable.idempotence": True}
+    producer = Producer({**client, "error_cb": lambda error: role.say(f"note {error}")})
+    role.say("ready")
+    for partition, number, value in role.numbered():
+
+        def delivered(error, message, number=number, value=value):
+            if error is None:
+                role.say(f"ack {message.partition()} {message.offset()} {number}")
+            else:
+                role.say(f"failed {value.decode()}: {error}")
+
+        producer.produce(settings["topic"], value, partition=partition, on_delivery=delivered)
+        producer.poll(0)
+    while producer.flush(0.2):
+        pass
+
+
+def confluent_consume(role):
+    """librdkafka in a group."""
+    from confluent_kafka import Consumer, KafkaError
+
+    settings = role.settings
+    client = {
+        "bootstrap.servers": settings["bootstrap"],
+        "client.id": role.name,
+        "group.id": settings["group"],
+        "auto.offset.reset": "earliest",
+        "enable.auto.commit": False,
+        "error_cb": lambda error: role.say(f"note {error}"),
+    }
+    optional = {"instance": "group.instance.id", "protocol": "group.protocol", "rack": "client.rack"}
+    client.update({name: settings[key] for key, name in optional.items() if key in settings})
+    if "assignor" in settings:
+        client["partition.assignment.strategy"] = {"range": "range", "cooperative": "cooperative-sticky"}[settings["assignor"]]
+    cooperative = settings.get("assignor") == "cooperative" or settings.get("protocol") == "consumer"
+    owned = set()
+
+    def assigned(consumer, places):
+        (consumer.incremental_assign if cooperative else consumer.assign)(places)
+        owned.update(place.partition for place in places)
+        role.owns(-1, owned)
+
+    def gone(word):
+        def report(consumer, places):
+            owned.difference_update(place.partition for place in places)
+            role.say(f"{word} {listed(place.partition for place in places)}")
+            (consumer.incremental_unassign(places) if cooperative else consumer.unassign())
+
+        return report
+
+    consumer = Consumer(client)
+    consumer.subscribe([settings["topic"]], on_assign=assigned, on_revoke=gone("revoked"), on_lost=gone("lost"))
+    role.say("ready")
+    while not role.finish.is_set():
+        messages = consumer.consume(500, timeout=0.1)
+        good = [message for message in messages if message.error() is None]
+        role.say(*(f"got {m.partition()} {m.offset()} {m.value().decode()}" for m in good))
+        for message in messages:
+            if message.error() is not None and message.error().code() != KafkaError._PARTITION_EOF:
+                role.say(f"note {message.error()}")
+        if good:
+            consumer.commit(asynchronous=True)
+    commit_last(role, lambda: consumer.commit(asynchronous=False))
+    consumer.close()
+
+
+def kafka_python_produce(role):
+    """kafka-python, idempotent by default."""
+    from kafka import KafkaProducer
+
+    settings = role.settings
+    producer = KafkaProducer(bootstrap_servers=settings["bootstrap"].split(","), client_id=role.name)
+    role.say("ready")
+    for partition, number, value in role.numbered():
+        future = producer.send(settings["topic"], value, partition=partition)
+        future.add_callback(lambda place, number=number: role.say(f"ack {place.partition} {place.offset} {number}"))
+        future.add_errback(lambda error, value=value: role.say(f"failed {value.decode()}: {error!r}"))
+    producer.flush()
+    producer.close()
+
+
+def kafka_python_consume(role):
+    """kafka-python in a group of the classic protocol."""
+    from kafka import ConsumerRebalanceListener, KafkaConsumer
+    from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+    from kafka.coordinator.assignors.range import RangePartitionAssignor
+
+    settings = role.settings
+    optional = {"instance": "group_instance_id", "rack": "client_rack"}
+    client = {name: settings[key] for key, name in optional.items() if key in settings}
+    if "assignor" in settings:
+        client["partition_assignment_strategy"] = [{"range": RangePartitionAssignor, "cooperative": CooperativeStickyAssignor}[settings["assignor"]]]
+    consumer = KafkaConsumer(
+        bootstrap_servers=settings["bootstrap"].split(","),
+        client_id=role.name,
+        group_id=settings["group"],
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        **client,
+    )
+
+    class Ownership(ConsumerRebalanceListener):
+        """Says what the client is given and what is taken away."""
+
+        def on_partitions_assigned(self, assigned):
+            generation = consumer._coordinator._generation.generation_id
+            role.owns(generation, {place.partition for place in consumer.assignment()})
+
+        def on_partitions_revoked(self, revoked):
+            if revoked:
+                role.say(f"revoked {listed(place.partition for place in revoked)}")
+
+        def on_partitions_lost(self, lost):
+            if lost:
+                role.say(f"lost {listed(place.partition for place in lost)}")
+
+    consumer.subscribe([settings["topic"]], listener=Ownership())
+    role.say("ready")
+    while not role.finish.is_set():
+        # Long enough for a join and its sync: a poll that ends between the two loses the assignment (../python/findings.md).
+        polled = consumer.poll(timeout_ms=2000)
+        role.say(*(f"got {r.partition} {r.offset} {r.value.decode()}" for records in polled.values() for r in records))
+        if polled:
+            consumer.commit_async(callback=lambda _offsets, answer: answer is None or isinstance(answer, Exception) and role.say(f"note commit: {answer!r}"))
+    commit_last(role, consumer.commit)
+    consumer.close(autocommit=False)
+
+
+def commit_last(role, commit):
+    """A group that is being rebalanced, or whose coordinator moves, takes the last commit a little later."""
+    for attempt in range(20):
+        try:
+            return commit()
+        except Exception as error:
+            # librdkafka calls it an error when all is committed already.
+            if "NO_OFFSET" in str(error) or "No offset stored" in str(error):
+                return None
+            role.say(f"note last commit, attempt {attempt}: {error!r}".replace("\n", " "))
+            last = error
+            time.sleep(0.2)
+    raise last
+
+
+WORK = {
+    ("produce", "confluent"): confluent_produce,
+    ("consume", "confluent"): confluent_consume,
+    ("produce", "kafka-python"): kafka_python_produce,
+    ("consume", "kafka-python"): kafka_python_consume,
+}
+
+
+def main():
+    """Starts the roles and obeys stdin."""
+    common, ended = {}, queue.Queue()
+    for argument in sys.argv[1:]:
+        kind, *pairs = argument.split(",")
+        if kind not in ("produce", "consume"):
+            key, _, value = argument.partition("=")
+            common[key] = value
+            continue
+        role = Role({**common, **dict(pair.split("=", 1) for pair in pairs)})
+        work = WORK[kind, role.settings.get("client", "confluent")]
+        threading.Thread(target=role.run, args=(work,), name=role.name, daemon=True).start()
+    threading.Thread(target=obey, args=(ended,), daemon=True).start()
+    ended.get()
+    os._exit(0)
+
+
+def obey(ended):
+    """Reads commands until stdin ends."""
+    for line in sys.stdin:
+        FINISH[line.removeprefix("finish ").strip()].set()
+    ended.put(None)
+
+
+if __name__ == "__main__":
+    main()
