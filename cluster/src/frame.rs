@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn every_cut_and_every_flipped_bit_of_the_head_is_noticed() {
         let linked = vec![NodeMessage::new(NodeId(4), Uuid::from_u128(5))];
-        let whole = notice(FrameKind::Ping(LinksMessage { number: 1, linked })).into_bytes();
+        let whole = notice(FrameKind::Ping(LinksMessage { number: 1, linked, storeless: false })).into_bytes();
         for length in 0..whole.len() {
             assert!(decode(whole.slice(..length)).is_err());
         }

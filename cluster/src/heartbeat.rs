@@ -32,7 +32,7 @@ enum BeatError {
 
 /// Writes heartbeats until this node leaves, stops or fails.
 pub(crate) async fn keep_beating(node: Arc<Node>) {
-    let mut heart = Heart { node, suspect: None, failing: false, warned: false };
+    let mut heart = Heart { node, suspect: None, missed: 0, warned: false };
     let mut wait = heart.interval();
     loop {
         let node = heart.node.clone();
@@ -67,11 +67,15 @@ pub(crate) async fn keep_beating(node: Arc<Node>) {
     }
 }
 
+/// Heartbeats missed in a row until this node calls itself cut off from the store.
+const MISSED_MAX: u32 = 3;
+
 struct Heart {
     node: Arc<Node>,
     /// A record that this node would give way to, if its node lives.
     suspect: Option<(Uuid, i64)>,
-    failing: bool,
+    /// Heartbeats missed in a row.
+    missed: u32,
     warned: bool,
 }
 
@@ -111,14 +115,20 @@ impl Heart {
 
     fn beaten(&mut self) {
         self.node.counters.heartbeats.increment();
-        if std::mem::take(&mut self.failing) {
+        self.node.set_storeless(false);
+        if std::mem::take(&mut self.missed) > 0 {
             tracing::info!(node = %self.node.id(), "heartbeats are written again");
         }
     }
 
     fn missed(&mut self, error: &StoreError) {
         self.node.counters.heartbeats_failed.increment();
-        if !std::mem::replace(&mut self.failing, true) {
+        self.missed += 1;
+        // One request may fail; a store that does not answer at all has been waited for long enough.
+        if self.missed >= MISSED_MAX || *error == StoreError::Timeout {
+            self.node.set_storeless(true);
+        }
+        if self.missed == 1 {
             tracing::warn!(node = %self.node.id(), %error, "heartbeats cannot be written; trying again");
         }
     }

@@ -110,6 +110,9 @@ pub(crate) struct LinksMessage {
     /// Nodes that the sender has links with.
     #[prost(message, repeated, tag = "2")]
     pub(crate) linked: Vec<NodeMessage>,
+    /// The sender cannot reach the store: nobody should be sent to it.
+    #[prost(bool, tag = "3")]
+    pub(crate) storeless: bool,
 }
 
 /// An append for the leader. The data is the batches one after the other when they ride inline.

@@ -82,6 +82,8 @@ pub(crate) struct Node {
     failure_subscription: Subscription<Option<String>>,
     joined: AtomicBool,
     leaving: AtomicBool,
+    /// Heartbeats cannot be written.
+    storeless: AtomicBool,
     last_connection: AtomicU64,
     /// Refusals that were logged.
     refusals: Mutex<BTreeSet<String>>,
@@ -133,6 +135,7 @@ impl Node {
             failure_subscription,
             joined: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
+            storeless: AtomicBool::new(false),
             last_connection: AtomicU64::new(0),
             refusals: Mutex::default(),
             settings,
@@ -172,6 +175,13 @@ impl Node {
     pub(crate) fn set_leaving(&self) {
         self.leaving.store(true, Ordering::Release);
         self.refresh();
+    }
+
+    /// Whether the store can be reached; others are told with the next ping.
+    pub(crate) fn set_storeless(&self, storeless: bool) {
+        if self.storeless.swap(storeless, Ordering::AcqRel) != storeless {
+            self.refresh();
+        }
     }
 
     pub(crate) fn is_leaving(&self) -> bool {
@@ -221,7 +231,12 @@ impl Node {
     /// A node told with whom it has links.
     pub(crate) fn report(&self, from: NodeId, message: &LinksMessage) {
         let linked = message.linked.iter().filter_map(NodeMessage::node).collect();
-        if self.table.lock().report(from, linked, self.runtime.monotonic()) {
+        let stranger = {
+            let mut table = self.table.lock();
+            table.told_storeless(from, message.storeless);
+            table.report(from, linked, self.runtime.monotonic())
+        };
+        if stranger {
             self.look_around.notify_one();
         }
         self.refresh();
@@ -233,14 +248,22 @@ impl Node {
         LinksMessage {
             number,
             linked: linked.into_iter().map(|(id, incarnation)| NodeMessage::new(id, incarnation)).collect(),
+            storeless: self.storeless.load(Ordering::Acquire),
         }
     }
 
     /// Publishes who is up, when that has changed.
     pub(crate) fn refresh(&self) {
         let _publishing = self.publishing.lock();
-        let (mut members, changes) = self.table.lock().survey(self.runtime.monotonic());
-        if !self.is_leaving() || members.is_empty() {
+        let storeless = self.storeless.load(Ordering::Acquire);
+        let (mut members, changes, cut_off) = {
+            let mut table = self.table.lock();
+            let (members, changes) = table.survey(storeless, self.runtime.monotonic());
+            (members, changes, table.is_cut_off(storeless))
+        };
+        // Who cannot reach the store sends its clients to the others.
+        let serves = !self.is_leaving() && !cut_off;
+        if serves || members.is_empty() {
             members.push(member(&self.record(), true));
         }
         let members = Members::new(members);

@@ -1,7 +1,7 @@
 //! What a node knows of the others, and who of them it takes for up. No I/O and no clock: times are given.
 //!
 //! A node is up for this one
-//! - when there is a link with it, in either direction, and it did not say goodbye;
+//! - when there is a link with it, in either direction, and it said neither goodbye nor that it cannot reach the store;
 //! - without a link, when its record is fresh, its address does not refuse connections and a third node reports a link to it;
 //! - for the moment between the end of a link and the first attempt to open it again, when it was up before.
 //!
@@ -45,6 +45,8 @@ struct Peer {
     link: Option<Arc<Link>>,
     inbound: BTreeMap<u64, Arc<Outbox>>,
     departed: bool,
+    /// It says that it cannot reach the store.
+    storeless: bool,
     /// The last attempt to connect was refused.
     refused: bool,
     /// Connecting was tried since there was a link.
@@ -61,6 +63,7 @@ pub(crate) enum Standing {
     Linked,
     Reported,
     Reconnecting,
+    Storeless,
     Departed,
     Stale,
     Refused,
@@ -78,6 +81,7 @@ impl Standing {
             Standing::Linked => "there is a link",
             Standing::Reported => "another node has a link to it",
             Standing::Reconnecting => "its link ended just now",
+            Standing::Storeless => "it cannot reach the store",
             Standing::Departed => "it left",
             Standing::Stale => "its heartbeats stopped",
             Standing::Refused => "its address refuses connections",
@@ -212,6 +216,13 @@ impl Table {
         }
     }
 
+    /// A node told whether it reaches the store.
+    pub(crate) fn told_storeless(&mut self, id: NodeId, storeless: bool) {
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.storeless = storeless;
+        }
+    }
+
     /// A node told with whom it has links. `true` when it names one that is not known here.
     pub(crate) fn report(&mut self, from: NodeId, linked: BTreeSet<(NodeId, Uuid)>, now: Instant) -> bool {
         let own = self.own;
@@ -299,9 +310,26 @@ impl Table {
         })
     }
 
+    /// Whether this node is cut off from the store while others are not. When nobody reaches it, nobody is better off elsewhere.
+    pub(crate) fn is_cut_off(&self, storeless: bool) -> bool {
+        storeless && !self.nobody_reaches_the_store()
+    }
+
+    fn nobody_reaches_the_store(&self) -> bool {
+        self.peers.values().filter(|peer| peer.has_any_link() && !peer.departed).all(|peer| peer.storeless)
+    }
+
     /// The other nodes that are up, and what changed since this was last asked.
-    pub(crate) fn survey(&mut self, now: Instant) -> (Vec<Member>, Vec<Change>) {
-        let standings: Vec<Standing> = self.peers.values().map(|peer| self.standing(peer, now)).collect();
+    pub(crate) fn survey(&mut self, storeless: bool, now: Instant) -> (Vec<Member>, Vec<Change>) {
+        let outage = storeless && self.nobody_reaches_the_store();
+        let standings: Vec<Standing> = self
+            .peers
+            .values()
+            .map(|peer| match self.standing(peer, now) {
+                Standing::Storeless if outage => Standing::Linked,
+                standing => standing,
+            })
+            .collect();
         let (mut members, mut changes) = (Vec::new(), Vec::new());
         for ((id, peer), standing) in self.peers.iter_mut().zip(standings) {
             if standing.is_up() != peer.was_up {
@@ -318,6 +346,8 @@ impl Table {
     fn standing(&self, peer: &Peer, now: Instant) -> Standing {
         if peer.departed {
             Standing::Departed
+        } else if peer.has_any_link() && peer.storeless {
+            Standing::Storeless
         } else if peer.has_any_link() {
             Standing::Linked
         } else if self.is_stale(peer) {
@@ -363,6 +393,7 @@ impl Peer {
             link: None,
             inbound: BTreeMap::new(),
             departed: false,
+            storeless: false,
             refused: false,
             tried: false,
             was_up: false,

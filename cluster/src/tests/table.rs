@@ -60,7 +60,7 @@ impl Known {
     }
 
     fn up(&mut self) -> Vec<i32> {
-        self.table.survey(self.now).0.iter().map(|member| member.id.0).collect()
+        self.table.survey(false, self.now).0.iter().map(|member| member.id.0).collect()
     }
 
     fn standing(&self, id: NodeId) -> Standing {
@@ -112,7 +112,7 @@ async fn the_end_of_a_link_is_believed_after_one_attempt() {
         known.table.attempt_failed(B, inc(5), refused);
         assert_eq!(known.standing(B), standing);
         assert!(known.up().is_empty());
-        assert_eq!(known.table.survey(known.now).1, [], "a change is told once");
+        assert_eq!(known.table.survey(false, known.now).1, [], "a change is told once");
         assert!(!known.table.give_up(B, known.now), "its record is fresh");
         known.link(B, 5);
         assert_eq!(known.up(), [2]);

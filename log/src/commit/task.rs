@@ -49,7 +49,8 @@ pub(crate) struct ShardTask {
     peers: PeersSlot,
     waiting: Waiting,
     pub(super) early: Early,
-    gap_read_at: Option<Instant>,
+    /// Since when entries are missing before one that was pushed.
+    gap_since: Option<Instant>,
     /// All others had links to this node when the log was last probed.
     told: bool,
     /// When the state last changed or the log was last read to its end.
@@ -65,7 +66,7 @@ pub(crate) struct ShardTask {
 
 /// How many times as rarely the log is probed when every other node would tell us of its entries.
 const PROBE_RARELY: u32 = 10;
-/// Pause between two readings of entries that were pushed past.
+/// How long an entry that was pushed past may be on its way: pushes may be reordered.
 const GAP_PAUSE: Duration = Duration::from_millis(20);
 
 /// What a shard's task is made of.
@@ -125,7 +126,7 @@ impl ShardTask {
             peers,
             waiting,
             early: Early::default(),
-            gap_read_at: None,
+            gap_since: None,
             told: false,
             looked,
             looked_serial: 0,
@@ -204,8 +205,9 @@ impl ShardTask {
                 Request::Append { reply, .. } => drop(reply.send(Err(CommitError::Closed))),
             }
         }
-        if !pushed.is_empty() && self.broken.is_none() && self.take_pushed(pushed) {
-            self.close_gap().await;
+        if !pushed.is_empty() && self.broken.is_none() {
+            let gap = self.take_pushed(pushed);
+            self.gap_since = gap.then(|| self.gap_since.unwrap_or_else(|| self.runtime.monotonic()));
         }
         if !waiting.is_empty() && planted::is(Bug::StaleCatchUp) {
             waiting.drain(..).for_each(|reply| drop(reply.send(Ok(self.published.newest()))));
@@ -226,6 +228,9 @@ impl ShardTask {
 
     /// Until it is time to look for entries of other nodes that nobody told us of.
     async fn probe_due(&self) {
+        if let Some(since) = self.gap_since {
+            return self.runtime.sleep_until(since + GAP_PAUSE).await;
+        }
         self.waiting.somebody().await;
         if planted::is(Bug::NoProbe) {
             std::future::pending::<()>().await;
@@ -238,17 +243,19 @@ impl ShardTask {
 
     /// Reads what was pushed past: entries whose own push was lost.
     async fn close_gap(&mut self) {
-        // Pushes may be reordered, and a store that is away is not asked for each of them.
-        if self.gap_read_at.is_some_and(|at| self.runtime.monotonic() < at + GAP_PAUSE) {
-            return;
-        }
-        self.gap_read_at = Some(self.runtime.monotonic());
-        if let Err(error) = self.catch_up().await {
-            tracing::debug!(%error, shard = self.paths.shard().0, "cannot read entries whose push was lost");
-        }
+        self.gap_since = match self.catch_up().await {
+            Ok(()) => None,
+            Err(error) => {
+                tracing::debug!(%error, shard = self.paths.shard().0, "cannot read entries whose push was lost");
+                Some(self.runtime.monotonic() + self.rules.probe_interval)
+            }
+        };
     }
 
     async fn probe(&mut self) {
+        if self.gap_since.is_some() {
+            return self.close_gap().await;
+        }
         if !self.waiting.is_anybody() {
             // They left while we slept.
             return;
