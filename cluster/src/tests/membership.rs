@@ -318,20 +318,42 @@ fn a_run_is_repeatable() {
 }
 
 #[test]
-fn a_store_that_fails_for_a_while_separates_nobody_who_has_links() {
+fn a_node_that_loses_the_store_is_not_sent_to_until_it_has_it_again() {
     simulate(|world| async move {
         let one = world.start(1).await;
         let faulty = Faulty::new(world.bucket.clone(), world.runtime.clone());
         let two = world.start_on(faulty.clone(), world.runtime.fork(), world.settings(2), "n2").await.expect("joins");
         world.agree(&[&one, &two], &[1, 2], SECOND).await;
         faulty.set_down(true);
-        world.stays(&[&one, &two], &[1, 2], 60).await;
+        world.agree(&[&one, &two], &[1], 20 * SECOND).await;
+        world.stays(&[&one, &two], &[1], 60).await;
         assert!(two.cluster.counters().heartbeats_failed.get() >= 30, "it tries each second");
         let record =
             || async { NodeRecord::decode(&world.bucket.get(&StorePath::from("node/2")).await.unwrap()).unwrap() };
         assert!(world.runtime.now_ms() - record().await.heartbeat_ms > 50_000);
         faulty.clear();
-        world.sleep(1.5).await;
-        assert!(world.runtime.now_ms() - record().await.heartbeat_ms < 2_000, "written soon after");
+        world.agree(&[&one, &two], &[1, 2], 3 * SECOND).await;
+        assert!(world.runtime.now_ms() - record().await.heartbeat_ms < 3_500, "written soon after");
+    });
+}
+
+#[test]
+fn a_store_that_nobody_reaches_separates_nobody() {
+    simulate(|world| async move {
+        let faulty = [(); 2].map(|()| Faulty::new(world.bucket.clone(), world.runtime.clone()));
+        let start = |index: usize| {
+            let id = index as i32 + 1;
+            let host = if index == 0 { "n1" } else { "n2" };
+            world.start_on(faulty[index].clone(), world.runtime.fork(), world.settings(id), host)
+        };
+        let one = start(0).await.expect("joins");
+        let two = start(1).await.expect("joins");
+        world.agree(&[&one, &two], &[1, 2], SECOND).await;
+        faulty.iter().for_each(|faulty| faulty.set_down(true));
+        world.sleep(20.0).await;
+        world.stays(&[&one, &two], &[1, 2], 60).await;
+        faulty.iter().for_each(|faulty| faulty.clear());
+        world.sleep(5.0).await;
+        world.stays(&[&one, &two], &[1, 2], 10).await;
     });
 }

@@ -67,7 +67,7 @@ pub(crate) struct ShardTask {
 /// How many times as rarely the log is probed when every other node would tell us of its entries.
 const PROBE_RARELY: u32 = 10;
 /// How long an entry that was pushed past may be on its way: pushes may be reordered.
-const GAP_PAUSE: Duration = Duration::from_millis(20);
+const GAP_PAUSE: Duration = Duration::from_millis(50);
 
 /// What a shard's task is made of.
 pub(crate) struct ShardParts {
