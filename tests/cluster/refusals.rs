@@ -56,14 +56,9 @@ async fn s06a_two_nodes_with_one_id() {
 
 /// What shifts the wall clock of a node, and not the clock by which it waits.
 fn off(library: &str, shift: &str) -> Vec<(String, String)> {
-    [
-        ("LD_PRELOAD", library),
-        ("FAKETIME", shift),
-        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
-        ("DONT_FAKE_MONOTONIC", "1"),
-    ]
-    .map(|(name, value)| (name.to_owned(), value.to_owned()))
-    .to_vec()
+    [("LD_PRELOAD", library), ("FAKETIME", shift), ("FAKETIME_DONT_FAKE_MONOTONIC", "1"), ("DONT_FAKE_MONOTONIC", "1")]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec()
 }
 
 /// 6b: a clock that is an hour off is refused by the store, which the node says; ten minutes ahead and behind are members like any other.
