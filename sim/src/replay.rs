@@ -13,7 +13,7 @@ use crate::scenario::by_name;
 /// What the first line says it is.
 pub const FORMAT: &str = "alluvium-sim-history";
 /// Changes whenever the same seed means another run.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The first line of a history file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -64,7 +64,7 @@ fn acknowledging_into_a_slot_that_was_collected() {
 
 #[test]
 fn answering_from_a_stale_head() {
-    is_found(Bug::StaleCatchUp, "groups", 20, &[2, 10]);
+    is_found(Bug::StaleCatchUp, "race", 20, &[2, 10]);
 }
 
 #[test]

@@ -44,7 +44,7 @@ fn a_history_file_is_replayed_and_refused_when_it_does_not_match() {
         assert!(!output.status.success(), "{message}");
         assert!(text(&output.stderr).contains(message), "{message}: {}", text(&output.stderr));
     };
-    refused(&|whole| whole.replacen("\"version\":1", "\"version\":2", 1), "has version 2");
+    refused(&|whole| whole.replacen("\"version\":2", "\"version\":1", 1), "has version 1");
     refused(&|whole| whole.replacen("\"scenario\":\"store\"", "\"scenario\":\"storm\"", 1), "which does not exist");
     refused(&|whole| whole.replacen("written at", "WRITTEN at", 1), "the trace differs");
     refused(&|whole| whole.lines().take(40).map(|line| format!("{line}\n")).collect(), "the trace differs");
