@@ -85,6 +85,8 @@ pub(crate) struct RequestContext {
     pub(crate) client_id: Option<StrBytes>,
     pub(crate) version: i16,
     pub(crate) correlation_id: i32,
+    /// When its frame was here.
+    pub(crate) received: Instant,
 }
 
 /// A snapshot to answer from, and whether it may be behind because the store could not be asked.

@@ -123,6 +123,7 @@ pub(crate) async fn start(
         client_id: header.client_id,
         version: header.api_version,
         correlation_id: header.correlation_id,
+        received: node.runtime.monotonic(),
     };
     match (api.key, admission) {
         (ApiName::Produce, Some(admission)) => {

@@ -58,6 +58,12 @@ impl Nodes {
         self.cluster.as_ref()
     }
 
+    /// Whether clients are sent here. Not when this node leaves or cannot reach the store while others can: then they are told to ask
+    /// for other leaders, which they do not do as long as they are answered.
+    pub(crate) fn serves(&self) -> bool {
+        self.members().get(self.own).is_some()
+    }
+
     /// The nodes as one client is told now.
     pub(crate) fn as_seen_by(&self, client: &Client) -> Roster {
         let members = self.members();

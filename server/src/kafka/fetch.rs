@@ -140,12 +140,15 @@ async fn fetch(node: &Node, limits: &Limits, wanted: Vec<(PartitionKey, WantedPa
             })
         })
     };
-    let view = node.view(reachable).await;
+    // A node that nobody is sent to may not reach the store, and is not asked to.
+    let serves = node.nodes.serves();
+    let view = node.view(|state| !serves || reachable(state)).await;
     let mut answers: Answers = Vec::with_capacity(wanted.len());
     let mut partitions = Vec::with_capacity(wanted.len());
     let mut positions: HashMap<TopicPartition, usize> = HashMap::with_capacity(wanted.len());
     for (key, partition) in wanted {
         let answer = match find_partition(&view.state, &key) {
+            _ if !serves => refused(key.partition, ErrorCode::NotLeaderOrFollower),
             // A partition that is named twice is fetched once.
             Ok(found) if let Some(replica) = node.nodes.preferred_replica(found, &limits.rack) => {
                 redirected(&view.state, key.partition, found, replica)

@@ -5,6 +5,8 @@
 //!
 //! Missing: a retention time per commit (versions 2 to 4 can carry one; it is ignored, as Kafka 4 does).
 
+use std::time::Duration;
+
 use alluvium_coordinator::OffsetsError;
 use alluvium_coordinator::group::CommitInput;
 use alluvium_log::{CommittedOffset, View};
@@ -22,6 +24,8 @@ use crate::errors::{group_error, offsets_error};
 const TOPIC_ID_VERSION_MIN: i16 = 10;
 /// How long a commit may take, in milliseconds; the request has no timeout of its own.
 const COMMIT_TIMEOUT_MS: i32 = 20_000;
+/// How long after its arrival a commit is still taken up.
+const LATE_MAX: Duration = Duration::from_secs(5);
 
 pub(crate) async fn handle(context: &RequestContext, request: OffsetCommitRequest) -> OffsetCommitResponse {
     let node = &context.node;
@@ -47,6 +51,10 @@ pub(crate) async fn handle(context: &RequestContext, request: OffsetCommitReques
                 offsets.push((found, committed(partition, now_ms)));
             }
         }
+    }
+    // A node that was cut off or frozen may have kept this request while its sender went on elsewhere: what it says is old by now.
+    if node.runtime.monotonic() > context.received + LATE_MAX {
+        return answer(&request, |_, _| ErrorCode::CoordinatorNotAvailable);
     }
     let committed = node.groups.commit_offsets(&input, offsets, Some(node.deadline(COMMIT_TIMEOUT_MS))).await;
     let outcome = match committed {

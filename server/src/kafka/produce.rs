@@ -60,7 +60,7 @@ pub(crate) async fn start(
 ) -> Outcome {
     let node = &context.node;
     let by_id = context.version >= TOPIC_ID_VERSION_MIN;
-    let refused_whole = refuse_whole(&request);
+    let refused_whole = refuse_whole(node, &request);
     let known = |state: &View| {
         request.topic_data.iter().all(|topic| {
             topic.partition_data.iter().all(|partition| find(state, by_id, topic, partition.index).is_ok())
@@ -97,9 +97,12 @@ fn append(node: &Node, timeout_ms: i32, sent: Vec<PartitionAppend>, admission: P
 }
 
 /// What is wrong with the request as a whole.
-fn refuse_whole(request: &ProduceRequest) -> Option<Refusal> {
+fn refuse_whole(node: &Node, request: &ProduceRequest) -> Option<Refusal> {
     if !(-1..=1).contains(&request.acks) {
         return Some(Refusal::bare(ErrorCode::InvalidRequiredAcks));
+    }
+    if !node.nodes.serves() {
+        return Some(Refusal::bare(ErrorCode::NotLeaderOrFollower));
     }
     if request.transactional_id.is_some() {
         return Some(Refusal::new(ErrorCode::UnsupportedVersion, "transactions are not served yet"));
