@@ -27,7 +27,7 @@ fn node_of(host: &str) -> u32 {
 /// its name.
 #[must_use]
 pub fn cluster_settings(node: u32) -> ClusterSettings {
-    let port = if node % 2 == 0 { 7000 } else { 0 };
+    let port = if node.is_multiple_of(2) { 7000 } else { 0 };
     ClusterSettings { peer_listen: format!("{}:{port}", host_name(node)), ..ClusterSettings::new(NodeId(node as i32)) }
 }
 
