@@ -65,10 +65,10 @@ fn batch(place: TopicPartition, producer: Option<(i64, i32)>) -> BatchToAppend {
 
 type Answer = Result<Vec<AppendOutcome>, CommitError>;
 
-/// Sends three appends at once through a node whose leader skips the second; what each was answered and where the partitions end.
 /// A partition and, for an idempotent producer, its id and sequence number.
 type Sent = (i32, Option<(i64, i32)>);
 
+/// Sends three appends at once through a node whose leader skips the second; what each was answered and where the partitions end.
 async fn send(runtime: Runtime, appends: [Vec<Sent>; 3]) -> (Vec<Answer>, Vec<i64>) {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new(runtime.clone()));
     let open = || Log::open(store.clone(), LogOptions::default(), runtime.clone());
