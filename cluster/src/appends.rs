@@ -9,13 +9,18 @@ use std::time::Duration;
 
 use alluvium_infra::limits;
 use alluvium_infra::store::Payload;
-use alluvium_log::{Append, AppendOutcome, AppendRejection, AppendSource, BatchToAppend, CommitError, ForwardError};
+use alluvium_log::{
+    Append, AppendOutcome, AppendRejection, AppendSource, BatchToAppend, CommitError, ForwardError,
+    TransactionRejection, TransactionTag,
+};
 use alluvium_record::batch::{BATCH_HEADER_BYTES, BatchHeader, RecordBatch};
 use alluvium_record::{ShardId, TopicId, TopicPartition};
 use bytes::Bytes;
 
 use crate::frame::{uuid, uuid_bytes};
-use crate::messages::{AnswerMessage, BatchMessage, ForwardMessage, OutcomeKind, OutcomeMessage, Verdict};
+use crate::messages::{
+    AnswerMessage, BatchMessage, ForwardMessage, OutcomeKind, OutcomeMessage, TransactionTagMessage, Verdict,
+};
 use crate::requests::Answer;
 
 /// An append that came from another node.
@@ -46,6 +51,30 @@ fn batch_message(batch: &BatchToAppend, inline: bool) -> BatchMessage {
         partition: batch.topic_partition.partition,
         length: batch.length,
         header: if inline { Bytes::new() } else { Bytes::copy_from_slice(&batch.batch.header.encode()) },
+        transaction: batch.transaction.as_ref().map(tag_message),
+    }
+}
+
+fn tag_message(tag: &TransactionTag) -> TransactionTagMessage {
+    match tag {
+        TransactionTag::Verified { number, verified_ms } => {
+            TransactionTagMessage { number: *number, verified_ms: *verified_ms, ..TransactionTagMessage::default() }
+        }
+        TransactionTag::Here { transactional_id, implicit } => TransactionTagMessage {
+            transactional_id: transactional_id.to_string(),
+            implicit: *implicit,
+            ..TransactionTagMessage::default()
+        },
+    }
+}
+
+fn decode_tag(message: &TransactionTagMessage) -> TransactionTag {
+    match message.number {
+        0 => TransactionTag::Here {
+            transactional_id: message.transactional_id.as_str().into(),
+            implicit: message.implicit,
+        },
+        number => TransactionTag::Verified { number, verified_ms: message.verified_ms },
     }
 }
 
@@ -109,7 +138,8 @@ fn decode_batch(message: &BatchMessage, source: AppendSource, rest: &mut Bytes) 
     if header.record_count <= 0 || i64::from(header.record_count) != i64::from(header.last_offset_delta) + 1 {
         return Err(format!("{} records over {} offsets", header.record_count, header.last_offset_delta));
     }
-    Ok(BatchToAppend { topic_partition, batch, length: message.length })
+    let transaction = message.transaction.as_ref().map(decode_tag);
+    Ok(BatchToAppend { topic_partition, batch, length: message.length, transaction })
 }
 
 /// What the log said, as it is sent.
@@ -177,6 +207,15 @@ fn encode_outcome(outcome: &AppendOutcome) -> OutcomeMessage {
             }
             AppendRejection::SegmentTooOld => refused(OutcomeKind::SegmentTooOld, 0, 0),
             AppendRejection::OffsetsExhausted => refused(OutcomeKind::OffsetsExhausted, 0, 0),
+            AppendRejection::Transaction(rejection) => match rejection {
+                TransactionRejection::UnknownTransactionalId => refused(OutcomeKind::UnknownTransactionalId, 0, 0),
+                TransactionRejection::Fenced { current } => refused(OutcomeKind::TransactionFenced, current.into(), 0),
+                TransactionRejection::Concurrent => refused(OutcomeKind::ConcurrentTransactions, 0, 0),
+                // Where it stands is for people; the error is the same.
+                TransactionRejection::InvalidState { .. } => refused(OutcomeKind::InvalidTransactionState, 0, 0),
+                TransactionRejection::VerifiedTooLongAgo => refused(OutcomeKind::VerifiedTooLongAgo, 0, 0),
+                TransactionRejection::TooLarge => refused(OutcomeKind::TransactionTooLarge, 0, 0),
+            },
         },
     }
 }
@@ -195,6 +234,14 @@ fn decode_outcome(message: &OutcomeMessage) -> Option<AppendOutcome> {
         },
         OutcomeKind::SegmentTooOld => AppendRejection::SegmentTooOld,
         OutcomeKind::OffsetsExhausted => AppendRejection::OffsetsExhausted,
+        OutcomeKind::UnknownTransactionalId => TransactionRejection::UnknownTransactionalId.into(),
+        OutcomeKind::TransactionFenced => {
+            TransactionRejection::Fenced { current: i16::try_from(expected).ok()? }.into()
+        }
+        OutcomeKind::ConcurrentTransactions => TransactionRejection::Concurrent.into(),
+        OutcomeKind::InvalidTransactionState => TransactionRejection::InvalidState { status: None }.into(),
+        OutcomeKind::VerifiedTooLongAgo => TransactionRejection::VerifiedTooLongAgo.into(),
+        OutcomeKind::TransactionTooLarge => TransactionRejection::TooLarge.into(),
     };
     Some(AppendOutcome::Rejected(rejection))
 }

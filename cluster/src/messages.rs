@@ -6,9 +6,9 @@
 use bytes::Bytes;
 
 /// The newest version of this protocol that this release speaks.
-pub(crate) const PROTOCOL_VERSION: u32 = 1;
+pub(crate) const PROTOCOL_VERSION: u32 = 2;
 /// The oldest version that a peer may speak.
-pub(crate) const PROTOCOL_OLDEST: u32 = 1;
+pub(crate) const PROTOCOL_OLDEST: u32 = 2;
 
 /// What stands before the data of a frame.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -150,6 +150,26 @@ pub(crate) struct BatchMessage {
     /// The 61 bytes of its header when a segment holds it; empty when it rides inline.
     #[prost(bytes = "bytes", tag = "4")]
     pub(crate) header: Bytes,
+    /// Its transaction, when it is in one.
+    #[prost(message, optional, tag = "5")]
+    pub(crate) transaction: Option<TransactionTagMessage>,
+}
+
+/// How a batch belongs to a transaction.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct TransactionTagMessage {
+    /// Number of the transaction when it was verified; 0 when the leader is to look at the id itself.
+    #[prost(uint64, tag = "1")]
+    pub(crate) number: u64,
+    /// When it was verified, milliseconds since 1970.
+    #[prost(int64, tag = "2")]
+    pub(crate) verified_ms: i64,
+    /// The transactional id that the leader is to look at.
+    #[prost(string, tag = "3")]
+    pub(crate) transactional_id: String,
+    /// Whether the leader may add the partition to the transaction.
+    #[prost(bool, tag = "4")]
+    pub(crate) implicit: bool,
 }
 
 /// What became of a forwarded append.
@@ -218,6 +238,18 @@ pub(crate) enum OutcomeKind {
     SegmentTooOld = 6,
     /// No offsets are left.
     OffsetsExhausted = 7,
+    /// The transactional id is unknown, or has another producer id.
+    UnknownTransactionalId = 8,
+    /// The producer's epoch is not that of its transactional id.
+    TransactionFenced = 9,
+    /// The last transaction is still ending.
+    ConcurrentTransactions = 10,
+    /// Not part of an open transaction.
+    InvalidTransactionState = 11,
+    /// Verified too long ago.
+    VerifiedTooLongAgo = 12,
+    /// Too many partitions in the transaction.
+    TransactionTooLarge = 13,
 }
 
 /// An entry that was committed.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use alluvium_infra::limits;
 use alluvium_infra::planted::{self, Bug};
-use alluvium_log::{State, Topic};
+use alluvium_log::{State, Topic, TransactionRejection};
 use alluvium_record::TimestampType;
 use alluvium_record::batch::{RecordBatch, split_batches};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -87,8 +87,8 @@ pub(crate) fn check(state: &State, append: &PartitionAppend, now_ms: i64) -> Res
     if batch.bytes.len() > rules.message_bytes_max {
         return Err(AppendError::BatchTooLarge { bytes: batch.bytes.len(), bytes_max: rules.message_bytes_max });
     }
-    if batch.header.attributes.is_transactional() {
-        return Err(AppendError::TransactionsNotServed);
+    if batch.header.attributes.is_transactional() && append.transaction.is_none() {
+        return Err(TransactionRejection::InvalidState { status: None }.into());
     }
     let batch = batch.admitted()?;
     if rules.compacted && !batch.keys_present(limits::DECOMPRESSED_BYTES_MAX)? {

@@ -1,6 +1,6 @@
 //! Why a batch was not appended, and what became of it.
 
-use alluvium_log::{AppendRejection, CommitError};
+use alluvium_log::{AppendRejection, CommitError, TransactionRejection};
 use alluvium_record::BatchError;
 
 /// Why a batch was not appended. Every one but [`AppendError::TimedOutUnknown`] means: not in the log, and never will be.
@@ -48,9 +48,9 @@ pub enum AppendError {
         /// The epoch that came.
         found: i16,
     },
-    /// Transactional batches are not served.
-    #[error("transactions are not served")]
-    TransactionsNotServed,
+    /// Not written: it does not belong into a transaction that is open.
+    #[error(transparent)]
+    Transaction(#[from] TransactionRejection),
     /// The deadline passed: the batch may be in the log or appear later.
     #[error("outcome unknown: the store did not answer in time")]
     TimedOutUnknown,
@@ -87,6 +87,7 @@ impl From<AppendRejection> for AppendError {
             AppendRejection::SegmentTooOld | AppendRejection::OffsetsExhausted => {
                 Self::Unavailable(rejection.to_string())
             }
+            AppendRejection::Transaction(rejection) => Self::Transaction(rejection),
         }
     }
 }

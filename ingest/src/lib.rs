@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use alluvium_infra::Runtime;
 use alluvium_infra::runtime::Instant;
-use alluvium_log::Log;
+use alluvium_log::{Log, TransactionTag};
 use alluvium_record::{ShardId, TopicPartition};
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -44,6 +44,8 @@ pub struct PartitionAppend {
     pub topic_partition: TopicPartition,
     /// The records of the request: one record batch.
     pub records: Bytes,
+    /// The transaction that a transactional batch is part of.
+    pub transaction: Option<TransactionTag>,
 }
 
 /// A batch that is durable.

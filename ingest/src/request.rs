@@ -70,7 +70,8 @@ pub(crate) fn begin(
         part.bytes += batch.bytes.len();
         part.positions.push(position);
         part.sent.push(SentBatch::new(&batch, log_append_time_ms));
-        part.batches.push(BatchToAppend::new(topic_partition, batch));
+        let transaction = partition.transaction;
+        part.batches.push(BatchToAppend { transaction, ..BatchToAppend::new(topic_partition, batch) });
     }
     // What stays in memory after the answer must not pin a frame that is mostly something else.
     let copies = bytes * 2 < permit.bytes();

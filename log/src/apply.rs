@@ -3,6 +3,8 @@
 //! Invariants: 5, the state after entry n is byte-identical everywhere; an entry that does not fit exactly behind the
 //! state (number, previous hash, base offsets) is an error and changes nothing.
 
+mod transaction;
+
 use std::sync::Arc;
 
 use alluvium_infra::planted::{self, Bug};
@@ -121,7 +123,23 @@ impl Applier {
 
     pub(crate) fn apply(&self, state: &mut State, kind: &OperationKind) -> Result<(), ApplyError> {
         match kind {
-            OperationKind::Append(append) => self.append(state, append),
+            OperationKind::Append(append) => {
+                if append.producer_batches.iter().any(|batch| batch.transaction > 0) {
+                    return Err(self.inconsistent("a batch of a transaction in a plain append"));
+                }
+                self.append(state, append)
+            }
+            OperationKind::TransactionalAppend(append) => self.append(state, append),
+            OperationKind::InitTransaction(message) => self.init_transaction(state, message),
+            OperationKind::AddToTransaction(message) => self.add_to_transaction(state, message),
+            OperationKind::EndTransaction(message) => self.end_transaction(state, message),
+            OperationKind::WriteMarkers(message) => self.write_markers(state, message),
+            OperationKind::CompleteTransaction(message) => self.complete_transaction(state, message),
+            OperationKind::CommitTransactionOffsets(message) => self.commit_transaction_offsets(state, message),
+            OperationKind::ExpireTransactions(message) => {
+                self.expire_transactions(state, message);
+                Ok(())
+            }
             OperationKind::CreateTopic(topic) => self.create_topic(state, topic),
             OperationKind::DeleteTopic(topic) => self.delete_topic(state, &topic.id),
             OperationKind::CreatePartitions(change) => self.create_partitions(state, change),
@@ -216,9 +234,10 @@ impl Applier {
                     record_count: batch.record_count,
                     base_offset: append.base_offset + batch.offset_delta,
                 },
+                batch.transaction,
                 self.timestamp_ms,
             );
-            partition.producers.insert_mut(batch.producer_id, remembered);
+            partition.put_producer(batch.producer_id, remembered);
             if is_new {
                 producer::forget(&mut partition.producers, self.timestamp_ms);
             }

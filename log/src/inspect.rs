@@ -53,7 +53,7 @@ fn describe_entry(object: &Bytes) -> Result<String, FormatError> {
 
 fn describe_operation(out: &mut String, kind: &OperationKind, object: &Bytes) -> Result<(), FormatError> {
     match kind {
-        OperationKind::Append(append) => {
+        OperationKind::Append(append) | OperationKind::TransactionalAppend(append) => {
             let last = append.base_offset + append.offset_count - 1;
             let place = match append.segment {
                 0 => "inline".to_owned(),
@@ -157,10 +157,35 @@ pub fn describe_state(state: &State) -> String {
                 partition.producers().count()
             ),
         );
+        for (producer_id, first_offset) in partition.open_transactions() {
+            line(&mut out, format_args!("    open transaction of producer {producer_id} from offset {first_offset}"));
+        }
+        for aborted in partition.aborted_transactions(0, i64::MAX) {
+            let (first, last) = (aborted.first_offset, aborted.last_offset);
+            line(&mut out, format_args!("    aborted by producer {}: {first}..{last}", aborted.producer_id));
+        }
     }
     for (group, known) in state.groups() {
         let generation = known.record().map_or(-1, |record| record.generation);
         line(&mut out, format_args!("  group {group}: generation {generation}, {} offsets", known.offsets().count()));
+        for (producer_id, partition, offset) in known.pending_offsets() {
+            line(&mut out, format_args!("    pending of producer {producer_id}: {partition} at {}", offset.offset));
+        }
+    }
+    for record in state.transactions() {
+        line(
+            &mut out,
+            format_args!(
+                "  transactional id {}: producer {} epoch {}, transaction {} {:?}, {} partitions, {} groups",
+                record.transactional_id,
+                record.producer_id,
+                record.epoch,
+                record.number,
+                record.status,
+                record.partitions().count(),
+                record.groups().count()
+            ),
+        );
     }
     out
 }

@@ -40,6 +40,9 @@ pub fn check_step(before: &State, after: &State) -> Result<(), Broken> {
         require(1, partition.log_start_offset >= known.log_start_offset, || {
             format!("log start of {topic_partition} went back")
         })?;
+        require(9, partition.last_stable_offset() >= known.last_stable_offset(), || {
+            format!("last stable offset of {topic_partition} went back")
+        })?;
         check_growth(known, partition)
             .map_err(|broken| Broken { what: format!("{topic_partition}: {}", broken.what), ..broken })?;
     }
@@ -56,6 +59,28 @@ fn check_growth(before: &Partition, after: &Partition) -> Result<(), Broken> {
     require(2, next == after.high_watermark, || {
         format!("runs end at {next}, high watermark is {}", after.high_watermark)
     })
+}
+
+fn check_transactions(partition: &Partition) -> Result<(), Broken> {
+    let open: Vec<(i64, i64)> =
+        partition.producers().filter_map(|(id, state)| state.transaction.map(|open| (open.first_offset, id))).collect();
+    require(9, open.len() == partition.open.size(), || "open transactions are not those of its producers".to_owned())?;
+    for (first_offset, producer_id) in open {
+        require(9, partition.open.get(&first_offset) == Some(&producer_id), || {
+            format!("the open transaction of producer {producer_id} is not listed")
+        })?;
+        require(9, first_offset < partition.high_watermark, || {
+            format!("the open transaction of producer {producer_id} begins behind the end")
+        })?;
+    }
+    for aborted in partition.aborted.values() {
+        require(
+            9,
+            aborted.first_offset < aborted.last_offset && aborted.last_offset < partition.high_watermark,
+            || format!("an aborted transaction ends at {}", aborted.last_offset),
+        )?;
+    }
+    Ok(())
 }
 
 /// Checks a whole state.
@@ -95,6 +120,8 @@ pub fn check_state(state: &State) -> Result<(), Broken> {
         require(2, next.unwrap_or(partition.log_start_offset) == partition.high_watermark, || {
             format!("runs of {topic_partition} do not end at its high watermark")
         })?;
+        check_transactions(partition)
+            .map_err(|broken| Broken { what: format!("{topic_partition}: {}", broken.what), ..broken })?;
         require(1, bytes == partition.size_bytes, || format!("size of {topic_partition} does not add up"))?;
     }
     Ok(())

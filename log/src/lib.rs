@@ -36,12 +36,14 @@ pub use counters::{ForwardOutcome, ShardCounters};
 pub use open::{Log, LogOptions, OpenLogError};
 pub use operation::{
     Append, AppendOutcome, AppendRejection, AppendSource, BatchToAppend, CommitError, Operation, Rejection,
+    TransactionRejection, TransactionTag,
 };
 pub use peers::{ForwardError, Peers};
 pub use replay::CatchUpError;
 pub use state::{
-    ClassicMemberRecord, CommittedOffset, ConsumerGroupChange, ConsumerGroupRecord, ConsumerMemberRecord, Coordinator,
-    GroupRecord, GroupState, MemberRecord, ObjectRef, Partition, ProducerBatch, ProducerState, Run, State, Topic,
+    AbortedTransaction, ClassicMemberRecord, CommittedOffset, ConsumerGroupChange, ConsumerGroupRecord,
+    ConsumerMemberRecord, Coordinator, GroupRecord, GroupState, GroupTransaction, MemberRecord, ObjectRef,
+    OpenTransaction, Partition, ProducerBatch, ProducerState, Run, State, Topic, TransactionRecord, TransactionStatus,
 };
 pub use tail::Tail;
 pub use view::{Changes, View};

@@ -4,12 +4,13 @@
 //! appears later.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use alluvium_record::batch::{BatchHeader, RecordBatch};
-use alluvium_record::{TopicId, TopicPartition};
+use alluvium_record::{ShardId, TopicId, TopicPartition};
 use uuid::Uuid;
 
-use crate::state::{CommittedOffset, ConsumerGroupChange, GroupRecord};
+use crate::state::{CommittedOffset, ConsumerGroupChange, GroupRecord, TransactionStatus};
 
 /// A change that carries no records.
 #[derive(Debug, Clone)]
@@ -98,6 +99,140 @@ pub enum Operation {
         /// The change.
         change: ConsumerGroupChange,
     },
+    /// A transactional id gets a producer id and an epoch.
+    InitTransaction {
+        /// The id.
+        transactional_id: String,
+        /// How long a transaction may take, in milliseconds.
+        timeout_ms: i32,
+        /// Producer id and epoch that the id has, as the caller saw it; `None` when there was no such id.
+        seen: Option<(i64, i16)>,
+        /// Producer id from now on.
+        producer_id: i64,
+        /// Epoch from now on.
+        epoch: i16,
+    },
+    /// Partitions and groups become part of a transaction; one begins if none is open.
+    AddToTransaction {
+        /// The id.
+        transactional_id: String,
+        /// Its producer id.
+        producer_id: i64,
+        /// Its epoch.
+        epoch: i16,
+        /// Partitions with their shards.
+        partitions: Vec<(TopicPartition, ShardId)>,
+        /// Groups with their shards.
+        groups: Vec<(String, ShardId)>,
+    },
+    /// A transaction is decided. The part of it that is in this shard ends with the decision.
+    EndTransaction {
+        /// The id.
+        transactional_id: String,
+        /// Its producer id.
+        producer_id: i64,
+        /// Its epoch.
+        epoch: i16,
+        /// Number of the transaction.
+        number: u64,
+        /// Whether it is committed. An abort is also taken when nothing is under way.
+        commit: bool,
+        /// Producer id of the next transaction.
+        next_producer_id: i64,
+        /// Epoch of the next transaction: the same, or one more; 0 for another producer id.
+        next_epoch: i16,
+        /// Only when it takes longer than it may.
+        overdue_only: bool,
+    },
+    /// A transaction ends on partitions and groups of this shard. Where it has ended before, nothing happens.
+    WriteMarkers {
+        /// Its producer id.
+        producer_id: i64,
+        /// Epoch of the markers.
+        epoch: i16,
+        /// Number of the transaction.
+        number: u64,
+        /// Whether it is committed.
+        commit: bool,
+        /// Partitions.
+        partitions: Vec<TopicPartition>,
+        /// Groups.
+        groups: Vec<String>,
+    },
+    /// A decided transaction has ended everywhere.
+    CompleteTransaction {
+        /// The id.
+        transactional_id: String,
+        /// Number of the transaction.
+        number: u64,
+    },
+    /// Offsets that a group commits when the transaction does.
+    CommitTransactionOffsets {
+        /// Group id.
+        group: String,
+        /// Producer id.
+        producer_id: i64,
+        /// Epoch.
+        epoch: i16,
+        /// Which transaction.
+        transaction: TransactionTag,
+        /// The offsets.
+        offsets: Vec<(TopicPartition, CommittedOffset)>,
+    },
+    /// Transactional ids that were not used for long go.
+    ExpireTransactions {
+        /// The ids, and when each changed last as the caller saw it.
+        ids: Vec<(String, i64)>,
+    },
+}
+
+impl Operation {
+    /// Whether it is one about transactions.
+    pub(crate) fn is_of_transaction(&self) -> bool {
+        matches!(
+            self,
+            Self::InitTransaction { .. }
+                | Self::AddToTransaction { .. }
+                | Self::EndTransaction { .. }
+                | Self::WriteMarkers { .. }
+                | Self::CompleteTransaction { .. }
+                | Self::CommitTransactionOffsets { .. }
+                | Self::ExpireTransactions { .. }
+        )
+    }
+}
+
+/// How long a verified batch may wait for its entry: less than producers are remembered for at least.
+pub const VERIFIED_AGE_MS_MAX: i64 = 10 * 60 * 1000;
+
+/// Most partitions and groups of one transaction.
+pub const TRANSACTION_PARTICIPANTS_MAX: usize = 100_000;
+
+/// How a batch, or an offset commit, belongs to a transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TransactionTag {
+    /// The shard of the transactional id said that the partition, or the group, is part of the open transaction.
+    Verified {
+        /// Number of the transaction.
+        number: u64,
+        /// When it said so: the later one of the clock and the time of the partition's shard, milliseconds since 1970.
+        verified_ms: i64,
+    },
+    /// The transactional id is in the same shard, so the log looks itself.
+    Here {
+        /// The id.
+        transactional_id: Arc<str>,
+        /// Whether what is missing is added, and a transaction begun (KIP-890).
+        implicit: bool,
+    },
+}
+
+impl TransactionTag {
+    /// What the shard of the id said at `now_ms` about a partition or group whose own shard is in `state`.
+    #[must_use]
+    pub fn verified(number: u64, now_ms: i64, state: &crate::state::State) -> Self {
+        Self::Verified { number, verified_ms: now_ms.max(state.timestamp_ms()) }
+    }
 }
 
 /// Why an operation was refused.
@@ -159,6 +294,33 @@ pub enum Rejection {
         /// The group's generation.
         current: i32,
     },
+    /// No such transactional id, or it has another producer id.
+    #[error("unknown transactional id, or not its producer id")]
+    UnknownTransactionalId,
+    /// The producer's epoch is over.
+    #[error("the producer is fenced by epoch {current}")]
+    ProducerFenced {
+        /// The epoch now.
+        current: i16,
+    },
+    /// The last transaction is decided and has not ended everywhere.
+    #[error("the last transaction is still ending")]
+    ConcurrentTransactions,
+    /// The transaction does not stand where this would be possible.
+    #[error("not possible: the transaction is {status:?}")]
+    InvalidTransactionState {
+        /// Where it stands.
+        status: TransactionStatus,
+    },
+    /// It was verified too long ago to be believed.
+    #[error("verified too long ago")]
+    VerifiedTooLongAgo,
+    /// The transaction has too many partitions.
+    #[error("a transaction has at most {TRANSACTION_PARTICIPANTS_MAX} partitions and groups")]
+    TransactionTooLarge,
+    /// The transactional id is not as the caller saw it.
+    #[error("the transactional id has changed meanwhile")]
+    TransactionChanged,
 }
 
 /// Record batches to append, in order.
@@ -187,6 +349,8 @@ pub struct BatchToAppend {
     pub batch: RecordBatch,
     /// Length of the whole batch in bytes.
     pub length: u32,
+    /// Its transaction, when it is in one.
+    pub transaction: Option<TransactionTag>,
 }
 
 impl BatchToAppend {
@@ -195,7 +359,7 @@ impl BatchToAppend {
     pub fn new(topic_partition: TopicPartition, batch: RecordBatch) -> Self {
         // Frames are limited to far less than 4 GiB.
         let length = batch.bytes.len() as u32;
-        Self { topic_partition, batch, length }
+        Self { topic_partition, batch, length, transaction: None }
     }
 
     pub(crate) fn header(&self) -> &BatchHeader {
@@ -266,6 +430,53 @@ pub enum AppendRejection {
     /// The partition has no offsets left.
     #[error("partition has no offsets left")]
     OffsetsExhausted,
+    /// It does not belong into a transaction that is open.
+    #[error(transparent)]
+    Transaction(#[from] TransactionRejection),
+}
+
+/// Why a batch, or an offset commit, is not part of a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TransactionRejection {
+    /// No such transactional id, or it has another producer id.
+    #[error("unknown transactional id, or not its producer id")]
+    UnknownTransactionalId,
+    /// The producer's epoch is not that of its transactional id.
+    #[error("the producer's epoch is {current}")]
+    Fenced {
+        /// The epoch now.
+        current: i16,
+    },
+    /// The last transaction is decided and has not ended everywhere.
+    #[error("the last transaction is still ending")]
+    Concurrent,
+    /// The partition is not part of an open transaction, or the batch of none while one is open.
+    #[error("not part of an open transaction")]
+    InvalidState {
+        /// Where the transaction stands, if its shard is this one.
+        status: Option<TransactionStatus>,
+    },
+    /// It was verified too long ago to be believed.
+    #[error("verified too long ago")]
+    VerifiedTooLongAgo,
+    /// The transaction has too many partitions.
+    #[error("a transaction has at most {TRANSACTION_PARTICIPANTS_MAX} partitions and groups")]
+    TooLarge,
+}
+
+impl From<TransactionRejection> for Rejection {
+    fn from(rejection: TransactionRejection) -> Self {
+        match rejection {
+            TransactionRejection::UnknownTransactionalId => Self::UnknownTransactionalId,
+            TransactionRejection::Fenced { current } => Self::ProducerFenced { current },
+            TransactionRejection::Concurrent => Self::ConcurrentTransactions,
+            TransactionRejection::InvalidState { status } => {
+                Self::InvalidTransactionState { status: status.unwrap_or(TransactionStatus::Empty) }
+            }
+            TransactionRejection::VerifiedTooLongAgo => Self::VerifiedTooLongAgo,
+            TransactionRejection::TooLarge => Self::TransactionTooLarge,
+        }
+    }
 }
 
 /// Why a commit did not succeed, and what became of it.

@@ -6,6 +6,8 @@
 //! Invariants: 2, offsets are dense; 4, duplicates are answered and never written; a run holds whole batches and no more
 //! than `run_bytes_max` unless one batch is larger.
 
+mod transaction;
+
 use alluvium_infra::planted::{self, Bug};
 use alluvium_record::TopicPartition;
 use alluvium_record::batch::BatchHeader;
@@ -18,7 +20,9 @@ use crate::format::convert::{topic_field, uuid_field};
 use crate::format::messages::{
     AppendMessage, EntryMessage, OperationKind, OperationMessage, ProducerBatchMessage, SegmentReferenceMessage,
 };
-use crate::operation::{Append, AppendOutcome, AppendRejection, AppendSource, BatchToAppend, Operation, Rejection};
+use crate::operation::{
+    Append, AppendOutcome, AppendRejection, AppendSource, BatchToAppend, Operation, Rejection, TransactionRejection,
+};
 use crate::state::{ProducerState, SequenceCheck, State};
 
 /// Planning rules that come from settings.
@@ -85,6 +89,9 @@ impl Plan {
         {
             return Ok(Err(rejection));
         }
+        if operation.is_of_transaction() {
+            return self.transaction_operation(operation);
+        }
         match crate::validate::validate(&self.working, operation, self.message.timestamp_ms) {
             Err(rejection) => Ok(Err(rejection)),
             Ok(None) => Ok(Ok(())),
@@ -142,12 +149,23 @@ impl Plan {
         };
         let log_start_offset = partition.log_start_offset();
         let next_offset = open.as_ref().map_or(partition.high_watermark(), OpenRun::next_offset);
+        let mut number = 0;
+        if header.producer_id < 0 && header.attributes.is_transactional() {
+            let nobody = TransactionRejection::InvalidState { status: None };
+            return Ok(AppendOutcome::Rejected(nobody.into()));
+        }
         if header.producer_id >= 0 {
             let tentative = open.as_ref().and_then(|run| run.producer(header.producer_id));
             let known = tentative.as_ref().or_else(|| partition.producer(header.producer_id));
             match check_sequence(known, header, log_start_offset) {
                 None => {}
                 Some(outcome) => return Ok(outcome),
+            }
+            let known = known.cloned();
+            let tag = batch.transaction.as_ref();
+            match self.transaction_of_batch(header, tag, known.as_ref(), batch.topic_partition)? {
+                Ok(found) => number = found,
+                Err(rejection) => return Ok(AppendOutcome::Rejected(rejection.into())),
             }
         }
         let count = i64::from(header.record_count);
@@ -168,7 +186,7 @@ impl Plan {
                 partition_producers(&self.working, batch.topic_partition),
             )
         });
-        run.push(batch, self.message.timestamp_ms);
+        run.push(batch, number, self.message.timestamp_ms);
         Ok(AppendOutcome::Appended { base_offset: next_offset, log_start_offset })
     }
 
@@ -189,6 +207,9 @@ impl Plan {
     fn close(&mut self, open: Option<OpenRun>) -> Result<(), ApplyError> {
         match open {
             None => Ok(()),
+            Some(run) if run.message.producer_batches.iter().any(|batch| batch.transaction > 0) => {
+                self.accept(OperationKind::TransactionalAppend(run.message))
+            }
             Some(run) => self.accept(OperationKind::Append(run.message)),
         }
     }
@@ -284,7 +305,7 @@ impl OpenRun {
             && u64::from(self.message.length) + u64::from(batch.length) <= u64::from(run_bytes_max)
     }
 
-    fn push(&mut self, batch: &BatchToAppend, timestamp_ms: i64) {
+    fn push(&mut self, batch: &BatchToAppend, transaction: u64, timestamp_ms: i64) {
         let header = batch.header();
         if header.producer_id >= 0 {
             let message = ProducerBatchMessage {
@@ -293,6 +314,7 @@ impl OpenRun {
                 base_sequence: header.base_sequence,
                 record_count: header.record_count,
                 offset_delta: self.message.offset_count,
+                transaction,
             };
             let remembered = ProducerState::remember(
                 self.producers.get(&header.producer_id),
@@ -302,6 +324,7 @@ impl OpenRun {
                     record_count: header.record_count,
                     base_offset: self.next_offset(),
                 },
+                transaction,
                 timestamp_ms,
             );
             self.producers.insert_mut(header.producer_id, remembered);

@@ -94,6 +94,14 @@ pub(crate) fn validate(
             let incarnation = Bytes::copy_from_slice(incarnation.as_bytes());
             Ok(Some(OperationKind::TakeOver(TakeOverMessage { node: *node, incarnation })))
         }
+        // Planned where one of them may become several.
+        Operation::InitTransaction { .. }
+        | Operation::AddToTransaction { .. }
+        | Operation::EndTransaction { .. }
+        | Operation::WriteMarkers { .. }
+        | Operation::CompleteTransaction { .. }
+        | Operation::CommitTransactionOffsets { .. }
+        | Operation::ExpireTransactions { .. } => Ok(None),
     }
 }
 
@@ -138,15 +146,18 @@ fn delete_records(
     })))
 }
 
+/// Whether a partition is known not to be there. Partitions of other shards are the caller's to check.
+pub(crate) fn is_unknown(state: &State, partition: TopicPartition) -> bool {
+    match state.topic(partition.topic) {
+        Some(topic) => partition.partition < 0 || partition.partition >= topic.partition_count,
+        None => state.is_meta(),
+    }
+}
+
 fn validate_group(state: &State, operation: &Operation) -> Result<Option<OperationKind>, Rejection> {
     match operation {
         Operation::CommitOffsets { group, offsets } => {
-            // Partitions of other shards are the caller's to check.
-            let is_unknown = |partition: &TopicPartition| match state.topic(partition.topic) {
-                Some(topic) => partition.partition < 0 || partition.partition >= topic.partition_count,
-                None => state.is_meta(),
-            };
-            if offsets.iter().any(|(partition, _)| is_unknown(partition)) {
+            if offsets.iter().any(|(partition, _)| is_unknown(state, *partition)) {
                 return Err(Rejection::UnknownPartition);
             }
             let offsets = offsets.iter().map(|(partition, offset)| offset_message(*partition, offset)).collect();

@@ -9,7 +9,7 @@ use alluvium_infra::published::{Publisher, Subscription, published};
 use alluvium_record::{ShardId, TopicId, TopicPartition};
 
 use crate::placement::shard_of_id;
-use crate::state::{GroupState, Partition, State, Topic};
+use crate::state::{GroupState, Partition, State, Topic, TransactionRecord};
 
 /// The newest state of each shard at some moment. Cheap to clone and to hold.
 #[derive(Debug, Clone)]
@@ -117,6 +117,12 @@ impl View {
     #[must_use]
     pub fn group(&self, group: &str) -> Option<&GroupState> {
         self.state(self.group_shard(group))?.group(group)
+    }
+
+    /// A transactional id.
+    #[must_use]
+    pub fn transaction(&self, transactional_id: &str) -> Option<&Arc<TransactionRecord>> {
+        self.state(self.group_shard(transactional_id))?.transaction(transactional_id)
     }
 
     /// All consumer groups, by shard and id.

@@ -15,6 +15,7 @@ pub mod batch;
 mod batch_error;
 mod builder;
 mod compression;
+mod control;
 mod header;
 mod ids;
 mod record;
@@ -26,6 +27,7 @@ pub use batch::{
     split_batches,
 };
 pub use compression::Compression;
+pub use control::Marker;
 pub use header::TimestampType;
 pub use ids::{EntryNumber, NodeId, Offset, PartitionIndex, ShardId, TopicId, TopicPartition};
 pub use record::{Header, Record, RecordIterator};

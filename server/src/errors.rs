@@ -7,7 +7,7 @@
 
 use alluvium_coordinator::{GroupError, OffsetsError};
 use alluvium_ingest::AppendError;
-use alluvium_log::{CommitError, Rejection};
+use alluvium_log::{CommitError, Rejection, TransactionRejection};
 use alluvium_protocol::errors::ErrorCode;
 use alluvium_protocol::messages::StrBytes;
 use alluvium_reader::ReadError;
@@ -63,12 +63,24 @@ pub(crate) fn append_error(error: &AppendError) -> Refusal {
         AppendError::BatchTooLarge { .. } => ErrorCode::MessageTooLarge,
         AppendError::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
         AppendError::InvalidProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
-        AppendError::TransactionsNotServed => ErrorCode::UnsupportedVersion,
+        AppendError::Transaction(rejection) => batch_transaction_error(*rejection),
         AppendError::TimedOutUnknown => ErrorCode::RequestTimedOut,
         AppendError::Unavailable(_) => ErrorCode::KafkaStorageError,
         AppendError::ShuttingDown => ErrorCode::NotLeaderOrFollower,
     };
     Refusal::new(code, error.to_string())
+}
+
+/// What a producer is told about a batch that belongs to no open transaction.
+fn batch_transaction_error(rejection: TransactionRejection) -> ErrorCode {
+    match rejection {
+        TransactionRejection::UnknownTransactionalId => ErrorCode::InvalidProducerIdMapping,
+        TransactionRejection::Fenced { .. } => ErrorCode::InvalidProducerEpoch,
+        TransactionRejection::Concurrent => ErrorCode::ConcurrentTransactions,
+        TransactionRejection::InvalidState { .. } | TransactionRejection::TooLarge => ErrorCode::InvalidTxnState,
+        // The client tries again, and the batch is verified again.
+        TransactionRejection::VerifiedTooLongAgo => ErrorCode::NotLeaderOrFollower,
+    }
 }
 
 /// What a consumer is told about a partition that cannot be read.
@@ -96,6 +108,11 @@ fn rejection_code(rejection: &Rejection) -> ErrorCode {
         Rejection::UnknownGroup => ErrorCode::GroupIdNotFound,
         Rejection::GroupNotEmpty => ErrorCode::NonEmptyGroup,
         Rejection::StaleGeneration { .. } | Rejection::NotCoordinator { .. } => ErrorCode::NotCoordinator,
+        Rejection::UnknownTransactionalId => ErrorCode::InvalidProducerIdMapping,
+        Rejection::ProducerFenced { .. } => ErrorCode::ProducerFenced,
+        Rejection::ConcurrentTransactions | Rejection::TransactionChanged => ErrorCode::ConcurrentTransactions,
+        Rejection::InvalidTransactionState { .. } | Rejection::TransactionTooLarge => ErrorCode::InvalidTxnState,
+        Rejection::VerifiedTooLongAgo => ErrorCode::NotCoordinator,
     }
 }
 

@@ -87,7 +87,12 @@ async fn produce(
     let presence = running.ingest.connect();
     let taken = Taken { node: running.node, incarnation: running.incarnation, batch };
     running.world.history(|history| history.taken.push(taken));
-    let reply = running.ingest.append(permit, vec![PartitionAppend { topic_partition, records }], deadline, &presence);
+    let reply = running.ingest.append(
+        permit,
+        vec![PartitionAppend { topic_partition, records, transaction: None }],
+        deadline,
+        &presence,
+    );
     presence.blocked();
     let result = reply.await.pop();
     drop(counted);

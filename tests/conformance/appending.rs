@@ -2,7 +2,7 @@
 
 use alluvium_infra::store::StoreOperation;
 use alluvium_ingest::AppendError;
-use alluvium_log::ObjectRef;
+use alluvium_log::{ObjectRef, TransactionRejection};
 use alluvium_record::{Compression, Header, TimestampType};
 use alluvium_tests::records;
 use bytes::Bytes;
@@ -176,7 +176,8 @@ pub(crate) async fn damaged_and_foreign_batches_are_refused(corner: &Corner) {
         let permit = node.ingest.admit(bytes.len()).await;
         let presence = node.ingest.connect();
         presence.blocked();
-        let append = alluvium_ingest::PartitionAppend { topic_partition: at(topic, 0), records: bytes };
+        let append =
+            alluvium_ingest::PartitionAppend { topic_partition: at(topic, 0), records: bytes, transaction: None };
         let deadline = corner.runtime.monotonic() + std::time::Duration::from_secs(10);
         node.ingest.append(permit, vec![append], deadline, &presence).await.pop().unwrap()
     };
@@ -195,7 +196,10 @@ pub(crate) async fn damaged_and_foreign_batches_are_refused(corner: &Corner) {
         alluvium_record::batch::BatchBuilder::new(Compression::None).producer(1, 0, 0).transactional(true);
     let mut transactional = transactional;
     transactional.push(corner.now_ms(), None, None, Vec::new()).unwrap();
-    assert_eq!(send(transactional.build(0).bytes).await, Err(AppendError::TransactionsNotServed));
+    assert_eq!(
+        send(transactional.build(0).bytes).await,
+        Err(TransactionRejection::InvalidState { status: None }.into())
+    );
     assert_eq!(metered.snapshot().since(&before).requests(), 0, "what is refused costs nothing");
     // One bad batch in a request leaves the others alone.
     let answers =

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
+mod transactions;
 mod values;
 
 use std::path::PathBuf;
@@ -41,6 +42,8 @@ fn assert_same(name: &str, golden: &Bytes, current: &[u8]) {
 
 /// Entries of releases without clusters of many nodes.
 const FIRST_ENTRIES: usize = 3;
+/// Entries of releases without transactions.
+const CLUSTER_ENTRIES: usize = 4;
 
 /// The state after so many entries of values.rs.
 fn state_after(entries: usize) -> State {
@@ -70,7 +73,7 @@ fn entries() {
 
 #[test]
 fn every_operation_has_a_golden_entry() {
-    let mut seen = [false; 13];
+    let mut seen = [false; 21];
     for value in values::entries() {
         for operation in value.message.operations {
             // A new operation does not compile here until it has a place, and a place needs a golden file.
@@ -88,11 +91,19 @@ fn every_operation_has_a_golden_entry() {
                 OperationKind::SetShardCount(_) => 11,
                 OperationKind::TakeOver(_) => 12,
                 OperationKind::PutConsumerGroup(_) => 13,
+                OperationKind::TransactionalAppend(_) => 14,
+                OperationKind::InitTransaction(_) => 15,
+                OperationKind::AddToTransaction(_) => 16,
+                OperationKind::EndTransaction(_) => 17,
+                OperationKind::WriteMarkers(_) => 18,
+                OperationKind::CompleteTransaction(_) => 19,
+                OperationKind::CommitTransactionOffsets(_) => 20,
+                OperationKind::ExpireTransactions(_) => 21,
             };
             seen[tag - 1] = true;
         }
     }
-    assert_eq!(seen, [true; 13]);
+    assert_eq!(seen, [true; 21]);
 }
 
 #[test]
@@ -109,7 +120,12 @@ fn segment() {
 
 #[test]
 fn checkpoints() {
-    for (name, entries) in [("checkpoint", FIRST_ENTRIES), ("checkpoint-cluster", values::entries().len())] {
+    let names = [
+        ("checkpoint", FIRST_ENTRIES),
+        ("checkpoint-cluster", CLUSTER_ENTRIES),
+        ("checkpoint-transactions", values::entries().len()),
+    ];
+    for (name, entries) in names {
         pin_checkpoint(name, &state_after(entries));
     }
 }

@@ -1,4 +1,4 @@
-//! What the golden files were made from: a short history in four entries, with every operation and every optional field.
+//! What the golden files were made from: a short history in five entries, with every operation and every optional field.
 //!
 //! Written out by hand, so that nothing but the format decides the bytes.
 
@@ -18,12 +18,14 @@ use alluvium_tests::records::records_batch;
 use bytes::{BufMut, Bytes};
 use uuid::Uuid;
 
+use super::transactions::transaction_entry;
+
 /// 2026-01-02T03:04:05.678Z.
 pub(crate) const TIME_MS: i64 = 1_767_323_045_678;
 /// Where data begins in an object.
-const DATA_START: u64 = 64;
+pub(crate) const DATA_START: u64 = 64;
 
-const ORDERS: Uuid = Uuid::from_u128(0x0190_0000_0000_4000_8000_0000_0000_0001);
+pub(crate) const ORDERS: Uuid = Uuid::from_u128(0x0190_0000_0000_4000_8000_0000_0000_0001);
 const BILLS: Uuid = Uuid::from_u128(0xf190_0000_0000_4000_8000_0000_0000_0002);
 pub(crate) const SEGMENT_IDS: [Uuid; 2] = [
     Uuid::from_u128(0x019b_7c3d_6a4e_7000_8000_0000_0000_000a),
@@ -42,7 +44,7 @@ pub(crate) fn entries() -> Vec<EntryValue> {
     let mut previous_hash = Bytes::new();
     let mut values = Vec::new();
     for (number, (name, segments, operations, data)) in
-        (1_u64..).zip([inline_entry(), segment_entry(), operations_entry(), cluster_entry()])
+        (1_u64..).zip([inline_entry(), segment_entry(), operations_entry(), cluster_entry(), transaction_entry()])
     {
         let message = EntryMessage {
             shard: 0,
@@ -60,9 +62,9 @@ pub(crate) fn entries() -> Vec<EntryValue> {
     values
 }
 
-type Parts = (&'static str, Vec<SegmentReferenceMessage>, Vec<OperationKind>, Vec<Bytes>);
+pub(crate) type Parts = (&'static str, Vec<SegmentReferenceMessage>, Vec<OperationKind>, Vec<Bytes>);
 
-fn id(id: Uuid) -> Bytes {
+pub(crate) fn id(id: Uuid) -> Bytes {
     Bytes::copy_from_slice(id.as_bytes())
 }
 
@@ -138,7 +140,7 @@ fn producer_batch(
     record_count: i32,
     offset_delta: i64,
 ) -> ProducerBatchMessage {
-    ProducerBatchMessage { producer_id, epoch, base_sequence, record_count, offset_delta }
+    ProducerBatchMessage { producer_id, epoch, base_sequence, record_count, offset_delta, transaction: 0 }
 }
 
 /// The first of the two segments that the second entry names.

@@ -77,7 +77,11 @@ impl Node {
         let permit = self.ingest.admit(bytes).await;
         let partitions = batches
             .into_iter()
-            .map(|(topic_partition, batch)| PartitionAppend { topic_partition, records: batch.bytes })
+            .map(|(topic_partition, batch)| PartitionAppend {
+                topic_partition,
+                records: batch.bytes,
+                transaction: None,
+            })
             .collect();
         self.ingest.append(permit, partitions, self.runtime.monotonic() + patience, &self.presence)
     }

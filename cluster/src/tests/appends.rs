@@ -20,7 +20,15 @@ fn batch(values: i32) -> RecordBatch {
 }
 
 fn append(source: AppendSource) -> Append {
-    let batches = [(0, 1), (0, 3), (2, 2)].map(|(at, values)| BatchToAppend::new(partition(at), batch(values)));
+    let tags = [
+        None,
+        Some(TransactionTag::Verified { number: 9, verified_ms: 1234 }),
+        Some(TransactionTag::Here { transactional_id: "billing".into(), implicit: true }),
+    ];
+    let mut batches = [(0, 1), (0, 3), (2, 2)].map(|(at, values)| BatchToAppend::new(partition(at), batch(values)));
+    for (batch, tag) in batches.iter_mut().zip(tags) {
+        batch.transaction = tag;
+    }
     Append { batches: batches.into(), source }
 }
 
@@ -38,6 +46,7 @@ fn inline_batches_come_with_their_bytes_and_are_not_copied_to_be_sent() {
     assert_eq!(decoded.append.source, AppendSource::Inline);
     for (sent, come) in append.batches.iter().zip(&decoded.append.batches) {
         assert_eq!((sent.topic_partition, &sent.batch, sent.length), (come.topic_partition, &come.batch, come.length));
+        assert_eq!(sent.transaction, come.transaction);
     }
 }
 
@@ -50,6 +59,7 @@ fn batches_in_a_segment_come_as_headers_and_lengths() {
     assert_eq!(decoded.append.source, segment());
     for (sent, come) in append.batches.iter().zip(&decoded.append.batches) {
         assert_eq!((sent.batch.header, sent.length), (come.batch.header, come.length));
+        assert_eq!(sent.transaction, come.transaction);
         assert_eq!(come.batch.bytes.len(), BATCH_HEADER_BYTES);
     }
 }
@@ -121,6 +131,12 @@ fn every_outcome_survives() {
         AppendOutcome::Rejected(AppendRejection::InvalidProducerEpoch { current: i16::MAX, found: -1 }),
         AppendOutcome::Rejected(AppendRejection::SegmentTooOld),
         AppendOutcome::Rejected(AppendRejection::OffsetsExhausted),
+        AppendOutcome::Rejected(TransactionRejection::UnknownTransactionalId.into()),
+        AppendOutcome::Rejected(TransactionRejection::Fenced { current: i16::MAX }.into()),
+        AppendOutcome::Rejected(TransactionRejection::Concurrent.into()),
+        AppendOutcome::Rejected(TransactionRejection::InvalidState { status: None }.into()),
+        AppendOutcome::Rejected(TransactionRejection::VerifiedTooLongAgo.into()),
+        AppendOutcome::Rejected(TransactionRejection::TooLarge.into()),
     ];
     let answer = decode_answer(&encode_answer(Ok(outcomes.clone())));
     assert!(matches!(answer, Ok(come) if come == outcomes));

@@ -291,7 +291,7 @@ fn what_is_no_append_is_answered_and_what_is_no_frame_ends_the_connection() {
         let (leader, other, at) = pair(&world).await;
         let mut connection = impostor(&world, &other, &leader).await;
         let topic = Bytes::copy_from_slice(at.topic.as_bytes());
-        let lies = BatchMessage { topic, partition: 0, length: u32::MAX, header: Bytes::new() };
+        let lies = BatchMessage { topic, partition: 0, length: u32::MAX, header: Bytes::new(), transaction: None };
         let message = ForwardMessage { batches: vec![lies], ..ForwardMessage::default() };
         connection.writer.write(frame::encode(9, FrameKind::Forward(message), Default::default())).await.unwrap();
         let answer = connection.reader.read(100_000).await.unwrap().expect("is answered");

@@ -56,7 +56,14 @@ fn persist_error(error: &CommitError) -> PersistError {
             | Rejection::TopicExists(_)
             | Rejection::TopicIdTaken
             | Rejection::PartitionCountNotLarger { .. }
-            | Rejection::OffsetOutOfRange { .. } => PersistError::Unavailable,
+            | Rejection::OffsetOutOfRange { .. }
+            | Rejection::UnknownTransactionalId
+            | Rejection::ProducerFenced { .. }
+            | Rejection::ConcurrentTransactions
+            | Rejection::InvalidTransactionState { .. }
+            | Rejection::VerifiedTooLongAgo
+            | Rejection::TransactionTooLarge
+            | Rejection::TransactionChanged => PersistError::Unavailable,
         },
     }
 }

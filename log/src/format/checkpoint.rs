@@ -16,14 +16,19 @@ use super::convert::{
     uuid_field, uuid_of,
 };
 use super::convert_consumer_group::{consumer_group_from, consumer_group_message};
+use super::convert_transaction::{
+    group_transaction_from, group_transaction_message, transaction_from, transaction_message,
+};
 use super::entry::EntryHash;
 use super::messages::CoordinatorMessage;
 use super::stored_messages::{
     CheckpointMessage, GroupStateMessage, PartitionMessage, ProducerMessage, ProducerStateBatchMessage, RunMessage,
 };
+use super::transaction_messages::AbortedTransactionMessage;
 use super::{FormatError, Kind, decode_kind, encode_envelope};
 use crate::state::{
-    ConsumerGroupRecord, Coordinator, GroupState, ObjectRef, Partition, ProducerBatch, ProducerState, Run, State,
+    AbortedTransaction, ConsumerGroupRecord, Coordinator, GroupState, ObjectRef, OpenTransaction, Partition,
+    ProducerBatch, ProducerState, Run, State,
 };
 
 /// Encodes the state as a checkpoint object.
@@ -79,6 +84,7 @@ fn to_message(state: &State) -> CheckpointMessage {
             node: coordinator.node,
             incarnation: uuid_field(coordinator.incarnation),
         }),
+        transactions: state.transactions().map(|record| transaction_message(record)).collect(),
     }
 }
 
@@ -120,6 +126,18 @@ fn partition_message(
                 })
                 .collect(),
             updated_ms: state.updated_ms,
+            transaction: state.transaction.map_or(0, |open| open.number),
+            first_offset: state.transaction.map_or(0, |open| open.first_offset),
+            ended: state.ended,
+        })
+        .collect();
+    let aborted = partition
+        .aborted
+        .values()
+        .map(|aborted| AbortedTransactionMessage {
+            producer_id: aborted.producer_id,
+            first_offset: aborted.first_offset,
+            last_offset: aborted.last_offset,
         })
         .collect();
     PartitionMessage {
@@ -129,6 +147,7 @@ fn partition_message(
         high_watermark: partition.high_watermark,
         runs,
         producers,
+        aborted,
     }
 }
 
@@ -138,6 +157,10 @@ fn group_state_message(group: &str, state: &GroupState) -> GroupStateMessage {
         record: state.record().map(|record| group_message(record)),
         offsets: state.offsets().map(|(partition, offset)| offset_message(*partition, offset)).collect(),
         consumer: state.consumer().map(|group| consumer_group_message(&group.as_change())),
+        transactions: state
+            .transactions()
+            .map(|(id, transaction)| group_transaction_message(id, transaction))
+            .collect(),
     }
 }
 
@@ -188,7 +211,13 @@ fn from_message(message: &CheckpointMessage) -> Result<State, FormatError> {
             let (topic_partition, offset) = offset_from(offset)?;
             restored.offsets.insert_mut(topic_partition, offset);
         }
+        for transaction in &group.transactions {
+            restored.transactions.insert_mut(transaction.producer_id, group_transaction_from(transaction)?);
+        }
         state.groups.insert_mut(group.group.clone(), restored);
+    }
+    for transaction in &message.transactions {
+        state.transactions.put(transaction_from(transaction)?);
     }
     Ok(state)
 }
@@ -216,7 +245,11 @@ fn partition_from(message: &PartitionMessage, segments: &[(Uuid, u64)]) -> Resul
     }
     partition.high_watermark = message.high_watermark;
     for producer in &message.producers {
-        partition.producers.insert_mut(producer.producer_id, producer_from(producer)?);
+        partition.put_producer(producer.producer_id, producer_from(producer)?);
+    }
+    for aborted in &message.aborted {
+        let AbortedTransactionMessage { producer_id, first_offset, last_offset } = *aborted;
+        partition.aborted.insert_mut(last_offset, AbortedTransaction { producer_id, first_offset, last_offset });
     }
     Ok(partition)
 }
@@ -234,5 +267,8 @@ fn producer_from(message: &ProducerMessage) -> Result<ProducerState, FormatError
             })
             .collect(),
         updated_ms: message.updated_ms,
+        transaction: (message.transaction > 0)
+            .then_some(OpenTransaction { number: message.transaction, first_offset: message.first_offset }),
+        ended: message.ended,
     })
 }

@@ -6,6 +6,11 @@
 
 use bytes::Bytes;
 
+use super::transaction_messages::{
+    AddToTransactionMessage, CommitTransactionOffsetsMessage, CompleteTransactionMessage, EndTransactionMessage,
+    ExpireTransactionsMessage, InitTransactionMessage, WriteMarkersMessage,
+};
+
 /// Metadata of one entry.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct EntryMessage {
@@ -53,7 +58,10 @@ pub struct SegmentReferenceMessage {
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct OperationMessage {
     /// Which operation; absent when a newer release wrote one that this one does not know.
-    #[prost(oneof = "OperationKind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13")]
+    #[prost(
+        oneof = "OperationKind",
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21"
+    )]
     pub kind: Option<OperationKind>,
 }
 
@@ -99,6 +107,30 @@ pub enum OperationKind {
     /// Members of a consumer group of the new protocol change (KIP-848).
     #[prost(message, tag = "13")]
     PutConsumerGroup(ConsumerGroupChangeMessage),
+    /// Record batches become part of a partition, some of them in a transaction.
+    #[prost(message, tag = "14")]
+    TransactionalAppend(AppendMessage),
+    /// A transactional id gets a producer id and an epoch.
+    #[prost(message, tag = "15")]
+    InitTransaction(InitTransactionMessage),
+    /// Partitions and groups become part of a transaction.
+    #[prost(message, tag = "16")]
+    AddToTransaction(AddToTransactionMessage),
+    /// A transaction is decided.
+    #[prost(message, tag = "17")]
+    EndTransaction(EndTransactionMessage),
+    /// A transaction ends on partitions and groups of this shard.
+    #[prost(message, tag = "18")]
+    WriteMarkers(WriteMarkersMessage),
+    /// A transaction has ended everywhere.
+    #[prost(message, tag = "19")]
+    CompleteTransaction(CompleteTransactionMessage),
+    /// Offsets that wait for the end of a transaction.
+    #[prost(message, tag = "20")]
+    CommitTransactionOffsets(CommitTransactionOffsetsMessage),
+    /// Transactional ids go.
+    #[prost(message, tag = "21")]
+    ExpireTransactions(ExpireTransactionsMessage),
 }
 
 /// One run: contiguous offsets of one partition, contiguous bytes of one object.
@@ -151,6 +183,9 @@ pub struct ProducerBatchMessage {
     /// Offset of the first record, counted from the run's base offset.
     #[prost(int64, tag = "5")]
     pub offset_delta: i64,
+    /// Number of its transaction; 0 outside of one.
+    #[prost(uint64, tag = "6")]
+    pub transaction: u64,
 }
 
 /// A name and a value.

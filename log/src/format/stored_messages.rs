@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::messages::{
     CommittedOffsetMessage, ConsumerGroupChangeMessage, CoordinatorMessage, GroupMessage, TopicMessage,
 };
+use super::transaction_messages::{AbortedTransactionMessage, GroupTransactionMessage, TransactionMessage};
 
 /// The state of a shard.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -42,6 +43,9 @@ pub struct CheckpointMessage {
     /// The coordinator of what the shard holds.
     #[prost(message, optional, tag = "11")]
     pub coordinator: Option<CoordinatorMessage>,
+    /// Transactional ids by id.
+    #[prost(message, repeated, tag = "12")]
+    pub transactions: Vec<TransactionMessage>,
 }
 
 /// The state of a partition.
@@ -65,6 +69,9 @@ pub struct PartitionMessage {
     /// Idempotent producers by id.
     #[prost(message, repeated, tag = "6")]
     pub producers: Vec<ProducerMessage>,
+    /// Aborted transactions by the offset of their markers.
+    #[prost(message, repeated, tag = "7")]
+    pub aborted: Vec<AbortedTransactionMessage>,
 }
 
 /// A run in a checkpoint.
@@ -108,6 +115,15 @@ pub struct ProducerMessage {
     /// Timestamp of the entry that brought the last batch.
     #[prost(int64, tag = "4")]
     pub updated_ms: i64,
+    /// Number of its open transaction, or 0.
+    #[prost(uint64, tag = "5")]
+    pub transaction: u64,
+    /// Offset of the first record of that transaction.
+    #[prost(int64, tag = "6")]
+    pub first_offset: i64,
+    /// Number of the last transaction that ended, or 0.
+    #[prost(uint64, tag = "7")]
+    pub ended: u64,
 }
 
 /// One remembered batch.
@@ -139,6 +155,9 @@ pub struct GroupStateMessage {
     /// The group of the new protocol, with all its members.
     #[prost(message, optional, tag = "4")]
     pub consumer: Option<ConsumerGroupChangeMessage>,
+    /// Transactional producers by id.
+    #[prost(message, repeated, tag = "5")]
+    pub transactions: Vec<GroupTransactionMessage>,
 }
 
 /// Index at the end of a segment, for recovery and for people; readers use the manifest.

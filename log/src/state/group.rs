@@ -7,6 +7,7 @@ use bytes::Bytes;
 use rpds::RedBlackTreeMapSync;
 
 use super::consumer_group::ConsumerGroupRecord;
+use super::producer::{SILENT_MS, SWEEP_EACH};
 
 /// A generation of a consumer group.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +68,21 @@ pub struct GroupState {
     pub(crate) record: Option<Arc<GroupRecord>>,
     pub(crate) consumer: Option<Arc<ConsumerGroupRecord>>,
     pub(crate) offsets: RedBlackTreeMapSync<TopicPartition, CommittedOffset>,
+    pub(crate) transactions: RedBlackTreeMapSync<i64, GroupTransaction>,
+}
+
+/// What a transactional producer did to a group.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GroupTransaction {
+    /// Epoch of the producer.
+    pub epoch: i16,
+    /// Number of its open transaction; 0 when none is open.
+    pub number: u64,
+    /// Number of the last transaction that ended here; 0 before the first.
+    pub ended: u64,
+    /// When it changed last, milliseconds since 1970.
+    pub updated_ms: i64,
+    pub(crate) offsets: RedBlackTreeMapSync<TopicPartition, CommittedOffset>,
 }
 
 impl GroupState {
@@ -95,8 +111,47 @@ impl GroupState {
         self.offsets.get(&topic_partition)
     }
 
+    /// Whether an open transaction is about to commit an offset for a partition.
+    #[must_use]
+    pub fn has_pending_offset(&self, topic_partition: TopicPartition) -> bool {
+        self.transactions.values().any(|transaction| transaction.offsets.contains_key(&topic_partition))
+    }
+
+    /// Whether an open transaction is about to commit offsets.
+    #[must_use]
+    pub fn has_pending_offsets(&self) -> bool {
+        self.transactions.values().any(|transaction| transaction.number > 0)
+    }
+
+    /// Offsets of open transactions: producer, partition, offset.
+    pub fn pending_offsets(&self) -> impl Iterator<Item = (i64, &TopicPartition, &CommittedOffset)> {
+        self.transactions.iter().flat_map(|(producer_id, transaction)| {
+            transaction.offsets.iter().map(move |(partition, offset)| (*producer_id, partition, offset))
+        })
+    }
+
+    /// Transactional producers that committed offsets of this group, by id.
+    pub fn transactions(&self) -> impl Iterator<Item = (i64, &GroupTransaction)> {
+        self.transactions.iter().map(|(producer_id, transaction)| (*producer_id, transaction))
+    }
+
     /// All committed offsets, by partition.
     pub fn offsets(&self) -> impl Iterator<Item = (&TopicPartition, &CommittedOffset)> {
         self.offsets.iter()
+    }
+}
+
+/// Makes room as [`super::producer::forget`] does: producers that were silent for a day go, unless a transaction is open.
+pub(crate) fn forget_producers(producers: &mut RedBlackTreeMapSync<i64, GroupTransaction>, now_ms: i64) {
+    if !producers.size().is_multiple_of(SWEEP_EACH) {
+        return;
+    }
+    let silent: Vec<i64> = producers
+        .iter()
+        .filter(|(_, known)| known.number == 0 && now_ms.saturating_sub(known.updated_ms) > SILENT_MS)
+        .map(|(id, _)| *id)
+        .collect();
+    for id in silent {
+        producers.remove_mut(&id);
     }
 }

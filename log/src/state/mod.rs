@@ -11,6 +11,7 @@ pub mod group;
 pub mod partition;
 pub mod producer;
 pub mod topic;
+pub mod transaction;
 
 use std::sync::Arc;
 
@@ -19,10 +20,13 @@ use rpds::RedBlackTreeMapSync;
 use uuid::Uuid;
 
 pub use consumer_group::{ClassicMemberRecord, ConsumerGroupChange, ConsumerGroupRecord, ConsumerMemberRecord};
-pub use group::{CommittedOffset, GroupRecord, GroupState, MemberRecord};
-pub use partition::{ObjectRef, Partition, Run};
-pub use producer::{ProducerBatch, ProducerState, SequenceCheck};
+pub use group::{CommittedOffset, GroupRecord, GroupState, GroupTransaction, MemberRecord};
+pub use partition::{AbortedTransaction, ObjectRef, Partition, Run};
+pub use producer::{OpenTransaction, ProducerBatch, ProducerState, SequenceCheck};
 pub use topic::Topic;
+pub use transaction::{TransactionRecord, TransactionStatus};
+
+use transaction::TransactionTable;
 
 use crate::format::entry::EntryHash;
 use crate::placement::META_SHARD;
@@ -41,6 +45,7 @@ pub struct State {
     /// Shards that new topics are spread over, when that was changed since the cluster was created; 0 otherwise.
     pub(crate) shard_count: u32,
     pub(crate) coordinator: Option<Coordinator>,
+    pub(crate) transactions: TransactionTable,
 }
 
 /// The node whose commands about groups and transactions this shard takes.
@@ -69,6 +74,7 @@ impl State {
             groups: RedBlackTreeMapSync::new_sync(),
             shard_count: 0,
             coordinator: None,
+            transactions: TransactionTable::default(),
         }
     }
 
@@ -176,5 +182,38 @@ impl State {
     /// All consumer groups, by id.
     pub fn groups(&self) -> impl Iterator<Item = (&str, &GroupState)> {
         self.groups.iter().map(|(group, state)| (group.as_str(), state))
+    }
+
+    /// A transactional id.
+    #[must_use]
+    pub fn transaction(&self, transactional_id: &str) -> Option<&Arc<TransactionRecord>> {
+        self.transactions.get(transactional_id)
+    }
+
+    /// All transactional ids, by id.
+    pub fn transactions(&self) -> impl Iterator<Item = &Arc<TransactionRecord>> {
+        self.transactions.iter()
+    }
+
+    /// Number of transactional ids.
+    #[must_use]
+    pub fn transaction_count(&self) -> usize {
+        self.transactions.len()
+    }
+
+    /// Transactions that are decided and not complete, by id.
+    pub fn unfinished_transactions(&self) -> impl Iterator<Item = &Arc<TransactionRecord>> {
+        self.transactions.unfinished()
+    }
+
+    /// Open transactions that take longer than they may, the oldest first.
+    pub fn overdue_transactions(&self, now_ms: i64) -> impl Iterator<Item = &Arc<TransactionRecord>> {
+        self.transactions.open().take_while(move |record| record.deadline_ms() <= now_ms)
+    }
+
+    /// When the next open transaction is overdue, milliseconds since 1970.
+    #[must_use]
+    pub fn next_transaction_deadline_ms(&self) -> Option<i64> {
+        self.transactions.open().next().map(|record| record.deadline_ms())
     }
 }

@@ -1,7 +1,8 @@
 //! One partition: offsets, where their bytes are, and its idempotent producers.
 //!
 //! Invariants: runs are contiguous in offsets and end at the high watermark; the first run holds the log start offset
-//! (unless the partition is empty); the high watermark never goes back.
+//! (unless the partition is empty); the high watermark never goes back; the last stable offset is the first offset of the
+//! oldest open transaction, or the high watermark, and never goes back.
 
 use alluvium_infra::store::StorePath;
 use rpds::RedBlackTreeMapSync;
@@ -49,6 +50,17 @@ pub struct Run {
     pub max_timestamp: i64,
 }
 
+/// A transaction that was aborted: readers of committed records pass over its batches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AbortedTransaction {
+    /// Its producer.
+    pub producer_id: i64,
+    /// Offset of its first record.
+    pub first_offset: i64,
+    /// Offset of the marker that ended it.
+    pub last_offset: i64,
+}
+
 /// The state of a partition.
 #[derive(Debug, Clone, Default)]
 pub struct Partition {
@@ -57,6 +69,10 @@ pub struct Partition {
     pub(crate) runs: RedBlackTreeMapSync<i64, Run>,
     pub(crate) producers: RedBlackTreeMapSync<i64, ProducerState>,
     pub(crate) size_bytes: u64,
+    /// Producers with an open transaction, by its first offset.
+    pub(crate) open: RedBlackTreeMapSync<i64, i64>,
+    /// By the offset of the marker.
+    pub(crate) aborted: RedBlackTreeMapSync<i64, AbortedTransaction>,
 }
 
 impl Partition {
@@ -75,7 +91,20 @@ impl Partition {
     /// First offset that a reader of committed records may not see yet. Without open transactions, the high watermark.
     #[must_use]
     pub fn last_stable_offset(&self) -> i64 {
-        self.high_watermark
+        self.open.first().map_or(self.high_watermark, |(first, _)| (*first).max(self.log_start_offset))
+    }
+
+    /// Producer and first offset of each open transaction, by first offset.
+    pub fn open_transactions(&self) -> impl Iterator<Item = (i64, i64)> {
+        self.open.iter().map(|(first_offset, producer_id)| (*producer_id, *first_offset))
+    }
+
+    /// Aborted transactions with records from `offset` on and before `before_offset`, by the offset of their markers.
+    pub fn aborted_transactions(&self, offset: i64, before_offset: i64) -> impl Iterator<Item = &AbortedTransaction> {
+        self.aborted
+            .range(offset..)
+            .map(|(_, aborted)| aborted)
+            .filter(move |aborted| aborted.first_offset < before_offset)
     }
 
     /// The run that holds `offset`.
@@ -125,7 +154,18 @@ impl Partition {
         self.runs.insert_mut(run.base_offset, run);
     }
 
-    /// Moves the log start offset and forgets runs that end before it.
+    /// Takes note of what is known of a producer now.
+    pub(crate) fn put_producer(&mut self, id: i64, state: ProducerState) {
+        if let Some(open) = self.producers.get(&id).and_then(|known| known.transaction) {
+            self.open.remove_mut(&open.first_offset);
+        }
+        if let Some(open) = state.transaction {
+            self.open.insert_mut(open.first_offset, id);
+        }
+        self.producers.insert_mut(id, state);
+    }
+
+    /// Moves the log start offset and forgets runs and aborted transactions that end before it.
     pub(crate) fn move_log_start(&mut self, before_offset: i64) {
         self.log_start_offset = self.log_start_offset.max(before_offset);
         let gone: Vec<(i64, u32)> = self
@@ -137,6 +177,10 @@ impl Partition {
         for (base_offset, length) in gone {
             self.runs.remove_mut(&base_offset);
             self.size_bytes -= u64::from(length);
+        }
+        let forgotten: Vec<i64> = self.aborted.range(..self.log_start_offset).map(|(marker, _)| *marker).collect();
+        for marker in forgotten {
+            self.aborted.remove_mut(&marker);
         }
     }
 }

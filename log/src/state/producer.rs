@@ -46,8 +46,21 @@ pub struct ProducerState {
     pub epoch: i16,
     /// The last batches of that epoch, oldest first.
     pub batches: Vec<ProducerBatch>,
-    /// Timestamp of the entry that brought the last batch, milliseconds since 1970.
+    /// Timestamp of the entry that brought the last batch or marker, milliseconds since 1970.
     pub updated_ms: i64,
+    /// The transaction that is open here.
+    pub transaction: Option<OpenTransaction>,
+    /// Number of the last transaction that ended here; 0 before the first.
+    pub ended: u64,
+}
+
+/// A transaction that is open on a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenTransaction {
+    /// Its number.
+    pub number: u64,
+    /// Offset of its first record here.
+    pub first_offset: i64,
 }
 
 /// What a batch of an idempotent producer is, against what is known.
@@ -93,21 +106,24 @@ impl ProducerState {
         if let Some(batch) = repeated {
             return SequenceCheck::Duplicate(batch.base_offset);
         }
-        match state.batches.last() {
-            None => SequenceCheck::Next,
-            Some(last) => {
-                let expected = sequence_add(last.last_sequence(), 1);
-                if header.base_sequence == expected {
-                    SequenceCheck::Next
-                } else {
-                    SequenceCheck::OutOfOrder { expected }
-                }
-            }
-        }
+        // A producer without batches is known by a marker alone: its epoch has only begun.
+        let expected = state.batches.last().map_or(0, |last| sequence_add(last.last_sequence(), 1));
+        if header.base_sequence == expected { SequenceCheck::Next } else { SequenceCheck::OutOfOrder { expected } }
     }
 
-    /// Remembers a batch that was written.
-    pub(crate) fn remember(known: Option<&Self>, epoch: i16, batch: ProducerBatch, updated_ms: i64) -> Self {
+    /// Remembers a batch that was written, in transaction `transaction` unless that is 0.
+    pub(crate) fn remember(
+        known: Option<&Self>,
+        epoch: i16,
+        batch: ProducerBatch,
+        transaction: u64,
+        updated_ms: i64,
+    ) -> Self {
+        let open = known.and_then(|state| state.transaction);
+        let transaction = match open {
+            None if transaction > 0 => Some(OpenTransaction { number: transaction, first_offset: batch.base_offset }),
+            open => open,
+        };
         let mut batches = match known {
             Some(state) if state.epoch == epoch => state.batches.clone(),
             _ => Vec::with_capacity(1),
@@ -116,7 +132,17 @@ impl ProducerState {
             batches.remove(0);
         }
         batches.push(batch);
-        Self { epoch, batches, updated_ms }
+        Self { epoch, batches, updated_ms, transaction, ended: known.map_or(0, |state| state.ended) }
+    }
+
+    /// Remembers that transaction `number` ended with a marker of `epoch`. A higher epoch fences what was sent before.
+    pub(crate) fn end(known: Option<&Self>, epoch: i16, number: u64, updated_ms: i64) -> Self {
+        let batches = match known {
+            Some(state) if state.epoch >= epoch => state.batches.clone(),
+            _ => Vec::new(),
+        };
+        let epoch = known.map_or(epoch, |state| state.epoch.max(epoch));
+        Self { epoch, batches, updated_ms, transaction: None, ended: number }
     }
 }
 
@@ -126,10 +152,14 @@ pub(crate) fn forget(producers: &mut RedBlackTreeMapSync<i64, ProducerState>, no
     if !producers.size().is_multiple_of(SWEEP_EACH) {
         return;
     }
-    let mut by_age: Vec<(i64, i64)> = producers.iter().map(|(id, state)| (state.updated_ms, *id)).collect();
+    let mut by_age: Vec<(i64, i64)> = producers
+        .iter()
+        .filter(|(_, state)| state.transaction.is_none())
+        .map(|(id, state)| (state.updated_ms, *id))
+        .collect();
     by_age.sort_unstable();
     let older_than = |age_ms| by_age.partition_point(|(updated_ms, _)| now_ms.saturating_sub(*updated_ms) > age_ms);
-    let crowded = if by_age.len() > CROWD { (CROWD / 8).min(older_than(RETRYING_MS)) } else { 0 };
+    let crowded = if producers.size() > CROWD { (CROWD / 8).min(older_than(RETRYING_MS)) } else { 0 };
     for (_, id) in &by_age[..older_than(SILENT_MS).max(crowded)] {
         producers.remove_mut(id);
     }
@@ -157,6 +187,8 @@ mod tests {
                 })
                 .collect(),
             updated_ms: 0,
+            transaction: None,
+            ended: 0,
         }
     }
 
@@ -208,10 +240,37 @@ mod tests {
         assert_eq!(ProducerState::check(Some(&known), &header(5, 5, 1)), SequenceCheck::OutOfOrder { expected: 0 });
     }
 
+    fn silent(updated_ms: i64) -> ProducerState {
+        ProducerState { updated_ms, ..state(0, &[]) }
+    }
+
+    #[test]
+    fn a_marker_ends_the_transaction_and_a_higher_epoch_begins_at_sequence_zero() {
+        let batch = ProducerBatch { base_sequence: 0, record_count: 2, base_offset: 7 };
+        let open = ProducerState::remember(None, 3, batch, 9, 5);
+        assert_eq!(open.transaction, Some(OpenTransaction { number: 9, first_offset: 7 }));
+        let same = ProducerState::end(Some(&open), 3, 9, 6);
+        assert_eq!((same.transaction, same.ended, same.epoch), (None, 9, 3));
+        assert_eq!(ProducerState::check(Some(&same), &header(3, 2, 1)), SequenceCheck::Next);
+        let raised = ProducerState::end(Some(&open), 4, 9, 6);
+        assert_eq!(ProducerState::check(Some(&raised), &header(3, 2, 1)), SequenceCheck::Fenced { current: 4 });
+        assert_eq!(ProducerState::check(Some(&raised), &header(4, 2, 1)), SequenceCheck::OutOfOrder { expected: 0 });
+        assert_eq!(ProducerState::check(Some(&raised), &header(4, 0, 1)), SequenceCheck::Next);
+    }
+
+    #[test]
+    fn a_producer_with_an_open_transaction_is_never_forgotten() {
+        let mut producers = crowd(0..63, 0);
+        let batch = ProducerBatch { base_sequence: 0, record_count: 1, base_offset: 0 };
+        producers.insert_mut(63, ProducerState::remember(None, 0, batch, 1, 0));
+        forget(&mut producers, 1 + SILENT_MS);
+        assert_eq!(producers.keys().copied().collect::<Vec<_>>(), [63]);
+    }
+
     fn crowd(ids: std::ops::Range<i64>, updated_ms: i64) -> RedBlackTreeMapSync<i64, ProducerState> {
         let mut producers = RedBlackTreeMapSync::new_sync();
         for id in ids {
-            producers.insert_mut(id, ProducerState { epoch: 0, batches: Vec::new(), updated_ms });
+            producers.insert_mut(id, silent(updated_ms));
         }
         producers
     }
@@ -219,7 +278,7 @@ mod tests {
     #[test]
     fn silent_producers_are_forgotten() {
         let mut producers = crowd(0..63, 5);
-        producers.insert_mut(63, ProducerState { epoch: 0, batches: Vec::new(), updated_ms: 6 });
+        producers.insert_mut(63, silent(6));
         forget(&mut producers, 5 + SILENT_MS);
         assert_eq!(producers.size(), 64, "a day is not over");
         forget(&mut producers, 6 + SILENT_MS);
@@ -241,7 +300,7 @@ mod tests {
         let mut known = None;
         for n in 0..7 {
             let batch = ProducerBatch { base_sequence: n, record_count: 1, base_offset: i64::from(n) };
-            known = Some(ProducerState::remember(known.as_ref(), 0, batch, 0));
+            known = Some(ProducerState::remember(known.as_ref(), 0, batch, 0, 0));
         }
         let known = known.expect("was set");
         assert_eq!(known.batches.len(), REMEMBERED_BATCHES);

@@ -143,7 +143,7 @@ fn send(
         let why = format!("Produce requests with version {} must not use zstd", context.version);
         return Slot::Refused(Refusal::new(ErrorCode::UnsupportedCompressionType, why));
     }
-    sent.push(PartitionAppend { topic_partition, records });
+    sent.push(PartitionAppend { topic_partition, records, transaction: None });
     Slot::Sent(sent.len() - 1)
 }
 
