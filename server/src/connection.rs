@@ -8,7 +8,7 @@
 //! 2. A Produce frame is admitted by ingest before its body is read, any other large frame by the node's request
 //!    memory: bytes in memory are bounded whatever peers claim.
 //! 3. A frame has a buffer of its own of exactly its size, so that a slice of it pins nothing else.
-//! 4. At most `requests_in_flight_max` requests of a connection are started and unanswered.
+//! 4. At most `requests_in_flight_max` requests of a connection wait for their turn, and as many for their answers.
 //! 5. What is not Kafka closes the connection with one log line.
 
 mod writer;
@@ -117,14 +117,16 @@ pub(crate) async fn serve(parts: ConnectionParts) {
     let peer = client.peer;
     let writing = node.runtime.spawn(
         "connection writer",
-        writer::write_replies(writer::Writer {
-            half: write_half,
+        writer::write_replies(
+            writer::Writer {
+                half: write_half,
+                gone: gone.clone(),
+                draining: draining.clone(),
+                node: node.clone(),
+                stall_max: node.settings.transfer_stall_max(),
+            },
             queued,
-            gone: gone.clone(),
-            draining: draining.clone(),
-            node: node.clone(),
-            stall_max: node.settings.transfer_stall_max(),
-        }),
+        ),
     );
     let mut reader = ConnectionReader {
         half: BufReader::with_capacity(READ_BUFFER_BYTES, read_half),

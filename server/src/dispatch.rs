@@ -3,9 +3,11 @@
 //! Invariants:
 //! 1. Every served API has its arm: the match is over the table's names and has no default.
 //! 2. Produce requests are handed to ingest before the next frame is read, so that their order is the order of arrival.
-//!    Everything else runs when all earlier requests of the connection are answered, as in Kafka.
-//! 3. A request that waits for others (Fetch, JoinGroup, SyncGroup) is given up when its client has gone; the rest is
-//!    carried out even if nobody waits for the answer any more.
+//!    Everything else runs when all earlier requests of the connection are answered, as in Kafka; but an OffsetCommit
+//!    waits for earlier ones only until they have their place in the log, so that many ride in one entry.
+//! 3. A request that waits for others (Fetch, JoinGroup, SyncGroup) is given up when its client has gone. So is an
+//!    OffsetCommit that has no place in the log yet: its sender may have committed later offsets elsewhere since. The
+//!    rest is carried out even if nobody waits for the answer any more.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -66,12 +68,20 @@ pub(crate) enum CloseReason {
 }
 
 /// A request whose handling has begun or will begin in its turn.
-pub(crate) struct Started {
-    /// Resolves to the response.
-    pub(crate) reply: Reply,
-    /// Whether the request only waits for something, so that nobody misses it once its client has gone.
-    pub(crate) waits: bool,
+pub(crate) enum Started {
+    /// It acts: it is carried out whether its client waits for the response or not.
+    Acting(Reply),
+    /// It only waits for something, so that nobody misses it once its client has gone.
+    Waiting(Reply),
+    /// It takes its place among others first, and is answered when what has that place is done.
+    Placing(Placing),
 }
+
+/// Resolves when the request has its place.
+pub(crate) type Placing = Pin<Box<dyn Future<Output = InPlace> + Send>>;
+
+/// A request that has its place, and its response to come.
+pub(crate) struct InPlace(pub(crate) Reply);
 
 impl Started {
     fn ready(frames: Frames) -> Started {
@@ -79,11 +89,11 @@ impl Started {
     }
 
     fn acting(reply: impl Future<Output = Result<Frames, CloseReason>> + Send + 'static) -> Started {
-        Started { reply: Box::pin(reply), waits: false }
+        Started::Acting(Box::pin(reply))
     }
 
     fn waiting(reply: impl Future<Output = Result<Frames, CloseReason>> + Send + 'static) -> Started {
-        Started { reply: Box::pin(reply), waits: true }
+        Started::Waiting(Box::pin(reply))
     }
 }
 
@@ -135,6 +145,17 @@ pub(crate) async fn start(
     }
 }
 
+fn start_commit(context: RequestContext, request: wire::OffsetCommitRequest) -> Started {
+    Started::Placing(Box::pin(async move {
+        let placed = kafka::offset_commit::place(&context, &request).await;
+        InPlace(Box::pin(async move {
+            let response = kafka::offset_commit::finish(&context, &request, placed).await;
+            context.node.counters.api(ApiName::OffsetCommit.code()).answered_with(&response);
+            Ok(Frames::one(encode_response(context.correlation_id, context.version, &response)?))
+        }))
+    }))
+}
+
 /// Decodes the body now and makes the future that handles it when its turn comes.
 fn start_in_turn(
     name: ApiName,
@@ -166,7 +187,10 @@ fn start_in_turn(
         }
         ApiName::ListOffsets => handled_by!(acting, list_offsets, ListOffsetsRequest),
         ApiName::Metadata => handled_by!(acting, metadata, MetadataRequest),
-        ApiName::OffsetCommit => handled_by!(acting, offset_commit, OffsetCommitRequest),
+        ApiName::OffsetCommit => {
+            let request = decode_body(context.version, body, limits)?;
+            Ok(start_commit(context, request))
+        }
         ApiName::OffsetFetch => handled_by!(acting, offset_fetch, OffsetFetchRequest),
         ApiName::FindCoordinator => handled_by!(acting, find_coordinator, FindCoordinatorRequest),
         ApiName::JoinGroup => handled_by!(waiting, join_group, JoinGroupRequest),

@@ -179,9 +179,6 @@ impl Load {
     }
 }
 
-/// Clients that send a commit which broke off again after a later one was answered: what they committed goes back by their own doing.
-const COMMITS_LATE: &[&str] = &["librdkafka"];
-
 /// Asks every node again and again what each group has committed, and fails when any answer is older than one before. Returns the answers.
 async fn watch_committed(questions: Vec<(String, String)>, topic: String, end: Shutdown, runtime: Runtime) -> u64 {
     let mut newest: BTreeMap<(String, i32), i64> = BTreeMap::new();
@@ -194,9 +191,6 @@ async fn watch_committed(questions: Vec<(String, String)>, topic: String, end: S
             answers += 1;
             for (partition, offset) in told {
                 let before = newest.entry((group.clone(), partition)).or_insert(offset);
-                if COMMITS_LATE.contains(&group.as_str()) {
-                    continue;
-                }
                 assert!(
                     *before <= offset,
                     "{address}: group {group} had committed {before} in partition {partition}, and now {offset}"

@@ -83,7 +83,7 @@ impl Cluster {
         let endpoint = plan.network.as_ref().map_or(endpoint, Network::endpoint);
         let mut cluster = Cluster { nodes: Vec::new(), url, endpoint, runtime: runtime.clone(), _folder: folder };
         for index in 0..3 {
-            cluster.add(&program, plan, index);
+            cluster.add(scenario, &program, plan, index);
         }
         Some(cluster)
     }
@@ -98,7 +98,7 @@ impl Cluster {
         Some(cluster)
     }
 
-    fn add(&mut self, program: &Path, plan: &Plan, index: usize) {
+    fn add(&mut self, scenario: &str, program: &Path, plan: &Plan, index: usize) {
         let (host, peer_host, wrapper) = match &plan.network {
             Some(network) => (network.client_host(index), network.peer_host(index), network.wrapper(index)),
             None => ("127.0.0.1".to_owned(), "127.0.0.1".to_owned(), Vec::new()),
@@ -117,10 +117,15 @@ impl Cluster {
         ] {
             arguments.extend([flag.to_owned(), value]);
         }
+        let kept = std::env::var_os("ALLUVIUM_TEST_CLUSTER_LOGS").map(PathBuf::from);
+        if kept.is_some() {
+            arguments.extend(["--log-filter", "info,alluvium_server::kafka=debug"].map(str::to_owned));
+        }
         for (name, value) in &plan.settings {
             arguments.extend(["--set".to_owned(), format!("{name}={value}")]);
         }
-        let log = self._folder.path().join(format!("node-{id}.log"));
+        let folder = kept.as_deref().unwrap_or(self._folder.path());
+        let log = folder.join(format!("{scenario}-node-{id}.log"));
         let arguments = [vec![program.display().to_string()], arguments].concat();
         self.nodes.push(Node { id, zone, address, log, wrapper, arguments, environment: Vec::new(), process: None });
     }

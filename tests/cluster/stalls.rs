@@ -50,10 +50,10 @@ impl Stalls {
         Stalls { events: events.to_vec(), by_client }
     }
 
-    /// The longest stall of any client in any partition, but of those who ask for new leaders only every few seconds by default.
-    pub(crate) fn worst(&self) -> (Duration, String) {
-        let eager = self.by_client.iter().filter(|(client, _)| !client.starts_with("franz"));
-        let all = eager.flat_map(|(client, stalls)| {
+    /// The longest stall in any partition of the clients that are chosen by name.
+    pub(crate) fn worst(&self, chosen: impl Fn(&str) -> bool) -> (Duration, String) {
+        let chosen = self.by_client.iter().filter(|(client, _)| chosen(client));
+        let all = chosen.flat_map(|(client, stalls)| {
             stalls
                 .iter()
                 .zip(&self.events)

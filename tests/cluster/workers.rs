@@ -215,7 +215,8 @@ fn cache() -> PathBuf {
 }
 
 fn log_of(language: &str) -> PathBuf {
-    let folder = cache().join("logs");
+    let kept = std::env::var_os("ALLUVIUM_TEST_CLUSTER_LOGS").map(PathBuf::from);
+    let folder = kept.unwrap_or_else(|| cache().join("logs"));
     std::fs::create_dir_all(&folder).expect("the cache is writable");
     folder.join(format!("cluster-worker-{language}.log"))
 }

@@ -31,7 +31,7 @@ mod tests;
 mod topics;
 
 pub use leadership::{Leadership, SoleNode};
-pub use offsets::{OffsetDeletion, OffsetsError};
+pub use offsets::{OffsetCommitter, OffsetDeletion, OffsetsError};
 pub use standing::ShardStanding;
 
 use crate::consumer_group::{

@@ -46,6 +46,12 @@ impl From<CommitError> for OffsetsError {
     }
 }
 
+/// What commits offsets of one group.
+#[derive(Debug)]
+pub struct OffsetCommitter {
+    term: Arc<Term>,
+}
+
 /// A deletion of offsets that the group allows.
 #[derive(Debug)]
 pub struct OffsetDeletion {
@@ -62,16 +68,13 @@ impl Coordinators {
         offsets: Vec<(TopicPartition, CommittedOffset)>,
         deadline: Option<Instant>,
     ) -> Result<u64, OffsetsError> {
-        let term = self.term(&input.group).await?;
-        let partitions: Vec<TopicPartition> = offsets.iter().map(|(topic_partition, _)| *topic_partition).collect();
-        if offsets.is_empty() {
-            term.act(|groups, now| (groups.check_commit(now, input, &partitions), Vec::new()))??;
-            return Ok(term.epoch());
-        }
-        let operation = Operation::CommitOffsets { group: input.group.clone(), offsets };
-        let check = |groups: &mut GroupTable, now| groups.check_commit(now, input, &partitions);
-        let committed = term.commit_if(check, operation, deadline).await??;
-        Ok(committed.entry_number)
+        self.committer(&input.group).await?.commit(input, offsets, deadline)?.await
+    }
+
+    /// OffsetCommit in two steps: this one waits until this node coordinates the group, [`OffsetCommitter::commit`] does
+    /// not wait before the commit has its place.
+    pub async fn committer(&self, group: &str) -> Result<OffsetCommitter, GroupError> {
+        Ok(OffsetCommitter { term: self.term(group).await? })
     }
 
     /// OffsetFetch: the state of the group's shard, at least as new as the call.
@@ -91,6 +94,33 @@ impl Coordinators {
         let term = self.term(group).await?;
         term.read(|groups| groups.check_offset_delete(group))??;
         Ok(OffsetDeletion { term, group: group.to_owned() })
+    }
+}
+
+impl OffsetCommitter {
+    /// Checks the sender and gives the commit its place: what is committed by later calls follows it. The future tells the
+    /// entry with the offsets. Without offsets the sender is checked alone.
+    pub fn commit(
+        self,
+        input: &CommitInput,
+        offsets: Vec<(TopicPartition, CommittedOffset)>,
+        deadline: Option<Instant>,
+    ) -> Result<impl Future<Output = Result<u64, OffsetsError>> + Send + use<>, GroupError> {
+        let partitions: Vec<TopicPartition> = offsets.iter().map(|(topic_partition, _)| *topic_partition).collect();
+        let check = |groups: &mut GroupTable, now| groups.check_commit(now, input, &partitions);
+        let placed = if offsets.is_empty() {
+            self.term.act(|groups, now| (check(groups, now), Vec::new()))??;
+            None
+        } else {
+            let operation = Operation::CommitOffsets { group: input.group.clone(), offsets };
+            Some(self.term.place_if(check, operation, deadline)?)
+        };
+        Ok(async move {
+            match placed {
+                Some(placed) => Ok(placed.await?.entry_number),
+                None => Ok(self.term.epoch()),
+            }
+        })
     }
 }
 

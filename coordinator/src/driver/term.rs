@@ -11,7 +11,6 @@
 //!    [`CONFIRMATION_AGE_MAX`] ago, unless the store does not say: a node that was frozen looks at the log first.
 
 use std::collections::BTreeMap;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +19,7 @@ use alluvium_infra::planted::{self, Bug};
 use alluvium_infra::runtime::Instant;
 use alluvium_log::{CommitError, Committed, Operation, Rejection, Shard, State};
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
@@ -176,43 +176,47 @@ impl Term {
         deadline: Option<Instant>,
     ) -> Result<Committed, CommitError> {
         let begun = self.runtime.monotonic();
-        let result = match planted::is(Bug::CoordinatorWithoutEpoch) {
-            true => self.shard.commit(operation, deadline).await,
-            false => self.shard.commit_as(self.epoch, operation, deadline).await,
-        };
+        let result = self.send_off(operation, deadline).await;
         self.heard(begun, &result);
         result
     }
 
-    /// As [`commit`](Term::commit), if `check` allows it. The operation has its place in the queue of the shard before
-    /// anything else happens to the groups, so that it never follows on what happens next.
-    pub(super) async fn commit_if(
-        &self,
+    async fn send_off(&self, operation: Operation, deadline: Option<Instant>) -> Result<Committed, CommitError> {
+        match planted::is(Bug::CoordinatorWithoutEpoch) {
+            true => self.shard.commit(operation, deadline).await,
+            false => self.shard.commit_as(self.epoch, operation, deadline).await,
+        }
+    }
+
+    /// As [`commit`](Term::commit), if `check` allows it. On return the operation has its place in the queue of the shard,
+    /// before anything else happens to the groups, so that it never follows on what happens next; the future tells what
+    /// became of it.
+    pub(super) fn place_if(
+        self: &Arc<Self>,
         check: impl FnOnce(&mut GroupTable, i64) -> Result<(), GroupError>,
         operation: Operation,
         deadline: Option<Instant>,
-    ) -> Result<Result<Committed, CommitError>, GroupError> {
-        let begun = self.runtime.monotonic();
-        let mut committing = pin!(async {
-            match planted::is(Bug::CoordinatorWithoutEpoch) {
-                true => self.shard.commit(operation, deadline).await,
-                false => self.shard.commit_as(self.epoch, operation, deadline).await,
-            }
-        });
+    ) -> Result<BoxFuture<'static, Result<Committed, CommitError>>, GroupError> {
+        let (begun, term) = (self.runtime.monotonic(), self.clone());
+        let mut committing = Box::pin(async move { term.send_off(operation, deadline).await });
         let at_once = {
             let mut table = self.table.lock();
             table.check_not_ended()?;
             check(&mut table.groups, self.now_ms())?;
             // The first poll sends it off.
-            committing.as_mut().now_or_never()
+            (&mut committing).now_or_never()
         };
         self.rescheduled.notify_one();
-        let result = match at_once {
-            Some(result) => result,
-            None => committing.await,
-        };
-        self.heard(begun, &result);
-        Ok(result)
+        let term = self.clone();
+        Ok(async move {
+            let result = match at_once {
+                Some(result) => result,
+                None => committing.await,
+            };
+            term.heard(begun, &result);
+            result
+        }
+        .boxed())
     }
 
     fn heard(&self, begun: Instant, result: &Result<Committed, CommitError>) {

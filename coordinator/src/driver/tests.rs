@@ -217,6 +217,11 @@ impl Node {
         topic_partition: TopicPartition,
         offset: i64,
     ) -> Result<u64, OffsetsError> {
+        let (input, committed) = self.to_commit(place, offset);
+        self.coordinators.commit_offsets(&input, vec![(topic_partition, committed)], None).await
+    }
+
+    fn to_commit(&self, place: Option<&Place>, offset: i64) -> (CommitInput, CommittedOffset) {
         let input = CommitInput {
             group: GROUP.to_owned(),
             generation: place.map_or(-1, |place| place.generation),
@@ -226,7 +231,7 @@ impl Node {
         };
         let committed =
             CommittedOffset { offset, leader_epoch: 0, metadata: String::new(), commit_ms: self.runtime.now_ms() };
-        self.coordinators.commit_offsets(&input, vec![(topic_partition, committed)], None).await
+        (input, committed)
     }
 
     async fn committed(&self, topic_partition: TopicPartition) -> Result<Option<i64>, GroupError> {

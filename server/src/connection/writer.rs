@@ -2,7 +2,8 @@
 //!
 //! Invariants:
 //! 1. Frames leave in queue order. Responses that are ready together leave in one vectored write.
-//! 2. When the client has gone, requests that only wait are dropped and all others are still carried out.
+//! 2. When the client has gone, requests that only wait and those that have no place yet are dropped; all others are still
+//!    carried out.
 //! 3. When the node drains, requests that only wait are given up; what was accepted is answered.
 
 use std::collections::VecDeque;
@@ -12,14 +13,14 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use futures_util::FutureExt;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::tcp::OwnedWriteHalf;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::Queued;
+use super::{Arrival, Queued};
 use crate::context::Node;
-use crate::dispatch::{CloseReason, Frames};
+use crate::dispatch::{CloseReason, Frames, InPlace, Reply, Started};
 use crate::door_counters::RequestOutcome;
 
 /// Slices given to the kernel in one call.
@@ -30,77 +31,159 @@ const GATHERED_BYTES_MAX: usize = 1024 * 1024;
 /// What the response side works with.
 pub(super) struct Writer {
     pub(super) half: OwnedWriteHalf,
-    pub(super) queued: mpsc::Receiver<Queued>,
     pub(super) gone: CancellationToken,
     pub(super) draining: CancellationToken,
     pub(super) node: Arc<Node>,
     pub(super) stall_max: Duration,
 }
 
+/// A request that has its place, and its response to come.
+struct Placed {
+    reply: Reply,
+    /// As [`Started::Waiting`].
+    waits: bool,
+    /// As [`Started::Placing`]: others of its kind may follow before it is answered.
+    leads_on: bool,
+    memory: Option<OwnedSemaphorePermit>,
+    arrival: Arrival,
+}
+
+/// What has not got its place yet.
+struct Coming {
+    queued: mpsc::Receiver<Queued>,
+    /// The first of them. What places it goes on where it was left.
+    next: Option<Queued>,
+    gone: CancellationToken,
+}
+
+/// What happened next.
+enum Event {
+    /// The first request that has its place is answered, or was given up.
+    Answered(Option<Result<Frames, CloseReason>>),
+    /// Another request has its place; none when there will be no more.
+    Placed(Option<Placed>),
+}
+
 /// Writes responses until the queue is closed and empty, or the connection has to be closed.
-pub(super) async fn write_replies(mut writer: Writer) {
-    let mut waiting: Option<Queued> = None;
+pub(super) async fn write_replies(mut writer: Writer, queued: mpsc::Receiver<Queued>) {
+    let placed_max = writer.node.settings.requests_in_flight_max;
+    let mut coming = Coming { queued, next: None, gone: writer.gone.clone() };
+    let mut placed: VecDeque<Placed> = VecDeque::new();
     loop {
-        let next = match waiting.take() {
-            Some(queued) => queued,
-            None => match writer.queued.recv().await {
-                Some(queued) => queued,
-                None => break,
+        let may_follow = placed.len() < placed_max && placed.back().is_some_and(|last| last.leads_on);
+        let event = match placed.front_mut() {
+            None => Event::Placed(coming.place(true, &writer.half).await),
+            Some(first) => tokio::select! {
+                biased;
+                reply = writer.resolve(first) => Event::Answered(reply),
+                more = coming.place(false, &writer.half), if may_follow => Event::Placed(more),
             },
         };
-        let Some(reply) = writer.resolve(next).await else { continue };
-        let mut frames = match reply {
-            Ok(frames) => frames,
-            Err(reason) => {
-                writer.close(&reason);
-                break;
+        let reply = match event {
+            Event::Placed(Some(more)) => {
+                placed.push_back(more);
+                continue;
             }
+            Event::Placed(None) => break,
+            Event::Answered(reply) => reply,
         };
-        let gathered = writer.gather_ready(&mut frames);
-        if !writer.gone.is_cancelled()
-            && let Err(error) = writer.write(frames).await
-        {
-            tracing::debug!(%error, "cannot write a response");
-            writer.gone.cancel();
+        if let Some(answered) = placed.pop_front() {
+            answered.arrival.ended(outcome(reply.as_ref()));
         }
-        match gathered {
-            Gathered::Drained => {}
-            Gathered::Waiting(queued) => waiting = Some(*queued),
-            Gathered::Failed(reason) => {
-                writer.close(&reason);
-                break;
+        let gathered = match reply {
+            None => continue,
+            Some(Ok(mut frames)) => {
+                let gathered = gather_ready(&mut frames, &mut placed, &mut coming, &writer.half);
+                writer.write_unless_gone(frames).await;
+                gathered
             }
+            Some(Err(reason)) => Err(reason),
+        };
+        if let Err(reason) = gathered {
+            writer.close(&reason);
+            break;
         }
     }
-    // Unstarted requests are carried out even though nobody hears of them; a closing error has dropped the rest.
+    // Requests that act are carried out even though nobody hears of them; a closing error has dropped the rest.
     let _ = writer.half.shutdown().await;
 }
 
-/// What came after the responses that were ready.
-enum Gathered {
-    Drained,
-    Waiting(Box<Queued>),
-    Failed(CloseReason),
+/// Adds the frames of following requests that are ready already.
+fn gather_ready(
+    frames: &mut Frames,
+    placed: &mut VecDeque<Placed>,
+    coming: &mut Coming,
+    half: &OwnedWriteHalf,
+) -> Result<(), CloseReason> {
+    while frames.bytes() < GATHERED_BYTES_MAX && frames.slices.len() < SLICES_PER_WRITE_MAX {
+        let Some(first) = placed.front_mut() else {
+            let Some(Some(more)) = coming.place(true, half).now_or_never() else { break };
+            placed.push_back(more);
+            continue;
+        };
+        let Some(reply) = (&mut first.reply).now_or_never() else { break };
+        if let Some(answered) = placed.pop_front() {
+            answered.arrival.ended(outcome(Some(&reply)));
+        }
+        frames.append(reply?);
+    }
+    Ok(())
+}
+
+impl Coming {
+    /// The next request as soon as it has its place; none when there will be no more. Unless it is `alone`, it comes beside
+    /// earlier ones that are not answered yet: then only those come that may.
+    async fn place(&mut self, alone: bool, half: &OwnedWriteHalf) -> Option<Placed> {
+        loop {
+            let next = match &mut self.next {
+                Some(next) => next,
+                none => match self.queued.recv().await {
+                    Some(queued) => none.insert(queued),
+                    None if alone => return None,
+                    None => std::future::pending().await,
+                },
+            };
+            if matches!(next.started, Started::Placing(_)) && is_closed_by_client(half) {
+                // This node stood still or was busy: much may be left to read before the end shows.
+                self.gone.cancel();
+            }
+            let reply = match &mut next.started {
+                Started::Placing(placing) => tokio::select! {
+                    biased;
+                    () = self.gone.cancelled() => None,
+                    reply = placing => Some(reply),
+                },
+                Started::Acting(_) | Started::Waiting(_) if alone => None,
+                Started::Acting(_) | Started::Waiting(_) => std::future::pending().await,
+            };
+            let Some(Queued { started, memory, arrival }) = self.next.take() else { continue };
+            let (reply, waits, leads_on) = match (started, reply) {
+                (Started::Acting(reply), _) => (reply, false, false),
+                (Started::Waiting(reply), _) => (reply, true, false),
+                (Started::Placing(_), Some(InPlace(reply))) => (reply, false, true),
+                (Started::Placing(_), None) => {
+                    arrival.ended(RequestOutcome::GivenUp);
+                    continue;
+                }
+            };
+            return Some(Placed { reply, waits, leads_on, memory, arrival });
+        }
+    }
 }
 
 impl Writer {
     /// Awaits one reply; `None` when it was given up.
-    async fn resolve(&mut self, queued: Queued) -> Option<Result<Frames, CloseReason>> {
-        let Queued { started, memory, arrival } = queued;
-        let reply = if started.waits {
-            // Those it waits for may need this memory to get in.
-            drop(memory);
-            tokio::select! {
-                reply = started.reply => Some(reply),
-                () = self.gone.cancelled() => None,
-                () = self.draining.cancelled() => None,
-            }
-        } else {
-            let reply = started.reply.await;
-            drop(memory);
-            Some(reply)
+    async fn resolve(&self, placed: &mut Placed) -> Option<Result<Frames, CloseReason>> {
+        if !placed.waits {
+            return Some((&mut placed.reply).await);
+        }
+        // Those it waits for may need this memory to get in.
+        placed.memory = None;
+        let reply = tokio::select! {
+            reply = &mut placed.reply => Some(reply),
+            () = self.gone.cancelled() => None,
+            () = self.draining.cancelled() => None,
         };
-        arrival.ended(outcome(reply.as_ref()));
         if reply.is_none() && self.draining.is_cancelled() {
             // Later responses must not overtake the one that is missing.
             self.gone.cancel();
@@ -108,20 +191,13 @@ impl Writer {
         reply
     }
 
-    /// Adds the frames of following requests that are ready already.
-    fn gather_ready(&mut self, frames: &mut Frames) -> Gathered {
-        while frames.bytes() < GATHERED_BYTES_MAX && frames.slices.len() < SLICES_PER_WRITE_MAX {
-            let Ok(mut queued) = self.queued.try_recv() else { return Gathered::Drained };
-            let Some(reply) = (&mut queued.started.reply).now_or_never() else {
-                return Gathered::Waiting(Box::new(queued));
-            };
-            queued.arrival.ended(outcome(Some(&reply)));
-            match reply {
-                Ok(more) => frames.append(more),
-                Err(reason) => return Gathered::Failed(reason),
-            }
+    async fn write_unless_gone(&mut self, frames: Frames) {
+        if !self.gone.is_cancelled()
+            && let Err(error) = self.write(frames).await
+        {
+            tracing::debug!(%error, "cannot write a response");
+            self.gone.cancel();
         }
-        Gathered::Drained
     }
 
     fn close(&mut self, reason: &CloseReason) {
@@ -148,6 +224,12 @@ impl Writer {
         }
         Ok(())
     }
+}
+
+/// Whether the client has closed its side, however much of what it sent before is still to be read.
+fn is_closed_by_client(half: &OwnedWriteHalf) -> bool {
+    let ready = half.ready(Interest::READABLE).now_or_never();
+    ready.is_some_and(|ready| ready.is_ok_and(|ready| ready.is_read_closed()))
 }
 
 /// How a request ended; `None` when it was given up.

@@ -1,10 +1,15 @@
 //! OffsetCommit (key 8), versions 2 to 10; topics by id in version 10.
 //!
-//! Members of a group are checked by the coordinator, which is the node that leads the shard of the group; consumers without group management commit to groups without
-//! members. Offsets are durable when the answer arrives. Metadata above the limit is refused per partition.
+//! Members of a group are checked by the coordinator, which is the node that leads the shard of the group; consumers without
+//! group management commit to groups without members. Offsets are durable when the answer arrives. Metadata above the limit
+//! is refused per partition. Commits that one connection sends one after the other ride in one entry.
+//!
+//! Invariant: commits take effect in the order in which their sender sent them, also when it went to another connection or
+//! another node in between: what has no place in the log when its sender is gone, or is old, is not taken up.
 //!
 //! Missing: a retention time per commit (versions 2 to 4 can carry one; it is ignored, as Kafka 4 does).
 
+use std::fmt::Debug;
 use std::time::Duration;
 
 use alluvium_coordinator::OffsetsError;
@@ -16,6 +21,8 @@ use alluvium_protocol::messages::offset_commit_request::{OffsetCommitRequestPart
 use alluvium_protocol::messages::offset_commit_response::{OffsetCommitResponsePartition, OffsetCommitResponseTopic};
 use alluvium_protocol::messages::{OffsetCommitRequest, OffsetCommitResponse};
 use alluvium_record::{TopicId, TopicPartition};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 
 use crate::context::{Known, RequestContext, topic_id};
 use crate::errors::{group_error, offsets_error};
@@ -27,16 +34,18 @@ const COMMIT_TIMEOUT_MS: i32 = 20_000;
 /// How long after its arrival a commit is still taken up.
 const LATE_MAX: Duration = Duration::from_secs(5);
 
-pub(crate) async fn handle(context: &RequestContext, request: OffsetCommitRequest) -> OffsetCommitResponse {
+/// What became of a request until it had its place in the log, or was refused.
+pub(crate) struct Placed {
+    view: Known,
+    offsets: String,
+    outcome: Result<BoxFuture<'static, Result<u64, OffsetsError>>, ErrorCode>,
+}
+
+/// Checks the request and gives what it commits its place: whatever this connection or any other sends from now on comes
+/// after it.
+pub(crate) async fn place(context: &RequestContext, request: &OffsetCommitRequest) -> Placed {
     let node = &context.node;
     let by_id = context.version >= TOPIC_ID_VERSION_MIN;
-    let input = CommitInput {
-        group: request.group_id.as_str().to_owned(),
-        generation: request.generation_id_or_member_epoch,
-        member_id: request.member_id.as_str().to_owned(),
-        instance_id: request.group_instance_id.as_ref().map(|instance_id| instance_id.as_str().to_owned()),
-        transactional: false,
-    };
     let known = |state: &View| {
         request.topics.iter().all(|topic| {
             topic.partitions.iter().all(|partition| find(state, by_id, topic, partition.partition_index).is_ok())
@@ -52,24 +61,84 @@ pub(crate) async fn handle(context: &RequestContext, request: OffsetCommitReques
             }
         }
     }
-    // A node that was cut off or frozen may have kept this request while its sender went on elsewhere: what it says is old by now.
-    if node.runtime.monotonic() > context.received + LATE_MAX {
-        return answer(&request, |_, _| ErrorCode::CoordinatorNotAvailable);
-    }
-    let committed = node.groups.commit_offsets(&input, offsets, Some(node.deadline(COMMIT_TIMEOUT_MS))).await;
+    let said = said(&offsets);
+    let outcome = match node.groups.committer(&request.group_id).await {
+        // A node that was frozen or without the store may have kept this request while its sender went on elsewhere: what it
+        // says is old by now.
+        Ok(_) if node.runtime.monotonic() > context.received + LATE_MAX => Err(ErrorCode::CoordinatorNotAvailable),
+        Ok(committer) => committer
+            .commit(&sender(request), offsets, Some(node.deadline(COMMIT_TIMEOUT_MS)))
+            .map(FutureExt::boxed)
+            .map_err(group_error),
+        Err(error) => Err(group_error(error)),
+    };
+    Placed { view, offsets: said, outcome }
+}
+
+/// Waits until the offsets are durable.
+pub(crate) async fn finish(
+    context: &RequestContext,
+    request: &OffsetCommitRequest,
+    placed: Placed,
+) -> OffsetCommitResponse {
+    let Placed { view, offsets, outcome } = placed;
+    let committed = match outcome {
+        Ok(committing) => committing.await,
+        // The coordinator's word about the sender goes before everything about partitions.
+        Err(error) => {
+            tell(context, request, &offsets, &error);
+            return answer(request, |_, _| error);
+        }
+    };
+    tell(context, request, &offsets, &committed);
     let outcome = match committed {
         Ok(_) => ErrorCode::None,
-        // The coordinator's word about the sender goes before everything about partitions.
-        Err(OffsetsError::Refused(error)) => return answer(&request, |_, _| group_error(error)),
+        Err(OffsetsError::Refused(error)) => return answer(request, |_, _| group_error(error)),
         Err(error) => {
             tracing::warn!(group = %request.group_id, %error, "offsets were not committed");
             offsets_error(&error)
         }
     };
-    answer(&request, |topic, partition| match check(context, &view, by_id, topic, partition) {
+    let by_id = context.version >= TOPIC_ID_VERSION_MIN;
+    answer(request, |topic, partition| match check(context, &view, by_id, topic, partition) {
         Ok(_) => outcome,
         Err(error) => error,
     })
+}
+
+fn sender(request: &OffsetCommitRequest) -> CommitInput {
+    CommitInput {
+        group: request.group_id.as_str().to_owned(),
+        generation: request.generation_id_or_member_epoch,
+        member_id: request.member_id.as_str().to_owned(),
+        instance_id: request.group_instance_id.as_ref().map(|instance_id| instance_id.as_str().to_owned()),
+        transactional: false,
+    }
+}
+
+/// The trace of a commit, for whoever asks how an offset came to be committed.
+fn tell(context: &RequestContext, request: &OffsetCommitRequest, offsets: &str, outcome: &dyn Debug) {
+    tracing::debug!(
+        group = %request.group_id,
+        member = %request.member_id,
+        generation = request.generation_id_or_member_epoch,
+        client = context.client_id.as_deref().unwrap_or_default(),
+        peer = %context.client.peer,
+        correlation_id = context.correlation_id,
+        waited = ?context.node.runtime.monotonic().saturating_duration_since(context.received),
+        offsets,
+        ?outcome,
+        "offsets to commit"
+    );
+}
+
+/// Partitions and their offsets, for the log of who looks for what became of them.
+fn said(offsets: &[(TopicPartition, CommittedOffset)]) -> String {
+    if !tracing::enabled!(tracing::Level::DEBUG) {
+        return String::new();
+    }
+    let said = offsets.iter().map(|(place, committed)| format!("{}:{}", place.partition, committed.offset));
+    said.collect::<Vec<_>>().join(" ")
 }
 
 fn find(

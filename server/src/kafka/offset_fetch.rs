@@ -83,6 +83,14 @@ async fn fetch_group(context: &RequestContext, group: OffsetFetchRequestGroup) -
         Err(error) => return refuse(context.version, group, group_error(error)),
     };
     let offsets = state.group(&group.group_id);
+    tracing::debug!(
+        group = %input.group,
+        client = context.client_id.as_deref().unwrap_or_default(),
+        peer = %context.client.peer,
+        correlation_id = context.correlation_id,
+        entry = state.entry_number(),
+        "offsets are fetched"
+    );
     let by_id = context.version >= TOPIC_ID_VERSION_MIN;
     let is_known = |view: &View| match &group.topics {
         Some(topics) => topics.iter().all(|topic| find(view, by_id, topic).is_some()),

@@ -76,7 +76,7 @@ pub(crate) fn commit(generation: i32, member_id: &str, offset: i64, metadata: &s
     })
 }
 
-async fn committed(client: &mut Client, version: i16) -> i64 {
+pub(crate) async fn committed(client: &mut Client, version: i16) -> i64 {
     let request = message!(OffsetFetchRequest {
         group_id: StrBytes::from("g"),
         topics: Some(vec![message!(OffsetFetchRequestTopic { name: StrBytes::from("t"), partition_indexes: vec![0] })])

@@ -81,11 +81,20 @@ impl Node {
 
     /// A node whose store fails on demand.
     pub(crate) async fn start_on_faulty_store() -> (Node, Arc<Faulty>) {
+        Node::start_on_faulty_store_with(|_| {}).await
+    }
+
+    pub(crate) async fn start_on_faulty_store_with(adjust: impl FnOnce(&mut ServerSettings)) -> (Node, Arc<Faulty>) {
         let runtime = Runtime::system();
         let store = open("memory://", &StoreOptions::default(), &runtime).unwrap();
         let faulty = Faulty::new(store, runtime.clone());
         let log = Log::open(faulty.clone(), LogOptions::default(), runtime).await.unwrap();
-        (Node::on(log, |_| {}).await, faulty)
+        (Node::on(log, adjust).await, faulty)
+    }
+
+    /// The newest entry of the only shard.
+    pub(crate) fn entry_number(&self) -> u64 {
+        self.log.meta().state().entry_number()
     }
 
     /// Stops this node and starts another one on the same store.

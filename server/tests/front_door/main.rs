@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests drive real sockets with the real clock")]
 
 mod bad_input;
+mod commits;
 mod configs;
 mod groups;
 mod harness;

@@ -144,3 +144,26 @@ fn offsets_expire_at_the_coordinator_alone() {
         assert_eq!(two.state().await.group(GROUP).map(|_| ()), None);
     });
 }
+
+#[test]
+fn commits_follow_each_other_as_they_were_placed_however_their_answers_are_awaited() {
+    Runtime::simulate(17, |runtime| async move {
+        let world = World::new(runtime);
+        let (one, _, topic) = world.two_nodes().await;
+        let place = one.settle(None).await;
+        let mut answers = Vec::new();
+        for offset in 1..=5 {
+            let (input, committed) = one.to_commit(Some(&place), offset);
+            let committer = one.coordinators.committer(GROUP).await.unwrap();
+            answers.push(committer.commit(&input, vec![(topic, committed)], None).unwrap());
+        }
+        let mut entries = Vec::new();
+        while let Some(answer) = answers.pop() {
+            entries.push(answer.await.unwrap());
+        }
+        assert_eq!(one.committed(topic).await, Ok(Some(5)));
+        assert!(entries.last() < entries.first() || entries[0] == entries[4], "{entries:?}");
+        entries.dedup();
+        assert!(entries.len() <= 2, "they ride together: {entries:?}");
+    });
+}

@@ -86,6 +86,9 @@ func (r *role) common() []kgo.Opt {
 	if rack, given := r.settings["rack"]; given {
 		options = append(options, kgo.Rack(rack))
 	}
+	if milliseconds, err := strconv.Atoi(r.settings["metadata_min_age_ms"]); err == nil {
+		options = append(options, kgo.MetadataMinAge(time.Duration(milliseconds)*time.Millisecond))
+	}
 	return options
 }
 
