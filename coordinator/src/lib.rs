@@ -1,7 +1,7 @@
-//! Consumer groups: pure state machines, and the driver that lets them act on the leader of a shard.
+//! Consumer groups and transactions: pure state machines and rules, and the drivers that let them act on the leader of a shard.
 //!
-//! This room owns what Kafka calls the group coordinator: membership, rebalances, fencing and the rules that decide
-//! whether an offset commit is accepted.
+//! This room owns what Kafka calls the group coordinator (membership, rebalances, fencing and the rules that decide whether an
+//! offset commit is accepted) and the transaction coordinator ([`transaction`]).
 //!
 //! The state machines do no I/O and know neither the wire nor the clock:
 //! - time and fresh ids come in as inputs, so one sequence of inputs always gives one sequence of effects;
@@ -18,6 +18,8 @@ pub mod consumer_group;
 pub mod driver;
 pub mod group;
 pub mod table;
+pub mod transaction;
 
 pub use driver::{CoordinatorParts, Coordinators, Leadership, OffsetsError, ShardStanding, SoleNode};
 pub use group::{Effect, GroupChange, GroupError, GroupSettings, Groups, PersistError, PersistToken, Response, Ticket};
+pub use transaction::{TransactionError, TransactionParts, TransactionSettings, Transactions};
