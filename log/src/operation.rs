@@ -111,6 +111,9 @@ pub enum Operation {
         producer_id: i64,
         /// Epoch from now on.
         epoch: i16,
+        /// Whether the producer that had the pair before is the one that gets this one, so that it may ask again for it. A
+        /// producer that was fenced must not.
+        repeatable: bool,
     },
     /// Partitions and groups become part of a transaction; one begins if none is open.
     AddToTransaction {
@@ -277,8 +280,8 @@ pub enum Rejection {
     /// No such group.
     #[error("unknown group")]
     UnknownGroup,
-    /// The group has members.
-    #[error("group has members")]
+    /// The group has members, or a transaction is about to commit offsets of it.
+    #[error("group has members, or offsets of an open transaction")]
     GroupNotEmpty,
     /// Another node coordinates what the shard holds.
     #[error("node {node} is the coordinator, in epoch {epoch}")]

@@ -178,7 +178,7 @@ fn validate_group(state: &State, operation: &Operation) -> Result<Option<Operati
         }
         Operation::DeleteGroup { group } => {
             let known = state.group(group).ok_or(Rejection::UnknownGroup)?;
-            if known.has_members() {
+            if known.has_members() || known.has_pending_offsets() {
                 return Err(Rejection::GroupNotEmpty);
             }
             Ok(Some(OperationKind::DeleteGroup(GroupIdMessage { group: group.clone() })))

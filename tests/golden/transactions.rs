@@ -49,6 +49,7 @@ impl Writer {
             producer_id,
             epoch: 3,
             timeout_ms: 60_000,
+            repeatable: false,
         }));
     }
 

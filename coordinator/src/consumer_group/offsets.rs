@@ -19,7 +19,9 @@ impl Group {
         if input.generation < 0 && self.members.is_empty() {
             return Ok(());
         }
-        if input.transactional && input.generation < 0 && input.member_id.is_empty() {
+        // What a transaction's offsets do not name is not checked; whatever they name is.
+        let is_anonymous = input.generation < 0 && input.member_id.is_empty() && input.instance_id.is_none();
+        if input.transactional && is_anonymous {
             return Ok(());
         }
         let member = self.validate_member(&input.member_id, input.instance_id.as_deref())?;

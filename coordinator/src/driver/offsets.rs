@@ -5,13 +5,14 @@
 //!    the place of the commit in the queue of the shard: offsets of an old generation never follow those of a newer one.
 //! 2. What is read back includes everything that was acknowledged before the question: the log is read to its end, and
 //!    shows that this node still coordinates the group.
+//! 3. Offsets of an open transaction are part of nothing that is read back, and are not lost by a deletion.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use alluvium_infra::planted::{self, Bug};
 use alluvium_infra::runtime::Instant;
-use alluvium_log::{CommitError, CommittedOffset, Operation, Rejection, State};
+use alluvium_log::{CommitError, CommittedOffset, Operation, Rejection, State, TransactionTag};
 use alluvium_record::TopicPartition;
 use thiserror::Error;
 
@@ -75,6 +76,33 @@ impl Coordinators {
     /// not wait before the commit has its place.
     pub async fn committer(&self, group: &str) -> Result<OffsetCommitter, GroupError> {
         Ok(OffsetCommitter { term: self.term(group).await? })
+    }
+
+    /// TxnOffsetCommit: as [`commit_offsets`](Coordinators::commit_offsets), for offsets that wait for the end of a transaction.
+    pub async fn commit_transaction_offsets(
+        &self,
+        input: &CommitInput,
+        producer: (i64, i16),
+        transaction: TransactionTag,
+        offsets: Vec<(TopicPartition, CommittedOffset)>,
+        deadline: Option<Instant>,
+    ) -> Result<u64, OffsetsError> {
+        let term = self.term(&input.group).await?;
+        let input = CommitInput { transactional: true, ..input.clone() };
+        let partitions: Vec<TopicPartition> = offsets.iter().map(|(topic_partition, _)| *topic_partition).collect();
+        let check = |groups: &mut GroupTable, now| match groups.check_commit(now, &input, &partitions) {
+            // Clients do not know the other error here.
+            Err(GroupError::StaleMemberEpoch) => Err(GroupError::IllegalGeneration),
+            checked => checked,
+        };
+        if offsets.is_empty() {
+            term.act(|groups, now| (check(groups, now), Vec::new()))??;
+            return Ok(term.epoch());
+        }
+        let (group, (producer_id, epoch)) = (input.group.clone(), producer);
+        let operation = Operation::CommitTransactionOffsets { group, producer_id, epoch, transaction, offsets };
+        let committed = term.commit_if(check, operation, deadline).await??;
+        Ok(committed.entry_number)
     }
 
     /// OffsetFetch: the state of the group's shard, at least as new as the call.

@@ -33,6 +33,10 @@ pub(super) async fn run(coordinators: Coordinators, retention: Duration) {
 async fn expire(view: &View, term: &Arc<Term>, retention_ms: i64) {
     let state = term.shard().state();
     for (group, known) in state.groups() {
+        if known.has_pending_offsets() {
+            // A transaction is about to commit offsets of the group, so it is in use.
+            continue;
+        }
         let ages = known.offsets().map(|(topic_partition, offset)| OffsetAge {
             key: *topic_partition,
             topic: view.topic(topic_partition.topic).map(|topic| topic.name.clone()).unwrap_or_default(),

@@ -42,7 +42,9 @@ pub(super) async fn expire(shared: &Shared, post: &Arc<Post>) -> i64 {
         }
         let deadline: Instant = shared.runtime.monotonic() + REMOVAL_MAX;
         match post.commit(Operation::ExpireTransactions { ids: ids.to_vec() }, deadline).await {
-            Ok(_) => tracing::info!(shard = %post.shard().id(), count = ids.len(), "unused transactional ids have expired"),
+            Ok(_) => {
+                tracing::info!(shard = %post.shard().id(), count = ids.len(), "unused transactional ids have expired")
+            }
             Err(error) => {
                 tracing::debug!(shard = %post.shard().id(), %error, "unused transactional ids stay for now");
                 return again_ms;

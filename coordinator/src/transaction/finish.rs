@@ -50,9 +50,8 @@ impl Job {
     /// Whether it is still there to be done, by this node.
     fn goes_on(&self) -> bool {
         let state = self.post.shard().state();
-        let same = |known: &Arc<TransactionRecord>| {
-            known.number == self.record.number && known.status == self.record.status
-        };
+        let same =
+            |known: &Arc<TransactionRecord>| known.number == self.record.number && known.status == self.record.status;
         (self.in_place || self.shared.serves(&self.post))
             && state.transaction(&self.record.transactional_id).is_some_and(same)
     }
@@ -82,7 +81,9 @@ impl Job {
             match self.post.commit(operation, deadline).await {
                 // A rejection means that somebody else has completed it; the newest state shows that.
                 Ok(_) | Err(CommitError::Rejected(_)) => return,
-                Err(CommitError::Unknown | CommitError::Unavailable(_) | CommitError::Closed) => pauses.pause(&self.shared).await,
+                Err(CommitError::Unknown | CommitError::Unavailable(_) | CommitError::Closed) => {
+                    pauses.pause(&self.shared).await
+                }
             }
         }
     }
@@ -103,10 +104,12 @@ impl Job {
             let result = match self.shared.log.shard(shard) {
                 Some(shard) => shard.commit(operation.clone(), Some(deadline)).await.map_err(|error| error.to_string()),
                 // A shard that was added a moment ago is opened by this.
-                None => self.shared.log.catch_up().await.map_or_else(
-                    |error| Err(error.to_string()),
-                    |_| Err("the shard is not open yet".to_owned()),
-                ),
+                None => self
+                    .shared
+                    .log
+                    .catch_up()
+                    .await
+                    .map_or_else(|error| Err(error.to_string()), |_| Err("the shard is not open yet".to_owned())),
             };
             match result {
                 Ok(_) => return true,

@@ -35,8 +35,6 @@ mod markers;
 mod participants;
 mod post;
 mod rules;
-#[cfg(test)]
-mod tests;
 mod turn;
 mod watch;
 

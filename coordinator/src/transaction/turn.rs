@@ -103,7 +103,8 @@ mod tests {
             tasks[2].abort();
             tasks[0].abort();
             runtime.sleep(Duration::from_millis(100)).await;
-            let expected = [(0, "begins"), (1, "begins"), (1, "ends"), (3, "begins"), (3, "ends"), (4, "begins"), (4, "ends")];
+            let expected =
+                [(0, "begins"), (1, "begins"), (1, "ends"), (3, "begins"), (3, "ends"), (4, "begins"), (4, "ends")];
             assert_eq!(*order.lock(), expected);
             assert_eq!(turns.busy(), 1);
             drop(other);

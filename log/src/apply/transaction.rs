@@ -31,10 +31,11 @@ impl Applier {
                 if record.status.is_under_way() {
                     return Err(self.inconsistent(format!("transactional id {id} begins anew in a transaction")));
                 }
-                record.previous_producer_id = record.producer_id;
-                record.previous_epoch = record.epoch;
+                let previous = if message.repeatable { (record.producer_id, record.epoch) } else { (-1, -1) };
+                (record.previous_producer_id, record.previous_epoch) = previous;
                 record.producer_id = message.producer_id;
                 record.epoch = epoch;
+                record.status = TransactionStatus::Empty;
                 record.timeout_ms = message.timeout_ms;
                 record.updated_ms = self.timestamp_ms;
                 record

@@ -19,6 +19,9 @@ pub struct InitTransactionMessage {
     /// How long a transaction may take, in milliseconds.
     #[prost(int32, tag = "4")]
     pub timeout_ms: i32,
+    /// Whether producer id and epoch before were those of the same producer, which may ask again.
+    #[prost(bool, tag = "5")]
+    pub repeatable: bool,
 }
 
 /// Partitions and groups become part of a transaction; one begins if none is open.

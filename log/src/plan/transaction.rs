@@ -159,7 +159,7 @@ impl Plan {
     /// As for [`Plan::operation`].
     pub(super) fn transaction_operation(&mut self, operation: &Operation) -> Result<Result<(), Rejection>, ApplyError> {
         match operation {
-            Operation::InitTransaction { transactional_id, timeout_ms, seen, producer_id, epoch } => {
+            Operation::InitTransaction { transactional_id, timeout_ms, seen, producer_id, epoch, repeatable } => {
                 if let Err(rejection) = self.check_init(transactional_id, *seen) {
                     return Ok(Err(rejection));
                 }
@@ -168,6 +168,7 @@ impl Plan {
                     producer_id: *producer_id,
                     epoch: i32::from(*epoch),
                     timeout_ms: *timeout_ms,
+                    repeatable: *repeatable,
                 }))?;
                 Ok(Ok(()))
             }

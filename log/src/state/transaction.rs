@@ -11,7 +11,7 @@ use rpds::{RedBlackTreeMapSync, RedBlackTreeSetSync};
 /// Where a transactional id stands; the names are Kafka's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum TransactionStatus {
-    /// No transaction was begun yet.
+    /// No transaction was begun since the producer id or epoch was given out.
     Empty,
     /// A transaction is open.
     Ongoing,
@@ -48,9 +48,9 @@ pub struct TransactionRecord {
     pub producer_id: i64,
     /// Its epoch.
     pub epoch: i16,
-    /// The producer id before the last change of producer id or epoch, or -1.
+    /// The producer id before the last change of producer id or epoch, or -1 when another producer had it.
     pub previous_producer_id: i64,
-    /// The epoch before the last change, or -1.
+    /// The epoch before the last change, or -1 when another producer had it.
     pub previous_epoch: i16,
     /// How long a transaction may take, in milliseconds.
     pub timeout_ms: i32,

@@ -20,7 +20,10 @@ pub(in super::super) enum InitStep {
     /// Abort what is open first.
     Abort(Next),
     /// The id gets this identity. With `repeatable` the identity before may ask for it again.
-    Begin { next: Next, repeatable: bool },
+    Begin {
+        next: Next,
+        repeatable: bool,
+    },
 }
 
 pub(in super::super) fn init(standing: Option<Standing>, expected: Option<Identity>) -> InitStep {
