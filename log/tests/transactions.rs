@@ -74,9 +74,18 @@ impl World {
     }
 
     async fn init(&self, seen: Option<(i64, i16)>, epoch: i16) -> Result<(), Rejection> {
-        let transactional_id = ID.to_owned();
-        let operation =
-            Operation::InitTransaction { transactional_id, timeout_ms: TIMEOUT_MS, seen, producer_id: PRODUCER, epoch };
+        self.init_as(seen, epoch, false).await
+    }
+
+    async fn init_as(&self, seen: Option<(i64, i16)>, epoch: i16, repeatable: bool) -> Result<(), Rejection> {
+        let operation = Operation::InitTransaction {
+            transactional_id: ID.to_owned(),
+            timeout_ms: TIMEOUT_MS,
+            seen,
+            producer_id: PRODUCER,
+            epoch,
+            repeatable,
+        };
         self.commit_home(operation).await
     }
 
@@ -419,5 +428,22 @@ async fn a_deleted_topic_does_not_keep_a_transaction_open() {
         .await
         .expect("ends");
     assert_eq!(world.status(), TransactionStatus::CompleteCommit);
+    world.check().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_producer_that_goes_on_may_ask_again() {
+    let world = World::new(1).await;
+    let previous = || {
+        let view = world.log.view();
+        let record = view.transaction(ID).expect("is known");
+        (record.previous_producer_id, record.previous_epoch, record.status)
+    };
+    world.end(0, 0, false, 1).await.expect("aborts nothing");
+    assert_eq!(previous(), (PRODUCER, 0, TransactionStatus::CompleteAbort));
+    world.init_as(Some((PRODUCER, 1)), 2, true).await.expect("goes on");
+    assert_eq!(previous(), (PRODUCER, 1, TransactionStatus::Empty));
+    world.init_as(Some((PRODUCER, 2)), 3, false).await.expect("another one begins");
+    assert_eq!(previous(), (-1, -1, TransactionStatus::Empty));
     world.check().await;
 }
