@@ -101,7 +101,7 @@ impl Coordinators {
         }
         let (group, (producer_id, epoch)) = (input.group.clone(), producer);
         let operation = Operation::CommitTransactionOffsets { group, producer_id, epoch, transaction, offsets };
-        let committed = term.commit_if(check, operation, deadline).await??;
+        let committed = term.place_if(check, operation, deadline)?.await?;
         Ok(committed.entry_number)
     }
 
