@@ -18,6 +18,8 @@ mod add;
 mod admit;
 mod end;
 mod init;
+#[cfg(test)]
+mod tests;
 
 pub(super) use add::{AddStep, add};
 pub(super) use admit::{AdmitStep, admit};
