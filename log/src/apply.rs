@@ -3,6 +3,7 @@
 //! Invariants: 5, the state after entry n is byte-identical everywhere; an entry that does not fit exactly behind the
 //! state (number, previous hash, base offsets) is an error and changes nothing.
 
+mod table;
 mod transaction;
 
 use std::sync::Arc;
@@ -130,6 +131,8 @@ impl Applier {
                 self.append(state, append)
             }
             OperationKind::TransactionalAppend(append) => self.append(state, append),
+            OperationKind::ReplaceRuns(message) => self.replace_runs(state, message),
+            OperationKind::ForgetObjects(message) => self.forget_objects(state, message),
             OperationKind::InitTransaction(message) => self.init_transaction(state, message),
             OperationKind::AddToTransaction(message) => self.add_to_transaction(state, message),
             OperationKind::EndTransaction(message) => self.end_transaction(state, message),
@@ -148,7 +151,8 @@ impl Applier {
                 let topic_partition = partition_of(&change.topic, change.partition)?;
                 let partition = self.partition_mut(state, topic_partition)?;
                 let too_far = i64::from(planted::is(Bug::LogStartTooFar));
-                partition.move_log_start((change.before_offset + too_far).min(partition.high_watermark));
+                let gone = partition.move_log_start((change.before_offset + too_far).min(partition.high_watermark));
+                self.release(state, topic_partition, &gone);
                 Ok(())
             }
             OperationKind::CommitOffsets(commit) => self.commit_offsets(state, commit),
@@ -222,6 +226,7 @@ impl Applier {
             length: append.length,
             segment_end,
             max_timestamp: append.max_timestamp,
+            sum: append.sum,
         });
         for batch in &append.producer_batches {
             let epoch = i16::try_from(batch.epoch).map_err(|_| self.inconsistent("epoch out of range"))?;
@@ -242,6 +247,7 @@ impl Applier {
                 producer::forget(&mut partition.producers, self.timestamp_ms);
             }
         }
+        state.objects.refer(object);
         Ok(())
     }
 
@@ -263,7 +269,12 @@ impl Applier {
         match state.topics.get(&id).cloned() {
             Some(topic) => {
                 for partition in 0..topic.partition_count {
-                    state.partitions.remove_mut(&TopicPartition { topic: id, partition });
+                    let topic_partition = TopicPartition { topic: id, partition };
+                    if let Some(gone) = state.partitions.get(&topic_partition) {
+                        let runs: Vec<Run> = gone.runs().copied().collect();
+                        self.release(state, topic_partition, &runs);
+                    }
+                    state.partitions.remove_mut(&topic_partition);
                 }
                 state.topic_names.remove_mut(&topic.name);
                 state.topics.remove_mut(&id);
@@ -324,6 +335,12 @@ impl Applier {
         }
         state.groups.insert_mut(commit.group.clone(), group);
         Ok(())
+    }
+
+    fn release(&self, state: &mut State, topic_partition: TopicPartition, runs: &[Run]) {
+        for run in runs {
+            state.objects.release(topic_partition, run, self.number, self.timestamp_ms);
+        }
     }
 
     fn topic<'a>(&self, state: &'a State, id: &[u8]) -> Result<&'a Arc<crate::state::Topic>, ApplyError> {

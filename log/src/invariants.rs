@@ -3,7 +3,7 @@
 //! Called in debug builds before each commit is acknowledged and as each entry is applied, and by simulation and scrub in
 //! every build.
 
-use crate::state::{Partition, State};
+use crate::state::{ObjectRef, Partition, State};
 
 /// An invariant that does not hold.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -83,6 +83,22 @@ fn check_transactions(partition: &Partition) -> Result<(), Broken> {
     Ok(())
 }
 
+/// What runs refer to is counted, and nothing of it is garbage.
+fn check_objects(state: &State) -> Result<(), Broken> {
+    let mut counts = std::collections::BTreeMap::new();
+    for run in state.partitions().flat_map(|(_, partition)| partition.runs()) {
+        if run.object != ObjectRef::Nothing {
+            *counts.entry(run.object).or_insert(0_u32) += 1;
+        }
+    }
+    require(8, state.referenced_objects().eq(counts.keys().copied()), || "objects are not those of runs".to_owned())?;
+    for (object, count) in counts {
+        require(8, state.references(object) == count, || format!("{object:?} is not referred to {count} times"))?;
+        require(8, !state.objects.garbage.contains_key(&object), || format!("{object:?} is no garbage"))?;
+    }
+    Ok(())
+}
+
 /// Checks a whole state.
 ///
 /// # Errors
@@ -124,5 +140,5 @@ pub fn check_state(state: &State) -> Result<(), Broken> {
             .map_err(|broken| Broken { what: format!("{topic_partition}: {}", broken.what), ..broken })?;
         require(1, bytes == partition.size_bytes, || format!("size of {topic_partition} does not add up"))?;
     }
-    Ok(())
+    check_objects(state)
 }

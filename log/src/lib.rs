@@ -22,6 +22,7 @@ pub mod plan;
 pub mod probe;
 mod producer_id;
 pub mod recover;
+mod replacement;
 pub mod replay;
 mod reread;
 pub mod state;
@@ -39,11 +40,13 @@ pub use operation::{
     TransactionRejection, TransactionTag,
 };
 pub use peers::{ForwardError, Peers};
+pub use replacement::{RecordTotal, Replacement, ReplacementFile};
 pub use replay::CatchUpError;
 pub use state::{
     AbortedTransaction, ClassicMemberRecord, CommittedOffset, ConsumerGroupChange, ConsumerGroupRecord,
-    ConsumerMemberRecord, Coordinator, GroupRecord, GroupState, GroupTransaction, MemberRecord, ObjectRef,
-    OpenTransaction, Partition, ProducerBatch, ProducerState, Run, State, Topic, TransactionRecord, TransactionStatus,
+    ConsumerMemberRecord, Coordinator, Garbage, GroupRecord, GroupState, GroupTransaction, MemberRecord, ObjectRef,
+    OpenTransaction, Partition, ProducerBatch, ProducerState, Run, State, TablePlace, TableRun, Topic,
+    TransactionRecord, TransactionStatus, runs_digest,
 };
 pub use tail::Tail;
 pub use view::{Changes, View};

@@ -10,7 +10,8 @@ use alluvium_record::batch::{BatchHeader, RecordBatch};
 use alluvium_record::{ShardId, TopicId, TopicPartition};
 use uuid::Uuid;
 
-use crate::state::{CommittedOffset, ConsumerGroupChange, GroupRecord, TransactionStatus};
+use crate::replacement::Replacement;
+use crate::state::{CommittedOffset, ConsumerGroupChange, GroupRecord, ObjectRef, TransactionStatus};
 
 /// A change that carries no records.
 #[derive(Debug, Clone)]
@@ -182,6 +183,16 @@ pub enum Operation {
         /// The offsets.
         offsets: Vec<(TopicPartition, CommittedOffset)>,
     },
+    /// Runs of a partition become one Parquet file, or nothing.
+    ReplaceRuns {
+        /// What a job made of what.
+        replacement: Box<Replacement>,
+    },
+    /// Garbage was deleted.
+    ForgetObjects {
+        /// Segments and Parquet files.
+        objects: Vec<ObjectRef>,
+    },
     /// Transactional ids that were not used for long go.
     ExpireTransactions {
         /// The ids, and when each changed last as the caller saw it.
@@ -321,6 +332,12 @@ pub enum Rejection {
     /// The transaction has too many partitions.
     #[error("a transaction has at most {TRANSACTION_PARTICIPANTS_MAX} partitions and groups")]
     TransactionTooLarge,
+    /// The runs that a job read are not those that are there now.
+    #[error("the runs were changed meanwhile")]
+    RunsChanged,
+    /// The records that a job read are not those that it wrote and left out.
+    #[error("the sums do not add up: {0}")]
+    SumsDiffer(String),
     /// The transactional id is not as the caller saw it.
     #[error("the transactional id has changed meanwhile")]
     TransactionChanged,

@@ -12,11 +12,14 @@
 //! {hh}/{shard}/checkpoint/{entry:020}
 //! {hh}/{shard}/head
 //! {hh}/{shard}/segment/{uuid v7}
+//! {hh}/{shard}/topic/{topic id}/{partition}/{base:020}-{last:020}-{uuid v7}.parquet
 //! ```
 
 use alluvium_infra::store::StorePath;
-use alluvium_record::{NodeId, ShardId};
+use alluvium_record::{NodeId, ShardId, TopicId, TopicPartition};
 use uuid::Uuid;
+
+use crate::state::TablePlace;
 
 /// Paths of one cluster below a root prefix of the store.
 #[derive(Debug, Clone, Default)]
@@ -128,6 +131,45 @@ impl ShardPaths {
     #[must_use]
     pub fn segment(&self, id: Uuid) -> StorePath {
         StorePath::from(format!("{}segment/{id}", self.prefix))
+    }
+
+    /// One Parquet file.
+    #[must_use]
+    pub fn table(&self, place: TablePlace, id: Uuid) -> StorePath {
+        let TablePlace { topic_partition: TopicPartition { topic, partition }, base_offset, last_offset } = place;
+        StorePath::from(format!(
+            "{}topic/{topic}/{partition}/{base_offset:020}-{last_offset:020}-{id}.parquet",
+            self.prefix
+        ))
+    }
+
+    /// Prefix of all Parquet files.
+    #[must_use]
+    pub fn table_prefix(&self) -> String {
+        format!("{}topic/", self.prefix)
+    }
+
+    /// Prefix of all segments.
+    #[must_use]
+    pub fn segment_prefix(&self) -> String {
+        format!("{}segment/", self.prefix)
+    }
+
+    /// What a Parquet file's path says, if it is one.
+    #[must_use]
+    pub fn parse_table(path: &str) -> Option<(TablePlace, Uuid)> {
+        let mut parts = path.rsplit('/');
+        let name = parts.next()?.strip_suffix(".parquet")?;
+        let partition = parts.next()?.parse().ok()?;
+        let topic = TopicId(Uuid::parse_str(parts.next()?).ok()?);
+        let (base, rest) = name.split_at_checked(20)?;
+        let (last, id) = rest.strip_prefix('-')?.split_at_checked(20)?;
+        let place = TablePlace {
+            topic_partition: TopicPartition { topic, partition },
+            base_offset: base.parse().ok()?,
+            last_offset: last.parse().ok()?,
+        };
+        Some((place, Uuid::parse_str(id.strip_prefix('-')?).ok()?))
     }
 
     /// The number at the end of an entry or checkpoint path, if it is one.

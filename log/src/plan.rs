@@ -11,6 +11,7 @@ mod transaction;
 use alluvium_infra::planted::{self, Bug};
 use alluvium_record::TopicPartition;
 use alluvium_record::batch::BatchHeader;
+use alluvium_record::batch_sum;
 use bytes::Bytes;
 use uuid::Uuid;
 
@@ -330,6 +331,8 @@ impl OpenRun {
             self.producers.insert_mut(header.producer_id, remembered);
             self.message.producer_batches.push(message);
         }
+        let sum = batch_sum(self.next_offset(), header.record_count, header.crc);
+        self.message.sum = self.message.sum.wrapping_add(sum);
         self.message.length += batch.length;
         self.message.offset_count += i64::from(header.record_count);
         self.message.max_timestamp = self.message.max_timestamp.max(header.max_timestamp);

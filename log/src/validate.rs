@@ -94,6 +94,8 @@ pub(crate) fn validate(
             let incarnation = Bytes::copy_from_slice(incarnation.as_bytes());
             Ok(Some(OperationKind::TakeOver(TakeOverMessage { node: *node, incarnation })))
         }
+        Operation::ReplaceRuns { replacement } => crate::replacement::validate(state, replacement).map(Some),
+        Operation::ForgetObjects { objects } => Ok(crate::replacement::forget(state, objects)),
         // Planned where one of them may become several.
         Operation::InitTransaction { .. }
         | Operation::AddToTransaction { .. }

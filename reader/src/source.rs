@@ -103,6 +103,9 @@ impl Source {
                 let from = (run.position - DATA_START) as usize;
                 slice(&data, from, run.length as usize).map(|slice| vec![slice])
             }
+            ObjectRef::Table(_) | ObjectRef::Nothing => {
+                Err(LoadError::Corrupt("this release cannot read Parquet files".to_owned()))
+            }
             ObjectRef::Segment(_) => {
                 match self.read_segment(shard, run, pool).await.and_then(|slices| verified(slices, run)) {
                     Err(LoadError::Corrupt(reason)) => {
@@ -166,7 +169,7 @@ impl Source {
                 let Ok(permit) = self.reads_ahead.clone().try_acquire_owned() else { return };
                 started = Some(key);
                 let range = match object {
-                    ObjectRef::Entry(_) => 0..0,
+                    ObjectRef::Entry(_) | ObjectRef::Table(_) | ObjectRef::Nothing => 0..0,
                     ObjectRef::Segment(_) => block_range(index, run.segment_end),
                 };
                 let reading = self.clone().load(key, range, pool);
@@ -216,9 +219,10 @@ impl Source {
 
     async fn get(&self, (shard, object, _): BlockKey, range: Range<u64>) -> Result<Bytes, LoadError> {
         let _permit = self.reads.acquire().await;
-        let path = object.path(&self.log.paths().shard(shard));
+        let paths = self.log.paths().shard(shard);
         match object {
-            ObjectRef::Entry(_) => {
+            ObjectRef::Entry(number) => {
+                let path = paths.entry(number);
                 let mut reads = 1;
                 loop {
                     let bytes = self.log.store().get(&path).await?;
@@ -232,7 +236,10 @@ impl Source {
                     reads += 1;
                 }
             }
-            ObjectRef::Segment(_) => Ok(self.log.store().get_range(&path, range).await?),
+            ObjectRef::Segment(id) => Ok(self.log.store().get_range(&paths.segment(id), range).await?),
+            ObjectRef::Table(_) | ObjectRef::Nothing => {
+                Err(LoadError::Corrupt("this release cannot read Parquet files".to_owned()))
+            }
         }
     }
 }
@@ -262,7 +269,7 @@ fn cache(bytes_max: u64) -> Cache<BlockKey, Bytes> {
 /// The object of a run and the first and last of its blocks that hold it.
 pub(crate) fn blocks_of(run: &Run) -> (ObjectRef, u64, u64) {
     match run.object {
-        ObjectRef::Entry(_) => (run.object, 0, 0),
+        ObjectRef::Entry(_) | ObjectRef::Table(_) | ObjectRef::Nothing => (run.object, 0, 0),
         ObjectRef::Segment(_) => {
             let position = run.position.max(DATA_START);
             (run.object, block_of(position), block_of(position + u64::from(run.length).saturating_sub(1)))

@@ -19,6 +19,7 @@ mod control;
 mod header;
 mod ids;
 mod record;
+mod sum;
 mod validation;
 mod varint;
 
@@ -31,6 +32,7 @@ pub use control::Marker;
 pub use header::TimestampType;
 pub use ids::{EntryNumber, NodeId, Offset, PartitionIndex, ShardId, TopicId, TopicPartition};
 pub use record::{Header, Record, RecordIterator};
+pub use sum::batch_sum;
 
 /// The CRC-32C (Castagnoli) checksum of `bytes`, as Kafka's batches and Alluvium's own formats carry it.
 pub fn crc32c(bytes: &[u8]) -> u32 {

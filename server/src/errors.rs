@@ -113,6 +113,8 @@ fn rejection_code(rejection: &Rejection) -> ErrorCode {
         Rejection::ConcurrentTransactions | Rejection::TransactionChanged => ErrorCode::ConcurrentTransactions,
         Rejection::InvalidTransactionState { .. } | Rejection::TransactionTooLarge => ErrorCode::InvalidTxnState,
         Rejection::VerifiedTooLongAgo => ErrorCode::NotCoordinator,
+        // No client asks for what could be refused so.
+        Rejection::RunsChanged | Rejection::SumsDiffer(_) => ErrorCode::UnknownServerError,
     }
 }
 

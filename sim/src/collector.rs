@@ -68,7 +68,7 @@ fn references(state: &State) -> BTreeSet<u64> {
         .flat_map(|(_, partition)| partition.runs())
         .filter_map(|run| match run.object {
             ObjectRef::Entry(number) => Some(number),
-            ObjectRef::Segment(_) => None,
+            ObjectRef::Segment(_) | ObjectRef::Table(_) | ObjectRef::Nothing => None,
         })
         .collect()
 }

@@ -151,7 +151,7 @@ async fn damaged_segments(corner: &Corner) {
     let state = node.state();
     let run = *state.partition(place).unwrap().run_at(0).unwrap();
     assert!(matches!(run.object, ObjectRef::Segment(_)));
-    let path = run.object.path(node.log.meta().paths());
+    let path = run.path(place, node.log.meta().paths()).unwrap();
     let good = corner.store.get(&path).await.unwrap();
     for (position, expected) in [(100, 0), (64 + (600 << 10), 1), (64 + (1100 << 10), 2)] {
         put(corner, &path, flipped(&good, position)).await;

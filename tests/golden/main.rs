@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
+mod tables;
 mod transactions;
 mod values;
 
@@ -44,6 +45,8 @@ fn assert_same(name: &str, golden: &Bytes, current: &[u8]) {
 const FIRST_ENTRIES: usize = 3;
 /// Entries of releases without transactions.
 const CLUSTER_ENTRIES: usize = 4;
+/// Entries of releases without Parquet files.
+const TRANSACTION_ENTRIES: usize = 5;
 
 /// The state after so many entries of values.rs.
 fn state_after(entries: usize) -> State {
@@ -73,7 +76,7 @@ fn entries() {
 
 #[test]
 fn every_operation_has_a_golden_entry() {
-    let mut seen = [false; 21];
+    let mut seen = [false; 23];
     for value in values::entries() {
         for operation in value.message.operations {
             // A new operation does not compile here until it has a place, and a place needs a golden file.
@@ -99,11 +102,13 @@ fn every_operation_has_a_golden_entry() {
                 OperationKind::CompleteTransaction(_) => 19,
                 OperationKind::CommitTransactionOffsets(_) => 20,
                 OperationKind::ExpireTransactions(_) => 21,
+                OperationKind::ReplaceRuns(_) => 22,
+                OperationKind::ForgetObjects(_) => 23,
             };
             seen[tag - 1] = true;
         }
     }
-    assert_eq!(seen, [true; 21]);
+    assert_eq!(seen, [true; 23]);
 }
 
 #[test]
@@ -123,7 +128,8 @@ fn checkpoints() {
     let names = [
         ("checkpoint", FIRST_ENTRIES),
         ("checkpoint-cluster", CLUSTER_ENTRIES),
-        ("checkpoint-transactions", values::entries().len()),
+        ("checkpoint-transactions", TRANSACTION_ENTRIES),
+        ("checkpoint-tables", values::entries().len()),
     ];
     for (name, entries) in names {
         pin_checkpoint(name, &state_after(entries));

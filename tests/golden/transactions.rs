@@ -77,6 +77,7 @@ impl Writer {
                 offset_delta: 0,
                 transaction: 1,
             }],
+            sum: 0,
         }));
         self.next_offset += i64::from(record_count);
     }

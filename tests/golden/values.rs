@@ -1,4 +1,4 @@
-//! What the golden files were made from: a short history in five entries, with every operation and every optional field.
+//! What the golden files were made from: a short history in six entries, with every operation and every optional field.
 //!
 //! Written out by hand, so that nothing but the format decides the bytes.
 
@@ -18,6 +18,7 @@ use alluvium_tests::records::records_batch;
 use bytes::{BufMut, Bytes};
 use uuid::Uuid;
 
+use super::tables::table_entry;
 use super::transactions::transaction_entry;
 
 /// 2026-01-02T03:04:05.678Z.
@@ -43,9 +44,14 @@ pub(crate) struct EntryValue {
 pub(crate) fn entries() -> Vec<EntryValue> {
     let mut previous_hash = Bytes::new();
     let mut values = Vec::new();
-    for (number, (name, segments, operations, data)) in
-        (1_u64..).zip([inline_entry(), segment_entry(), operations_entry(), cluster_entry(), transaction_entry()])
-    {
+    for (number, (name, segments, operations, data)) in (1_u64..).zip([
+        inline_entry(),
+        segment_entry(),
+        operations_entry(),
+        cluster_entry(),
+        transaction_entry(),
+        table_entry(),
+    ]) {
         let message = EntryMessage {
             shard: 0,
             number,
@@ -93,6 +99,11 @@ fn batch(sequence: Option<(i64, i16, i32)>, values: &[&str]) -> RecordBatch {
     records_batch(Compression::None, sequence, records)
 }
 
+/// A batch of one record, of no producer.
+pub(crate) fn plain_batch(value: &str) -> RecordBatch {
+    batch(None, &[value])
+}
+
 /// Two topics, and records of an idempotent and of a plain producer inside the entry.
 fn inline_entry() -> Parts {
     let first = batch(Some((4000, 1, 0)), &["one", "two"]);
@@ -117,6 +128,7 @@ fn inline_entry() -> Parts {
             offset_count: 3,
             max_timestamp: TIME_MS,
             producer_batches: vec![producer_batch(4000, 1, 0, 2, 0), producer_batch(4000, 1, 2, 1, 2)],
+            sum: 0,
         }),
         OperationKind::Append(AppendMessage {
             topic: id(ORDERS),
@@ -128,6 +140,7 @@ fn inline_entry() -> Parts {
             offset_count: 1,
             max_timestamp: TIME_MS,
             producer_batches: Vec::new(),
+            sum: 0,
         }),
     ];
     ("entry-inline", Vec::new(), operations, vec![first.bytes, second.bytes, third.bytes])
@@ -195,6 +208,7 @@ fn segment_entry() -> Parts {
         offset_count,
         max_timestamp: TIME_MS,
         producer_batches,
+        sum: 0,
     };
     let second = DATA_START + u64::from(lengths[0]);
     let operations = vec![
@@ -359,6 +373,7 @@ pub(crate) fn crowd(state: &State) -> Vec<EntryMessage> {
                     producer_batches: (0..EACH)
                         .map(|n| producer_batch(10_000 + round * EACH + n, 0, 0, 1, n))
                         .collect(),
+                    sum: 0,
                 })),
             }],
         };

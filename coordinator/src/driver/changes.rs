@@ -63,7 +63,9 @@ fn persist_error(error: &CommitError) -> PersistError {
             | Rejection::InvalidTransactionState { .. }
             | Rejection::VerifiedTooLongAgo
             | Rejection::TransactionTooLarge
-            | Rejection::TransactionChanged => PersistError::Unavailable,
+            | Rejection::TransactionChanged
+            | Rejection::RunsChanged
+            | Rejection::SumsDiffer(_) => PersistError::Unavailable,
         },
     }
 }

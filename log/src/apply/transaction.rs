@@ -170,6 +170,7 @@ impl Applier {
             length: message.length,
             segment_end: 0,
             max_timestamp: message.timestamp_ms,
+            sum: 0,
         });
         let known = partition.producers.get(&message.producer_id);
         if let Some(open) = known.and_then(|known| known.transaction)
@@ -185,6 +186,7 @@ impl Applier {
         if is_new {
             crate::state::producer::forget(&mut partition.producers, self.timestamp_ms);
         }
+        state.objects.refer(ObjectRef::Entry(self.number));
         Ok(())
     }
 

@@ -16,6 +16,7 @@ use super::convert::{
     uuid_field, uuid_of,
 };
 use super::convert_consumer_group::{consumer_group_from, consumer_group_message};
+use super::convert_table::{garbage_from, garbage_message, table_file, table_of};
 use super::convert_transaction::{
     group_transaction_from, group_transaction_message, transaction_from, transaction_message,
 };
@@ -24,6 +25,7 @@ use super::messages::CoordinatorMessage;
 use super::stored_messages::{
     CheckpointMessage, GroupStateMessage, PartitionMessage, ProducerMessage, ProducerStateBatchMessage, RunMessage,
 };
+use super::table_messages::TableRunMessage;
 use super::transaction_messages::AbortedTransactionMessage;
 use super::{FormatError, Kind, decode_kind, encode_envelope};
 use crate::state::{
@@ -55,13 +57,18 @@ pub fn decode(object: &Bytes) -> Result<State, FormatError> {
     from_message(&message)
 }
 
+/// What a run is that is in no entry.
+const PLACE_SEGMENT: u32 = 0;
+const PLACE_TABLE: u32 = 1;
+const PLACE_NOTHING: u32 = 2;
+
 fn to_message(state: &State) -> CheckpointMessage {
     let segments: BTreeMap<Uuid, u64> = state
         .partitions()
         .flat_map(|(_, partition)| partition.runs())
         .filter_map(|run| match run.object {
             ObjectRef::Segment(id) => Some((id, run.segment_end)),
-            ObjectRef::Entry(_) => None,
+            ObjectRef::Entry(_) | ObjectRef::Table(_) | ObjectRef::Nothing => None,
         })
         .collect();
     let index: BTreeMap<Uuid, u32> = segments.keys().copied().zip(0_u32..).collect();
@@ -85,6 +92,7 @@ fn to_message(state: &State) -> CheckpointMessage {
             incarnation: uuid_field(coordinator.incarnation),
         }),
         transactions: state.transactions().map(|record| transaction_message(record)).collect(),
+        garbage: state.garbage().filter_map(|(object, garbage)| garbage_message(object, garbage)).collect(),
     }
 }
 
@@ -96,9 +104,11 @@ fn partition_message(
     let runs = partition
         .runs()
         .map(|run| {
-            let (entry, segment) = match run.object {
-                ObjectRef::Entry(number) => (number, 0),
-                ObjectRef::Segment(id) => (0, segments.get(&id).copied().unwrap_or_default()),
+            let (entry, segment, place) = match run.object {
+                ObjectRef::Entry(number) => (number, 0, 0),
+                ObjectRef::Segment(id) => (0, segments.get(&id).copied().unwrap_or_default(), PLACE_SEGMENT),
+                ObjectRef::Table(_) => (0, 0, PLACE_TABLE),
+                ObjectRef::Nothing => (0, 0, PLACE_NOTHING),
             };
             RunMessage {
                 base_offset: run.base_offset,
@@ -108,7 +118,19 @@ fn partition_message(
                 position: run.position,
                 length: run.length,
                 max_timestamp: run.max_timestamp,
+                sum: run.sum,
+                place,
             }
+        })
+        .collect();
+    let tables = partition
+        .runs()
+        .filter_map(|run| match run.object {
+            ObjectRef::Table(id) => partition.table(run).map(|table| TableRunMessage {
+                base_offset: run.base_offset,
+                file: Some(table_file(id, run.length, run.max_timestamp, table)),
+            }),
+            ObjectRef::Entry(_) | ObjectRef::Segment(_) | ObjectRef::Nothing => None,
         })
         .collect();
     let producers = partition
@@ -148,6 +170,8 @@ fn partition_message(
         runs,
         producers,
         aborted,
+        tables,
+        cleaned_to: partition.cleaned_to,
     }
 }
 
@@ -196,7 +220,9 @@ fn from_message(message: &CheckpointMessage) -> Result<State, FormatError> {
         .collect::<Result<Vec<_>, FormatError>>()?;
     for partition in &message.partitions {
         let topic_partition = partition_of(&partition.topic, partition.partition)?;
-        state.partitions.insert_mut(topic_partition, partition_from(partition, &segments)?);
+        let partition = partition_from(partition, &segments)?;
+        partition.runs().for_each(|run| state.objects.refer(run.object));
+        state.partitions.insert_mut(topic_partition, partition);
     }
     for group in &message.groups {
         let mut restored = GroupState {
@@ -216,6 +242,10 @@ fn from_message(message: &CheckpointMessage) -> Result<State, FormatError> {
         }
         state.groups.insert_mut(group.group.clone(), restored);
     }
+    for garbage in &message.garbage {
+        let (object, garbage) = garbage_from(garbage)?;
+        state.objects.garbage.insert_mut(object, garbage);
+    }
     for transaction in &message.transactions {
         state.transactions.put(transaction_from(transaction)?);
     }
@@ -223,15 +253,31 @@ fn from_message(message: &CheckpointMessage) -> Result<State, FormatError> {
 }
 
 fn partition_from(message: &PartitionMessage, segments: &[(Uuid, u64)]) -> Result<Partition, FormatError> {
-    let mut partition = Partition { log_start_offset: message.log_start_offset, ..Partition::default() };
+    let mut partition = Partition {
+        log_start_offset: message.log_start_offset,
+        cleaned_to: message.cleaned_to,
+        ..Partition::default()
+    };
+    let unlisted = |what: &str| FormatError::malformed("checkpoint", format!("run names a {what} that is not listed"));
+    let mut files = std::collections::BTreeMap::new();
+    for table in &message.tables {
+        let file = table.file.as_ref().ok_or_else(|| unlisted("file"))?;
+        files.insert(table.base_offset, uuid_of(&file.id)?);
+        partition.tables.insert_mut(table.base_offset, table_of(file)?);
+    }
     for run in &message.runs {
-        let (object, segment_end) = if run.entry > 0 {
-            (ObjectRef::Entry(run.entry), 0)
-        } else {
-            let (id, end) = segments
-                .get(run.segment as usize)
-                .ok_or_else(|| FormatError::malformed("checkpoint", "run names a segment that is not listed"))?;
-            (ObjectRef::Segment(*id), *end)
+        let (object, segment_end) = match (run.entry, run.place) {
+            (0, PLACE_SEGMENT) => {
+                let (id, end) = segments.get(run.segment as usize).ok_or_else(|| unlisted("segment"))?;
+                (ObjectRef::Segment(*id), *end)
+            }
+            (0, PLACE_TABLE) => {
+                let id = files.get(&run.base_offset).ok_or_else(|| unlisted("file"))?;
+                (ObjectRef::Table(*id), 0)
+            }
+            (0, PLACE_NOTHING) => (ObjectRef::Nothing, 0),
+            (0, other) => return Err(FormatError::malformed("checkpoint", format!("run is in place {other}"))),
+            (number, _) => (ObjectRef::Entry(number), 0),
         };
         partition.push_run(Run {
             base_offset: run.base_offset,
@@ -241,6 +287,7 @@ fn partition_from(message: &PartitionMessage, segments: &[(Uuid, u64)]) -> Resul
             length: run.length,
             segment_end,
             max_timestamp: run.max_timestamp,
+            sum: run.sum,
         });
     }
     partition.high_watermark = message.high_watermark;

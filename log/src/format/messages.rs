@@ -6,6 +6,7 @@
 
 use bytes::Bytes;
 
+use super::table_messages::{ForgetObjectsMessage, ReplaceRunsMessage};
 use super::transaction_messages::{
     AddToTransactionMessage, CommitTransactionOffsetsMessage, CompleteTransactionMessage, EndTransactionMessage,
     ExpireTransactionsMessage, InitTransactionMessage, WriteMarkersMessage,
@@ -60,7 +61,7 @@ pub struct OperationMessage {
     /// Which operation; absent when a newer release wrote one that this one does not know.
     #[prost(
         oneof = "OperationKind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23"
     )]
     pub kind: Option<OperationKind>,
 }
@@ -131,6 +132,12 @@ pub enum OperationKind {
     /// Transactional ids go.
     #[prost(message, tag = "21")]
     ExpireTransactions(ExpireTransactionsMessage),
+    /// Runs of a partition become one Parquet file, or none.
+    #[prost(message, tag = "22")]
+    ReplaceRuns(ReplaceRunsMessage),
+    /// Garbage was deleted.
+    #[prost(message, tag = "23")]
+    ForgetObjects(ForgetObjectsMessage),
 }
 
 /// One run: contiguous offsets of one partition, contiguous bytes of one object.
@@ -163,6 +170,9 @@ pub struct AppendMessage {
     /// The batches of idempotent producers, in order.
     #[prost(message, repeated, tag = "9")]
     pub producer_batches: Vec<ProducerBatchMessage>,
+    /// Sum of the batches (`batch_sum`, added modulo 2^64); 0 in entries of releases that did not know it.
+    #[prost(fixed64, tag = "10")]
+    pub sum: u64,
 }
 
 /// One batch of an idempotent producer.

@@ -23,12 +23,14 @@ pub mod checkpoint;
 pub mod cluster;
 pub(crate) mod convert;
 pub(crate) mod convert_consumer_group;
+pub(crate) mod convert_table;
 pub(crate) mod convert_transaction;
 pub mod entry;
 pub mod messages;
 pub mod node;
 pub mod segment;
 pub mod stored_messages;
+pub mod table_messages;
 pub mod transaction_messages;
 
 use alluvium_infra::store::Payload;

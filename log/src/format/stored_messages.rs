@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::messages::{
     CommittedOffsetMessage, ConsumerGroupChangeMessage, CoordinatorMessage, GroupMessage, TopicMessage,
 };
+use super::table_messages::{GarbageMessage, TableRunMessage};
 use super::transaction_messages::{AbortedTransactionMessage, GroupTransactionMessage, TransactionMessage};
 
 /// The state of a shard.
@@ -46,6 +47,9 @@ pub struct CheckpointMessage {
     /// Transactional ids by id.
     #[prost(message, repeated, tag = "12")]
     pub transactions: Vec<TransactionMessage>,
+    /// Segments and Parquet files that no run refers to any more, in order.
+    #[prost(message, repeated, tag = "13")]
+    pub garbage: Vec<GarbageMessage>,
 }
 
 /// The state of a partition.
@@ -72,6 +76,12 @@ pub struct PartitionMessage {
     /// Aborted transactions by the offset of their markers.
     #[prost(message, repeated, tag = "7")]
     pub aborted: Vec<AbortedTransactionMessage>,
+    /// Those of the runs that are Parquet files, by base offset.
+    #[prost(message, repeated, tag = "8")]
+    pub tables: Vec<TableRunMessage>,
+    /// Up to where keys are compacted.
+    #[prost(int64, tag = "9")]
+    pub cleaned_to: i64,
 }
 
 /// A run in a checkpoint.
@@ -98,6 +108,12 @@ pub struct RunMessage {
     /// Largest timestamp in the run.
     #[prost(int64, tag = "7")]
     pub max_timestamp: i64,
+    /// Sum of the batches, 0 when unknown.
+    #[prost(fixed64, tag = "8")]
+    pub sum: u64,
+    /// What it is when it is in no entry: 0 a segment, 1 a Parquet file (its id is in `tables`), 2 nothing.
+    #[prost(uint32, tag = "9")]
+    pub place: u32,
 }
 
 /// What is known of one idempotent producer on one partition.

@@ -8,6 +8,7 @@
 
 pub mod consumer_group;
 pub mod group;
+pub mod object;
 pub mod partition;
 pub mod producer;
 pub mod topic;
@@ -21,11 +22,13 @@ use uuid::Uuid;
 
 pub use consumer_group::{ClassicMemberRecord, ConsumerGroupChange, ConsumerGroupRecord, ConsumerMemberRecord};
 pub use group::{CommittedOffset, GroupRecord, GroupState, GroupTransaction, MemberRecord};
-pub use partition::{AbortedTransaction, ObjectRef, Partition, Run};
+pub use object::{Garbage, ObjectRef, TablePlace};
+pub use partition::{AbortedTransaction, Partition, Run, TableRun, runs_digest};
 pub use producer::{OpenTransaction, ProducerBatch, ProducerState, SequenceCheck};
 pub use topic::Topic;
 pub use transaction::{TransactionRecord, TransactionStatus};
 
+use object::Objects;
 use transaction::TransactionTable;
 
 use crate::format::entry::EntryHash;
@@ -46,6 +49,7 @@ pub struct State {
     pub(crate) shard_count: u32,
     pub(crate) coordinator: Option<Coordinator>,
     pub(crate) transactions: TransactionTable,
+    pub(crate) objects: Objects,
 }
 
 /// The node whose commands about groups and transactions this shard takes.
@@ -75,6 +79,7 @@ impl State {
             shard_count: 0,
             coordinator: None,
             transactions: TransactionTable::default(),
+            objects: Objects::default(),
         }
     }
 
@@ -182,6 +187,22 @@ impl State {
     /// All consumer groups, by id.
     pub fn groups(&self) -> impl Iterator<Item = (&str, &GroupState)> {
         self.groups.iter().map(|(group, state)| (group.as_str(), state))
+    }
+
+    /// Objects that no run refers to any more, and that were not deleted yet.
+    pub fn garbage(&self) -> impl Iterator<Item = (ObjectRef, &Garbage)> {
+        self.objects.garbage.iter().map(|(object, garbage)| (*object, garbage))
+    }
+
+    /// Objects that runs refer to, in order: entries by number, then segments and files by id.
+    pub fn referenced_objects(&self) -> impl Iterator<Item = ObjectRef> {
+        self.objects.referenced()
+    }
+
+    /// How many runs refer to an object.
+    #[must_use]
+    pub fn references(&self, object: ObjectRef) -> u32 {
+        self.objects.references(object)
     }
 
     /// A transactional id.

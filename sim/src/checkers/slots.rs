@@ -104,7 +104,7 @@ pub(super) fn objects_exist(history: &History, paths: &ClusterPaths, violations:
     });
     for (topic_partition, partition, paths) in partitions {
         for run in partition.runs() {
-            let path = run.object.path(&paths);
+            let Some(path) = run.path(*topic_partition, &paths) else { continue };
             let end = run.position + u64::from(run.length);
             let length = history.objects.get(path.as_str()).map(|bytes| bytes.len() as u64);
             violations.require(8, length.is_some_and(|length| length >= end), || {
