@@ -65,7 +65,9 @@ impl TransactionError {
             | Rejection::OffsetOutOfRange { .. }
             | Rejection::UnknownGroup
             | Rejection::GroupNotEmpty
-            | Rejection::StaleGeneration { .. } => TransactionError::InvalidTransactionState,
+            | Rejection::StaleGeneration { .. }
+            | Rejection::RunsChanged
+            | Rejection::SumsDiffer(_) => TransactionError::InvalidTransactionState,
         }
     }
 
