@@ -145,7 +145,7 @@ pub(crate) async fn start(
     }
 }
 
-fn start_commit(context: RequestContext, request: wire::OffsetCommitRequest) -> Started {
+fn start_commit(request: wire::OffsetCommitRequest, context: RequestContext) -> Started {
     Started::Placing(Box::pin(async move {
         let placed = kafka::offset_commit::place(&context, &request).await;
         InPlace(Box::pin(async move {
@@ -187,10 +187,7 @@ fn start_in_turn(
         }
         ApiName::ListOffsets => handled_by!(acting, list_offsets, ListOffsetsRequest),
         ApiName::Metadata => handled_by!(acting, metadata, MetadataRequest),
-        ApiName::OffsetCommit => {
-            let request = decode_body(context.version, body, limits)?;
-            Ok(start_commit(context, request))
-        }
+        ApiName::OffsetCommit => Ok(start_commit(decode_body(context.version, body, limits)?, context)),
         ApiName::OffsetFetch => handled_by!(acting, offset_fetch, OffsetFetchRequest),
         ApiName::FindCoordinator => handled_by!(acting, find_coordinator, FindCoordinatorRequest),
         ApiName::JoinGroup => handled_by!(waiting, join_group, JoinGroupRequest),
