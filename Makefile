@@ -1,6 +1,6 @@
 # Two commands matter: `cargo run --release -- dev` starts Alluvium, `make test` tests all of it.
 .DEFAULT_GOAL := help
-.PHONY: help test lint unit crash sim clients bench docs fmt
+.PHONY: help test lint unit crash sim clients cluster bench docs fmt
 
 help: ## shows this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1|/' | column -t -s '|'
@@ -19,6 +19,9 @@ crash: ## kills the server at random under load and compares
 
 clients: ## other people's Kafka clients
 	@tests/run clients
+
+cluster: ## three processes under other people's clients, 20 kills
+	@tests/run cluster
 
 sim: ## simulates clusters under faults for MINUTES (10)
 	cargo run --profile sim --package alluvium-sim -- --minutes $(or $(MINUTES),10) --jobs 2

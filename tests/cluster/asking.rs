@@ -24,6 +24,9 @@ use bytes::{Buf, Bytes};
 /// How long a node that may be frozen or cut off is waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// What one fetch takes of a partition: a node that has just started reads hundreds of small objects for it.
+const FETCH_BYTES_MAX: i32 = 64 << 10;
+
 /// What Metadata says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Seen {
@@ -119,7 +122,7 @@ pub(crate) async fn fetch(
             fetch_offset: *offset,
             last_fetched_epoch: -1,
             log_start_offset: -1,
-            partition_max_bytes: 8 << 20,
+            partition_max_bytes: FETCH_BYTES_MAX,
         })
     });
     let topic = message!(FetchTopic { topic: StrBytes::from(topic), partitions: partitions.collect() });
@@ -127,7 +130,7 @@ pub(crate) async fn fetch(
         replica_id: -1,
         max_wait_ms: max_wait.as_millis() as i32,
         min_bytes: 1,
-        max_bytes: 16 << 20,
+        max_bytes: 6 * FETCH_BYTES_MAX,
         session_epoch: -1,
         topics: vec![topic],
     });
@@ -163,9 +166,15 @@ pub(crate) async fn read_all(address: &str, topic: &str, partitions: i32, runtim
     let mut wire = Wire::open(address, runtime).await.expect("the node serves");
     let mut positions = (0..partitions).map(|partition| (partition, 0)).collect();
     let mut all = vec![Vec::new(); partitions as usize];
+    let mut failures = 0;
     loop {
         let read = fetch(&mut wire, topic, &mut positions, Duration::from_millis(100)).await;
-        let read = read.expect("the node reads its log");
+        let Ok(read) = read else {
+            failures += 1;
+            assert!(failures < 3, "{address} does not read its log");
+            wire = Wire::open(address, runtime).await.expect("the node serves");
+            continue;
+        };
         if read.is_empty() {
             return all;
         }

@@ -10,6 +10,7 @@ use alluvium_infra::shutdown::Shutdown;
 use crate::asking;
 use crate::checks::{self, Checked};
 use crate::nodes::Cluster;
+use crate::pulse::Pulse;
 use crate::stalls::Stalls;
 use crate::waiting::eventually;
 use crate::workers::{RoleSpec, Workers, consume, produce};
@@ -28,6 +29,7 @@ pub(crate) struct Load {
     pub(crate) events: Vec<(Instant, String)>,
     end_watch: Shutdown,
     watch: JoinHandle<u64>,
+    pulse: Pulse,
     runtime: Runtime,
 }
 
@@ -85,7 +87,8 @@ impl Load {
         let end_watch = Shutdown::new();
         let watching = watch_committed(questions.collect(), topic.to_owned(), end_watch.clone(), runtime.clone());
         let watch = runtime.spawn("watch of committed offsets", watching);
-        Some(Load { workers, events: Vec::new(), end_watch, watch, runtime: runtime.clone() })
+        let pulse = Pulse::start(runtime)?;
+        Some(Load { workers, events: Vec::new(), end_watch, watch, pulse, runtime: runtime.clone() })
     }
 
     /// Notes what is done to the nodes now.
@@ -129,7 +132,7 @@ impl Load {
         let log = self.same_log_everywhere(cluster, &topic).await;
         let history = self.workers.history.lock();
         let checked = checks::check(&history, &log);
-        let stalls = Stalls::measure(&history, &self.events, end);
+        let stalls = Stalls::measure(&history, &self.events, end, &self.pulse);
         drop(history);
         self.check_committed(cluster, &log).await;
         (checked, stalls)

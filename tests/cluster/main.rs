@@ -1,8 +1,9 @@
 //! Three real processes and one bucket on MinIO, under stock clients: what a cluster promises when nodes come, go, freeze, die and
 //! lose each other.
 //!
-//! `tests/run cluster` runs it, one scenario at a time since some measure time. `ALLUVIUM_TEST_CLUSTER_KILLS` sets how often nodes
-//! are killed (20), `ALLUVIUM_BIN` which program; otherwise it is the one that cargo built into the same target folder.
+//! `tests/run cluster` runs it, those scenarios alone that measure time. `ALLUVIUM_TEST_CLUSTER_KILLS` sets how often nodes
+//! are killed (20), `ALLUVIUM_BIN` which program; otherwise it is the one that cargo built into the same target folder. With
+//! `ALLUVIUM_TEST_CLUSTER_LOGS` the logs of nodes and workers stay in that folder, and nodes tell every commit of offsets.
 
 #![allow(
     clippy::unwrap_used,
@@ -22,6 +23,7 @@ mod membership;
 mod network;
 mod nodes;
 mod partitions;
+mod pulse;
 mod refusals;
 mod rolling;
 mod shards;

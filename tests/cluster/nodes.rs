@@ -41,7 +41,7 @@ pub(crate) struct Cluster {
     pub(crate) url: String,
     pub(crate) endpoint: String,
     pub(crate) runtime: Runtime,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// One node, up or down.
@@ -81,7 +81,7 @@ impl Cluster {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let url = format!("s3://{}/cluster/{scenario}/{}", places::bucket(), runtime.unique_uuid());
         let endpoint = plan.network.as_ref().map_or(endpoint, Network::endpoint);
-        let mut cluster = Cluster { nodes: Vec::new(), url, endpoint, runtime: runtime.clone(), _folder: folder };
+        let mut cluster = Cluster { nodes: Vec::new(), url, endpoint, runtime: runtime.clone(), folder };
         for index in 0..3 {
             cluster.add(scenario, &program, plan, index);
         }
@@ -124,7 +124,7 @@ impl Cluster {
         for (name, value) in &plan.settings {
             arguments.extend(["--set".to_owned(), format!("{name}={value}")]);
         }
-        let folder = kept.as_deref().unwrap_or(self._folder.path());
+        let folder = kept.as_deref().unwrap_or(self.folder.path());
         let log = folder.join(format!("{scenario}-node-{id}.log"));
         let arguments = [vec![program.display().to_string()], arguments].concat();
         self.nodes.push(Node { id, zone, address, log, wrapper, arguments, environment: Vec::new(), process: None });

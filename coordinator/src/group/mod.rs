@@ -123,8 +123,10 @@ impl Groups {
     /// answer is `Ok`, the offsets should be committed next.
     pub fn check_commit(&mut self, now: i64, input: &CommitInput) -> Result<(), GroupError> {
         if !self.groups.contains_key(&input.group) {
-            if input.generation >= 0 {
-                return Err(GroupError::IllegalGeneration);
+            match (input.generation >= 0, input.transactional) {
+                (true, true) => return Err(GroupError::IllegalGeneration),
+                (true, false) => return Err(GroupError::GroupIdNotFound),
+                (false, _) => {}
             }
             self.create(now, &input.group)?.in_log = true;
         }

@@ -13,7 +13,7 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use alluvium_coordinator::OffsetsError;
-use alluvium_coordinator::group::CommitInput;
+use alluvium_coordinator::group::{CommitInput, GroupError};
 use alluvium_log::{CommittedOffset, View};
 use alluvium_protocol::errors::ErrorCode;
 use alluvium_protocol::message;
@@ -29,6 +29,8 @@ use crate::errors::{group_error, offsets_error};
 
 /// First version that names topics by id.
 const TOPIC_ID_VERSION_MIN: i16 = 10;
+/// First version whose senders may be told that the group does not exist.
+const NO_GROUP_VERSION_MIN: i16 = 9;
 /// How long a commit may take, in milliseconds; the request has no timeout of its own.
 const COMMIT_TIMEOUT_MS: i32 = 20_000;
 /// How long after its arrival a commit is still taken up.
@@ -69,8 +71,8 @@ pub(crate) async fn place(context: &RequestContext, request: &OffsetCommitReques
         Ok(committer) => committer
             .commit(&sender(request), offsets, Some(node.deadline(COMMIT_TIMEOUT_MS)))
             .map(FutureExt::boxed)
-            .map_err(group_error),
-        Err(error) => Err(group_error(error)),
+            .map_err(|error| refusal(context.version, error)),
+        Err(error) => Err(refusal(context.version, error)),
     };
     Placed { view, offsets: said, outcome }
 }
@@ -93,7 +95,7 @@ pub(crate) async fn finish(
     tell(context, request, &offsets, &committed);
     let outcome = match committed {
         Ok(_) => ErrorCode::None,
-        Err(OffsetsError::Refused(error)) => return answer(request, |_, _| group_error(error)),
+        Err(OffsetsError::Refused(error)) => return answer(request, |_, _| refusal(context.version, error)),
         Err(error) => {
             tracing::warn!(group = %request.group_id, %error, "offsets were not committed");
             offsets_error(&error)
@@ -104,6 +106,14 @@ pub(crate) async fn finish(
         Ok(_) => outcome,
         Err(error) => error,
     })
+}
+
+/// What a sender is told that the coordinator refuses. Older clients do not expect to hear that there is no such group.
+fn refusal(version: i16, error: GroupError) -> ErrorCode {
+    match error {
+        GroupError::GroupIdNotFound if version < NO_GROUP_VERSION_MIN => ErrorCode::IllegalGeneration,
+        error => group_error(error),
+    }
 }
 
 fn sender(request: &OffsetCommitRequest) -> CommitInput {

@@ -112,3 +112,15 @@ async fn what_waited_too_long_is_refused_although_its_client_is_there() {
     assert_eq!(committed(&mut other, 7).await, -1);
     assert_eq!(patient.ask(8, &commit(-1, "", 5, "")).await.topics[0].partitions[0].error_code, 0);
 }
+
+#[tokio::test]
+async fn a_member_of_a_group_that_is_not_there_is_told_so_when_it_can_understand_that() {
+    let node = Node::start().await;
+    let mut client = node.client().await;
+    client.create_topic("t", 1).await;
+    for (version, told) in [(8, ErrorCode::IllegalGeneration), (9, ErrorCode::GroupIdNotFound)] {
+        let answer = client.ask(version, &commit(1, "member", 5, "")).await;
+        assert_eq!(answer.topics[0].partitions[0].error_code, told.code(), "version {version}");
+    }
+    assert_eq!(committed(&mut client, 7).await, -1);
+}

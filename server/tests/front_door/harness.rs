@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use alluvium_cluster::{Cluster, ClusterSettings, TcpTransport};
 use alluvium_infra::Runtime;
 use alluvium_infra::shutdown::Shutdown;
 use alluvium_infra::store::{Faulty, Store, StoreOptions, open};
@@ -16,7 +17,7 @@ use alluvium_protocol::messages::{
     CreateTopicsRequest, KafkaRequest, KafkaResponse, RequestResponsePair, StrBytes, Uuid,
 };
 use alluvium_reader::{Reader, ReaderSettings};
-use alluvium_record::{BatchBuilder, Compression, RecordBatch};
+use alluvium_record::{BatchBuilder, Compression, NodeId, RecordBatch};
 use alluvium_server::{ListenerSettings, Listeners, Server, ServerParts, ServerSettings};
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -46,20 +47,47 @@ impl Node {
         Node::on(log, |_| {}).await
     }
 
-    async fn on(log: Log, adjust: impl FnOnce(&mut ServerSettings)) -> Node {
-        let runtime = log.runtime().clone();
-        let ingest = Ingest::start(log.clone(), IngestSettings::default(), runtime.clone());
-        let reader = Reader::new(log.clone(), ReaderSettings::default(), runtime.clone());
-        let mut settings = ServerSettings {
+    /// Nodes of one cluster, with the ids 1, 2, …
+    pub(crate) async fn start_cluster(count: i32) -> Vec<(Node, Cluster)> {
+        let runtime = Runtime::system();
+        let store = open("memory://", &StoreOptions::default(), &runtime).unwrap();
+        let mut nodes = Vec::new();
+        for id in 1..=count {
+            let log = Log::open(store.clone(), LogOptions::default(), runtime.clone()).await.unwrap();
+            let mut settings = Node::settings();
+            settings.node_id = id;
+            let listeners = Listeners::bind(&settings).await.unwrap();
+            let mut cluster = ClusterSettings::new(NodeId(id));
+            cluster.listeners = listeners.announced();
+            let cluster = Cluster::start(log.clone(), cluster, Arc::new(TcpTransport), runtime.clone()).await.unwrap();
+            nodes.push((Node::serve(log, Some(cluster.clone()), listeners, settings).await, cluster));
+        }
+        nodes
+    }
+
+    fn settings() -> ServerSettings {
+        ServerSettings {
             listeners: vec![ListenerSettings { bind: "127.0.0.1:0".to_owned(), ..ListenerSettings::default() }],
             group_initial_rebalance_delay_ms: 0,
             ..ServerSettings::default()
-        };
+        }
+    }
+
+    async fn on(log: Log, adjust: impl FnOnce(&mut ServerSettings)) -> Node {
+        let mut settings = Node::settings();
         adjust(&mut settings);
+        let listeners = Listeners::bind(&settings).await.unwrap();
+        Node::serve(log, None, listeners, settings).await
+    }
+
+    async fn serve(log: Log, cluster: Option<Cluster>, listeners: Listeners, settings: ServerSettings) -> Node {
+        let runtime = log.runtime().clone();
+        let ingest = Ingest::start(log.clone(), IngestSettings::default(), runtime.clone());
+        let reader = Reader::new(log.clone(), ReaderSettings::default(), runtime.clone());
         let server = Server::start(ServerParts {
             log: log.clone(),
-            cluster: None,
-            listeners: Listeners::bind(&settings).await.unwrap(),
+            cluster,
+            listeners,
             ingest: ingest.clone(),
             reader,
             settings,

@@ -8,6 +8,7 @@ mod configs;
 mod groups;
 mod harness;
 mod http;
+mod leaving;
 mod outage;
 mod records;
 mod topics;

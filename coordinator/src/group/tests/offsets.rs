@@ -31,7 +31,9 @@ fn s501_consumers_without_group_management_commit_while_the_group_is_empty() {
 #[test]
 fn s502_members_commit_with_their_generation() {
     let mut h = Harness::new();
-    assert_eq!(h.groups.check_commit(h.now, &commit(GROUP, "m", 1)), Err(GroupError::IllegalGeneration));
+    assert_eq!(h.groups.check_commit(h.now, &commit(GROUP, "m", 1)), Err(GroupError::GroupIdNotFound));
+    let transactional = CommitInput { transactional: true, ..commit(GROUP, "m", 1) };
+    assert_eq!(h.groups.check_commit(h.now, &transactional), Err(GroupError::IllegalGeneration));
     assert!(h.groups.is_empty());
     let member = h.stable_one();
     assert_eq!(h.groups.check_commit(h.now, &commit(GROUP, &member, 1)), Ok(()));
