@@ -126,6 +126,13 @@ pub const GROUP_INITIAL_REBALANCE_DELAY_MS: u64 = 3_000;
 /// Offsets of an empty group are kept this long, as Kafka's `offsets.retention.minutes`.
 pub const OFFSETS_RETENTION_MS: i64 = 7 * 86_400_000;
 
+// Transactions.
+
+/// The longest transaction timeout that a producer may ask for, as Kafka's `transaction.max.timeout.ms`.
+pub const TRANSACTION_TIMEOUT_MS_MAX: u64 = 15 * 60 * 1000;
+/// Transactional ids that are silent for so long are forgotten, as Kafka's `transactional.id.expiration.ms`.
+pub const TRANSACTIONAL_ID_EXPIRATION_MS: u64 = 7 * 86_400_000;
+
 // Caches.
 
 /// What was just committed, ready to be served from memory.

@@ -142,6 +142,34 @@ macro_rules! with_request_type {
                 type $request = DescribeProducersRequest;
                 $body
             }
+            ApiName::AddPartitionsToTxn => {
+                type $request = AddPartitionsToTxnRequest;
+                $body
+            }
+            ApiName::AddOffsetsToTxn => {
+                type $request = AddOffsetsToTxnRequest;
+                $body
+            }
+            ApiName::EndTxn => {
+                type $request = EndTxnRequest;
+                $body
+            }
+            ApiName::WriteTxnMarkers => {
+                type $request = WriteTxnMarkersRequest;
+                $body
+            }
+            ApiName::TxnOffsetCommit => {
+                type $request = TxnOffsetCommitRequest;
+                $body
+            }
+            ApiName::DescribeTransactions => {
+                type $request = DescribeTransactionsRequest;
+                $body
+            }
+            ApiName::ListTransactions => {
+                type $request = ListTransactionsRequest;
+                $body
+            }
             ApiName::ConsumerGroupHeartbeat => {
                 type $request = ConsumerGroupHeartbeatRequest;
                 $body

@@ -95,6 +95,11 @@ served! {
     DeleteRecords = 21, DELETE_RECORDS_API_DESCRIPTOR, versions 0 ..= 2;
     InitProducerId = 22, INIT_PRODUCER_ID_API_DESCRIPTOR, versions 0 ..= 5;
     OffsetForLeaderEpoch = 23, OFFSET_FOR_LEADER_EPOCH_API_DESCRIPTOR, versions 2 ..= 4;
+    AddPartitionsToTxn = 24, ADD_PARTITIONS_TO_TXN_API_DESCRIPTOR, versions 0 ..= 5;
+    AddOffsetsToTxn = 25, ADD_OFFSETS_TO_TXN_API_DESCRIPTOR, versions 0 ..= 4;
+    EndTxn = 26, END_TXN_API_DESCRIPTOR, versions 0 ..= 5;
+    WriteTxnMarkers = 27, WRITE_TXN_MARKERS_API_DESCRIPTOR, versions 1 ..= 2;
+    TxnOffsetCommit = 28, TXN_OFFSET_COMMIT_API_DESCRIPTOR, versions 0 ..= 5;
     DescribeConfigs = 32, DESCRIBE_CONFIGS_API_DESCRIPTOR, versions 1 ..= 4;
     AlterConfigs = 33, ALTER_CONFIGS_API_DESCRIPTOR, versions 0 ..= 2;
     DescribeLogDirs = 35, DESCRIBE_LOG_DIRS_API_DESCRIPTOR, versions 1 ..= 4;
@@ -108,6 +113,8 @@ served! {
     DescribeQuorum = 55, DESCRIBE_QUORUM_API_DESCRIPTOR, versions 0 ..= 2;
     DescribeCluster = 60, DESCRIBE_CLUSTER_API_DESCRIPTOR, versions 0 ..= 2;
     DescribeProducers = 61, DESCRIBE_PRODUCERS_API_DESCRIPTOR, versions 0 ..= 0;
+    DescribeTransactions = 65, DESCRIBE_TRANSACTIONS_API_DESCRIPTOR, versions 0 ..= 0;
+    ListTransactions = 66, LIST_TRANSACTIONS_API_DESCRIPTOR, versions 0 ..= 2;
     ConsumerGroupHeartbeat = 68, CONSUMER_GROUP_HEARTBEAT_API_DESCRIPTOR, versions 0 ..= 1;
     ConsumerGroupDescribe = 69, CONSUMER_GROUP_DESCRIBE_API_DESCRIPTOR, versions 0 ..= 1;
     ListConfigResources = 74, LIST_CONFIG_RESOURCES_API_DESCRIPTOR, versions 0 ..= 1;

@@ -57,6 +57,16 @@ pub use kafka_wire::{
     consumer_group_heartbeat_request, consumer_group_heartbeat_response,
 };
 
+pub use kafka_wire::{
+    AddOffsetsToTxnRequest, AddOffsetsToTxnResponse, AddPartitionsToTxnRequest, AddPartitionsToTxnResponse,
+    DescribeTransactionsRequest, DescribeTransactionsResponse, EndTxnRequest, EndTxnResponse, ListTransactionsRequest,
+    ListTransactionsResponse, TxnOffsetCommitRequest, TxnOffsetCommitResponse, WriteTxnMarkersRequest,
+    WriteTxnMarkersResponse, add_offsets_to_txn_request, add_offsets_to_txn_response, add_partitions_to_txn_request,
+    add_partitions_to_txn_response, describe_transactions_request, describe_transactions_response, end_txn_request,
+    end_txn_response, list_transactions_request, list_transactions_response, txn_offset_commit_request,
+    txn_offset_commit_response, write_txn_markers_request, write_txn_markers_response,
+};
+
 /// Builds a message from its defaults: `message!(HeartbeatResponse { error_code: 25, throttle_time_ms })`.
 ///
 /// The messages are `#[non_exhaustive]`, so a struct literal with `..Default::default()` does not compile outside the codec crate.

@@ -111,6 +111,31 @@ macro_rules! with_api_types {
                 type $response = $crate::messages::OffsetForLeaderEpochResponse;
                 $body
             }
+            $crate::apis::ApiName::AddPartitionsToTxn => {
+                type $request = $crate::messages::AddPartitionsToTxnRequest;
+                type $response = $crate::messages::AddPartitionsToTxnResponse;
+                $body
+            }
+            $crate::apis::ApiName::AddOffsetsToTxn => {
+                type $request = $crate::messages::AddOffsetsToTxnRequest;
+                type $response = $crate::messages::AddOffsetsToTxnResponse;
+                $body
+            }
+            $crate::apis::ApiName::EndTxn => {
+                type $request = $crate::messages::EndTxnRequest;
+                type $response = $crate::messages::EndTxnResponse;
+                $body
+            }
+            $crate::apis::ApiName::WriteTxnMarkers => {
+                type $request = $crate::messages::WriteTxnMarkersRequest;
+                type $response = $crate::messages::WriteTxnMarkersResponse;
+                $body
+            }
+            $crate::apis::ApiName::TxnOffsetCommit => {
+                type $request = $crate::messages::TxnOffsetCommitRequest;
+                type $response = $crate::messages::TxnOffsetCommitResponse;
+                $body
+            }
             $crate::apis::ApiName::DescribeConfigs => {
                 type $request = $crate::messages::DescribeConfigsRequest;
                 type $response = $crate::messages::DescribeConfigsResponse;
@@ -174,6 +199,16 @@ macro_rules! with_api_types {
             $crate::apis::ApiName::DescribeProducers => {
                 type $request = $crate::messages::DescribeProducersRequest;
                 type $response = $crate::messages::DescribeProducersResponse;
+                $body
+            }
+            $crate::apis::ApiName::DescribeTransactions => {
+                type $request = $crate::messages::DescribeTransactionsRequest;
+                type $response = $crate::messages::DescribeTransactionsResponse;
+                $body
+            }
+            $crate::apis::ApiName::ListTransactions => {
+                type $request = $crate::messages::ListTransactionsRequest;
+                type $response = $crate::messages::ListTransactionsResponse;
                 $body
             }
             $crate::apis::ApiName::ConsumerGroupHeartbeat => {

@@ -1,13 +1,14 @@
 //! Fetch: long polls woken by bytes, budgets over all partitions.
 //!
 //! Invariants: at least one batch is returned when one is there, however small the budgets (KIP-74); the answer is in the
-//! order of the request.
+//! order of the request; 9, a reader of committed records gets nothing behind the last stable offset, is woken when that moves, and
+//! is told which transactions were aborted in what it gets.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use alluvium_infra::runtime::Instant;
-use alluvium_log::{Changes, View, WaitingGuard};
+use alluvium_log::{Changes, Partition, View, WaitingGuard};
 use alluvium_record::{ShardId, TopicPartition};
 use bytes::Bytes;
 use futures_util::future::{join_all, try_join_all};
@@ -155,7 +156,7 @@ impl Reader {
             let result = match (plan, bytes) {
                 (Err(error), _) => Err(error),
                 (Ok(plan), Ok(runs)) => assemble(wanted, &plan, runs, left, !anything),
-                (Ok(_), Err(error)) => self.retry(wanted, error, left, !anything).await,
+                (Ok(_), Err(error)) => self.retry(wanted, request.isolation, error, left, !anything).await,
             };
             if let Ok(data) = &result {
                 left = left.saturating_sub(data.bytes);
@@ -171,6 +172,7 @@ impl Reader {
     async fn retry(
         &self,
         wanted: &PartitionFetch,
+        isolation: Isolation,
         error: LoadError,
         left: usize,
         at_least_one: bool,
@@ -184,7 +186,7 @@ impl Reader {
             bytes_max: i32::try_from(left).unwrap_or(i32::MAX),
             bytes_min: 0,
             wait_max: Duration::ZERO,
-            isolation: Isolation::ReadUncommitted,
+            isolation,
         };
         let plan =
             plan(&view, &request, self.inner.distances).pop().unwrap_or(Err(ReadError::UnknownTopicOrPartition))?;
@@ -196,6 +198,16 @@ impl Reader {
             other => other.into(),
         })?;
         assemble(wanted, &plan, runs, left, at_least_one)
+    }
+}
+
+impl Isolation {
+    /// First offset of a partition that a consumer may not see.
+    pub(crate) fn end_of(self, partition: &Partition) -> i64 {
+        match self {
+            Isolation::ReadUncommitted => partition.high_watermark(),
+            Isolation::ReadCommitted => partition.last_stable_offset(),
+        }
     }
 }
 
@@ -218,7 +230,7 @@ async fn wait_for_progress(
             let grown = request.partitions.iter().any(|wanted| {
                 let end = |view: &View| {
                     view.partition(wanted.topic_partition)
-                        .map(|partition| (partition.high_watermark(), partition.log_start_offset()))
+                        .map(|partition| (request.isolation.end_of(partition), partition.log_start_offset()))
                 };
                 end(&view) != end(seen)
             });
@@ -250,7 +262,8 @@ fn assemble(
         slices: Vec::new(),
         bytes: 0,
     };
-    for (run, slices) in plan.runs.iter().zip(runs) {
+    let mut next_offset = wanted.offset;
+    'taking: for (run, slices) in plan.runs.iter().zip(runs) {
         for batch in Batches::new(slices, run.base_offset) {
             let batch = batch?;
             if batch.header.last_offset() < wanted.offset {
@@ -258,12 +271,17 @@ fn assemble(
             }
             let length = batch.total_bytes();
             let fits = data.bytes + length <= budget || (data.bytes == 0 && at_least_one);
-            if !fits {
-                return Ok(data);
+            if !fits || batch.header.last_offset() >= plan.bound {
+                break 'taking;
             }
             data.bytes += length;
+            next_offset = batch.header.next_offset();
             batch.patched(&mut data.slices);
         }
     }
+    let within = plan.aborted.iter().filter(|aborted| aborted.first_offset < next_offset && data.bytes > 0);
+    data.aborted = within
+        .map(|aborted| AbortedTransaction { producer_id: aborted.producer_id, first_offset: aborted.first_offset })
+        .collect();
     Ok(data)
 }

@@ -35,6 +35,11 @@ pub struct FoundOffset {
 
 impl FoundOffset {
     const NONE: Self = Self { offset: -1, timestamp: -1, leader_epoch: -1 };
+
+    /// None, when the consumer may not see it yet (as in Kafka, which does not look for another one).
+    fn before(self, end: i64) -> Self {
+        if self.offset < end { self } else { Self::NONE }
+    }
 }
 
 impl Reader {
@@ -57,8 +62,14 @@ impl Reader {
                 Isolation::ReadUncommitted => partition.high_watermark(),
                 Isolation::ReadCommitted => partition.last_stable_offset(),
             })),
-            OffsetQuery::Timestamp(timestamp) => self.first_at_or_after(shard, partition, timestamp).await,
-            OffsetQuery::MaxTimestamp => self.with_max_timestamp(shard, partition).await,
+            OffsetQuery::Timestamp(timestamp) => {
+                let found = self.first_at_or_after(shard, partition, timestamp).await?;
+                Ok(found.before(isolation.end_of(partition)))
+            }
+            OffsetQuery::MaxTimestamp => {
+                let found = self.with_max_timestamp(shard, partition).await?;
+                Ok(found.before(isolation.end_of(partition)))
+            }
         }
     }
 

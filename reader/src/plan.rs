@@ -1,9 +1,9 @@
 //! Which runs a fetch reads: pure, over one snapshot of the state.
 
-use alluvium_log::{Partition, Run, View};
+use alluvium_log::{AbortedTransaction, Partition, Run, View};
 use alluvium_record::ShardId;
 
-use crate::fetch::{FetchRequest, PartitionFetch};
+use crate::fetch::{FetchRequest, Isolation, PartitionFetch};
 use crate::source::{Pool, blocks_of};
 use crate::{LEADER_EPOCH, ReadError};
 
@@ -33,6 +33,10 @@ pub(crate) struct PartitionPlan {
     pub(crate) high_watermark: i64,
     pub(crate) last_stable_offset: i64,
     pub(crate) log_start_offset: i64,
+    /// First offset that this consumer may not see.
+    pub(crate) bound: i64,
+    /// Aborted transactions that the runs may hold batches of, for those who see none of them.
+    pub(crate) aborted: Vec<AbortedTransaction>,
 }
 
 /// Plans every partition of a request, within the budgets of each and of all.
@@ -43,7 +47,7 @@ pub(crate) fn plan(view: &View, request: &FetchRequest, distances: Distances) ->
         .partitions
         .iter()
         .map(|wanted| {
-            let plan = plan_partition(view, wanted, left, !anything, distances)?;
+            let plan = plan_partition(view, wanted, request.isolation, left, !anything, distances)?;
             left = left.saturating_sub(plan.bytes);
             anything |= !plan.runs.is_empty();
             Ok(plan)
@@ -54,6 +58,7 @@ pub(crate) fn plan(view: &View, request: &FetchRequest, distances: Distances) ->
 fn plan_partition(
     view: &View,
     wanted: &PartitionFetch,
+    isolation: Isolation,
     left: usize,
     at_least_one: bool,
     distances: Distances,
@@ -70,7 +75,11 @@ fn plan_partition(
     let mut ahead = Vec::new();
     let mut blocks_ahead = 0;
     let mut bytes = 0;
-    for run in partition.runs_from(wanted.offset) {
+    let last_stable_offset = partition.last_stable_offset();
+    let bound = isolation.end_of(partition);
+    // A run may go on behind the bound, and with it what its bytes promise: then there is at least a batch before it.
+    let is_visible = |run: &&Run| wanted.offset < bound && run.base_offset < bound;
+    for run in partition.runs_from(wanted.offset).take_while(is_visible) {
         if bytes < budget || (runs.is_empty() && at_least_one) {
             bytes += run.length as usize;
             runs.push(*run);
@@ -90,6 +99,12 @@ fn plan_partition(
             break;
         }
     }
+    let aborted = match (isolation, runs.last()) {
+        (Isolation::ReadCommitted, Some(last)) => {
+            partition.aborted_transactions(wanted.offset, bound.min(last.last_offset + 1)).copied().collect()
+        }
+        _ => Vec::new(),
+    };
     Ok(PartitionPlan {
         shard,
         runs,
@@ -97,8 +112,10 @@ fn plan_partition(
         pool: pool_of(partition, wanted.offset, distances.replay_bytes),
         bytes: bytes.min(budget.max(1)),
         high_watermark,
-        last_stable_offset: partition.last_stable_offset(),
+        last_stable_offset,
         log_start_offset,
+        bound,
+        aborted,
     })
 }
 

@@ -42,7 +42,21 @@ macro_rules! codes {
     };
 }
 
+/// The error codes of partitions that were added to a transaction.
+macro_rules! added {
+    ($topics:expr) => {
+        $topics
+            .iter()
+            .flat_map(|topic| topic.results_by_partition.iter().map(|partition| &partition.partition_error_code))
+    };
+}
+
 answer_errors! {
+    AddOffsetsToTxnResponse: answer => [&answer.error_code];
+    AddPartitionsToTxnResponse: answer => [&answer.error_code]
+        .into_iter()
+        .chain(added!(answer.results_by_topic_v3_and_below))
+        .chain(answer.results_by_transaction.iter().flat_map(|transaction| added!(transaction.topic_results)));
     AlterConfigsResponse: answer => codes!(answer.responses);
     AlterPartitionReassignmentsResponse: answer => [&answer.error_code].into_iter().chain(codes!(answer.responses, partitions));
     ApiVersionsResponse: answer => [&answer.error_code];
@@ -60,7 +74,9 @@ answer_errors! {
     DescribeProducersResponse: answer => codes!(answer.topics, partitions);
     DescribeQuorumResponse: answer => [&answer.error_code].into_iter().chain(codes!(answer.topics, partitions));
     DescribeTopicPartitionsResponse: answer => codes!(answer.topics).chain(codes!(answer.topics, partitions));
+    DescribeTransactionsResponse: answer => codes!(answer.transaction_states);
     ElectLeadersResponse: answer => [&answer.error_code].into_iter().chain(codes!(answer.replica_election_results, partition_result));
+    EndTxnResponse: answer => [&answer.error_code];
     FindCoordinatorResponse: answer => [&answer.error_code].into_iter().chain(codes!(answer.coordinators));
     HeartbeatResponse: answer => [&answer.error_code];
     IncrementalAlterConfigsResponse: answer => codes!(answer.responses);
@@ -71,6 +87,7 @@ answer_errors! {
     ListGroupsResponse: answer => [&answer.error_code];
     ListOffsetsResponse: answer => codes!(answer.topics, partitions);
     ListPartitionReassignmentsResponse: answer => [&answer.error_code];
+    ListTransactionsResponse: answer => [&answer.error_code];
     MetadataResponse: answer => [&answer.error_code].into_iter().chain(codes!(answer.topics)).chain(codes!(answer.topics, partitions));
     OffsetCommitResponse: answer => codes!(answer.topics, partitions);
     OffsetDeleteResponse: answer => [&answer.error_code].into_iter().chain(codes!(answer.topics, partitions));
@@ -82,4 +99,6 @@ answer_errors! {
     OffsetForLeaderEpochResponse: answer => codes!(answer.topics, partitions);
     ProduceResponse: answer => codes!(answer.responses, partition_responses);
     SyncGroupResponse: answer => [&answer.error_code];
+    TxnOffsetCommitResponse: answer => codes!(answer.topics, partitions);
+    WriteTxnMarkersResponse: answer => answer.markers.iter().flat_map(|marker| codes!(marker.topics, partitions));
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alluvium_coordinator::Coordinators;
+use alluvium_coordinator::transaction::Transactions;
 use alluvium_infra::Runtime;
 use alluvium_infra::runtime::Instant;
 use alluvium_ingest::Ingest;
@@ -37,6 +38,7 @@ pub(crate) struct Node {
     pub(crate) ingest: Ingest,
     pub(crate) reader: Reader,
     pub(crate) groups: Coordinators,
+    pub(crate) transactions: Transactions,
     pub(crate) fetch_sessions: FetchSessions,
     pub(crate) fetch_memory: FetchMemory,
     pub(crate) counters: DoorCounters,

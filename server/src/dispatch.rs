@@ -145,14 +145,25 @@ pub(crate) async fn start(
     }
 }
 
-fn start_commit(request: wire::OffsetCommitRequest, context: RequestContext) -> Started {
-    Started::Placing(Box::pin(async move {
+fn start_commit(context: RequestContext, body: Bytes, limits: &FrameLimits) -> Result<Started, CloseReason> {
+    let request: wire::OffsetCommitRequest = decode_body(context.version, body, limits)?;
+    Ok(Started::Placing(Box::pin(async move {
         let placed = kafka::offset_commit::place(&context, &request).await;
         InPlace(Box::pin(async move {
             let response = kafka::offset_commit::finish(&context, &request, placed).await;
             context.node.counters.api(ApiName::OffsetCommit.code()).answered_with(&response);
             Ok(Frames::one(encode_response(context.correlation_id, context.version, &response)?))
         }))
+    })))
+}
+
+fn start_fetch(context: RequestContext, body: Bytes, limits: &FrameLimits) -> Result<Started, CloseReason> {
+    let request: wire::FetchRequest = decode_body(context.version, body, limits)?;
+    Ok(Started::waiting(async move {
+        let response = kafka::fetch::handle(&context, request).await;
+        context.node.counters.api(ApiName::Fetch.code()).answered_with(&response);
+        let slices = response.encode(context.correlation_id, context.version)?;
+        Ok(context.node.fetch_memory.hold(slices))
     }))
 }
 
@@ -163,7 +174,7 @@ fn start_in_turn(
     body: Bytes,
     limits: &FrameLimits,
 ) -> Result<Started, CloseReason> {
-    macro_rules! handled_by {
+    macro_rules! handled {
         ($how:ident, $module:ident, $request:ident) => {{
             let request: wire::$request = decode_body(context.version, body, limits)?;
             Ok(Started::$how(async move {
@@ -173,61 +184,56 @@ fn start_in_turn(
             }))
         }};
     }
+    #[rustfmt::skip] // Two words for the table below.
+    macro_rules! acts { ($module:ident, $request:ident) => { handled!(acting, $module, $request) }; }
+    #[rustfmt::skip] // The other one.
+    macro_rules! waits { ($module:ident, $request:ident) => { handled!(waiting, $module, $request) }; }
     match name {
         // The connection admits every Produce frame, so this arm is for a frame whose header could not be peeked.
         ApiName::Produce => Err(CloseReason::UnacknowledgedProduce("the request was not admitted".to_owned())),
-        ApiName::Fetch => {
-            let request: wire::FetchRequest = decode_body(context.version, body, limits)?;
-            Ok(Started::waiting(async move {
-                let response = kafka::fetch::handle(&context, request).await;
-                context.node.counters.api(name.code()).answered_with(&response);
-                let slices = response.encode(context.correlation_id, context.version)?;
-                Ok(context.node.fetch_memory.hold(slices))
-            }))
-        }
-        ApiName::ListOffsets => handled_by!(acting, list_offsets, ListOffsetsRequest),
-        ApiName::Metadata => handled_by!(acting, metadata, MetadataRequest),
-        ApiName::OffsetCommit => Ok(start_commit(decode_body(context.version, body, limits)?, context)),
-        ApiName::OffsetFetch => handled_by!(acting, offset_fetch, OffsetFetchRequest),
-        ApiName::FindCoordinator => handled_by!(acting, find_coordinator, FindCoordinatorRequest),
-        ApiName::JoinGroup => handled_by!(waiting, join_group, JoinGroupRequest),
-        ApiName::Heartbeat => handled_by!(acting, heartbeat, HeartbeatRequest),
-        ApiName::LeaveGroup => handled_by!(acting, leave_group, LeaveGroupRequest),
-        ApiName::SyncGroup => handled_by!(waiting, sync_group, SyncGroupRequest),
-        ApiName::DescribeGroups => handled_by!(acting, describe_groups, DescribeGroupsRequest),
-        ApiName::ListGroups => handled_by!(acting, list_groups, ListGroupsRequest),
-        ApiName::ApiVersions => handled_by!(acting, api_versions, ApiVersionsRequest),
-        ApiName::CreateTopics => handled_by!(acting, create_topics, CreateTopicsRequest),
-        ApiName::DeleteTopics => handled_by!(acting, delete_topics, DeleteTopicsRequest),
-        ApiName::DeleteRecords => handled_by!(acting, delete_records, DeleteRecordsRequest),
-        ApiName::InitProducerId => handled_by!(acting, init_producer_id, InitProducerIdRequest),
-        ApiName::OffsetForLeaderEpoch => handled_by!(acting, offset_for_leader_epoch, OffsetForLeaderEpochRequest),
-        ApiName::DescribeConfigs => handled_by!(acting, describe_configs, DescribeConfigsRequest),
-        ApiName::AlterConfigs => handled_by!(acting, alter_configs, AlterConfigsRequest),
-        ApiName::DescribeLogDirs => handled_by!(acting, describe_log_dirs, DescribeLogDirsRequest),
-        ApiName::CreatePartitions => handled_by!(acting, create_partitions, CreatePartitionsRequest),
-        ApiName::DeleteGroups => handled_by!(acting, delete_groups, DeleteGroupsRequest),
-        ApiName::ElectLeaders => handled_by!(acting, elect_leaders, ElectLeadersRequest),
-        ApiName::IncrementalAlterConfigs => {
-            handled_by!(acting, incremental_alter_configs, IncrementalAlterConfigsRequest)
-        }
+        ApiName::Fetch => start_fetch(context, body, limits),
+        ApiName::ListOffsets => acts!(list_offsets, ListOffsetsRequest),
+        ApiName::Metadata => acts!(metadata, MetadataRequest),
+        ApiName::OffsetCommit => start_commit(context, body, limits),
+        ApiName::OffsetFetch => acts!(offset_fetch, OffsetFetchRequest),
+        ApiName::FindCoordinator => acts!(find_coordinator, FindCoordinatorRequest),
+        ApiName::JoinGroup => waits!(join_group, JoinGroupRequest),
+        ApiName::Heartbeat => acts!(heartbeat, HeartbeatRequest),
+        ApiName::LeaveGroup => acts!(leave_group, LeaveGroupRequest),
+        ApiName::SyncGroup => waits!(sync_group, SyncGroupRequest),
+        ApiName::DescribeGroups => acts!(describe_groups, DescribeGroupsRequest),
+        ApiName::ListGroups => acts!(list_groups, ListGroupsRequest),
+        ApiName::ApiVersions => acts!(api_versions, ApiVersionsRequest),
+        ApiName::CreateTopics => acts!(create_topics, CreateTopicsRequest),
+        ApiName::DeleteTopics => acts!(delete_topics, DeleteTopicsRequest),
+        ApiName::DeleteRecords => acts!(delete_records, DeleteRecordsRequest),
+        ApiName::InitProducerId => acts!(init_producer_id, InitProducerIdRequest),
+        ApiName::OffsetForLeaderEpoch => acts!(offset_for_leader_epoch, OffsetForLeaderEpochRequest),
+        ApiName::AddPartitionsToTxn => acts!(add_partitions_to_txn, AddPartitionsToTxnRequest),
+        ApiName::AddOffsetsToTxn => acts!(add_offsets_to_txn, AddOffsetsToTxnRequest),
+        ApiName::EndTxn => acts!(end_txn, EndTxnRequest),
+        ApiName::WriteTxnMarkers => acts!(write_txn_markers, WriteTxnMarkersRequest),
+        ApiName::TxnOffsetCommit => acts!(txn_offset_commit, TxnOffsetCommitRequest),
+        ApiName::DescribeConfigs => acts!(describe_configs, DescribeConfigsRequest),
+        ApiName::AlterConfigs => acts!(alter_configs, AlterConfigsRequest),
+        ApiName::DescribeLogDirs => acts!(describe_log_dirs, DescribeLogDirsRequest),
+        ApiName::CreatePartitions => acts!(create_partitions, CreatePartitionsRequest),
+        ApiName::DeleteGroups => acts!(delete_groups, DeleteGroupsRequest),
+        ApiName::ElectLeaders => acts!(elect_leaders, ElectLeadersRequest),
+        ApiName::IncrementalAlterConfigs => acts!(incremental_alter_configs, IncrementalAlterConfigsRequest),
         ApiName::AlterPartitionReassignments => {
-            handled_by!(acting, alter_partition_reassignments, AlterPartitionReassignmentsRequest)
+            acts!(alter_partition_reassignments, AlterPartitionReassignmentsRequest)
         }
-        ApiName::ListPartitionReassignments => {
-            handled_by!(acting, list_partition_reassignments, ListPartitionReassignmentsRequest)
-        }
-        ApiName::OffsetDelete => handled_by!(acting, offset_delete, OffsetDeleteRequest),
-        ApiName::DescribeQuorum => handled_by!(acting, describe_quorum, DescribeQuorumRequest),
-        ApiName::DescribeCluster => handled_by!(acting, describe_cluster, DescribeClusterRequest),
-        ApiName::DescribeProducers => handled_by!(acting, describe_producers, DescribeProducersRequest),
-        ApiName::ConsumerGroupHeartbeat => {
-            handled_by!(waiting, consumer_group_heartbeat, ConsumerGroupHeartbeatRequest)
-        }
-        ApiName::ConsumerGroupDescribe => handled_by!(acting, consumer_group_describe, ConsumerGroupDescribeRequest),
-        ApiName::ListConfigResources => handled_by!(acting, list_config_resources, ListConfigResourcesRequest),
-        ApiName::DescribeTopicPartitions => {
-            handled_by!(acting, describe_topic_partitions, DescribeTopicPartitionsRequest)
-        }
+        ApiName::ListPartitionReassignments => acts!(list_partition_reassignments, ListPartitionReassignmentsRequest),
+        ApiName::OffsetDelete => acts!(offset_delete, OffsetDeleteRequest),
+        ApiName::DescribeQuorum => acts!(describe_quorum, DescribeQuorumRequest),
+        ApiName::DescribeCluster => acts!(describe_cluster, DescribeClusterRequest),
+        ApiName::DescribeProducers => acts!(describe_producers, DescribeProducersRequest),
+        ApiName::DescribeTransactions => acts!(describe_transactions, DescribeTransactionsRequest),
+        ApiName::ListTransactions => acts!(list_transactions, ListTransactionsRequest),
+        ApiName::ConsumerGroupHeartbeat => waits!(consumer_group_heartbeat, ConsumerGroupHeartbeatRequest),
+        ApiName::ConsumerGroupDescribe => acts!(consumer_group_describe, ConsumerGroupDescribeRequest),
+        ApiName::ListConfigResources => acts!(list_config_resources, ListConfigResourcesRequest),
+        ApiName::DescribeTopicPartitions => acts!(describe_topic_partitions, DescribeTopicPartitionsRequest),
     }
 }

@@ -7,10 +7,19 @@
 
 use alluvium_coordinator::{GroupError, OffsetsError};
 use alluvium_ingest::AppendError;
-use alluvium_log::{CommitError, Rejection, TransactionRejection};
+use alluvium_log::{CommitError, Rejection};
 use alluvium_protocol::errors::ErrorCode;
 use alluvium_protocol::messages::StrBytes;
 use alluvium_reader::ReadError;
+
+mod transaction;
+
+use transaction::batch_transaction_error;
+pub(crate) use transaction::{
+    COMMIT_ADDS_VERSION_MIN, FENCED_VERSION_MIN, INIT_FENCED_VERSION_MIN, PRODUCE_ADDS_VERSION_MIN, admission_error,
+    append_error_since, fenced_since, marker_error, offset_admission_error, transaction_error,
+    transactional_offsets_error,
+};
 
 /// An error code with the sentence that goes with it.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -71,18 +80,6 @@ pub(crate) fn append_error(error: &AppendError) -> Refusal {
     Refusal::new(code, error.to_string())
 }
 
-/// What a producer is told about a batch that belongs to no open transaction.
-fn batch_transaction_error(rejection: TransactionRejection) -> ErrorCode {
-    match rejection {
-        TransactionRejection::UnknownTransactionalId => ErrorCode::InvalidProducerIdMapping,
-        TransactionRejection::Fenced { .. } => ErrorCode::InvalidProducerEpoch,
-        TransactionRejection::Concurrent => ErrorCode::ConcurrentTransactions,
-        TransactionRejection::InvalidState { .. } | TransactionRejection::TooLarge => ErrorCode::InvalidTxnState,
-        // The client tries again, and the batch is verified again.
-        TransactionRejection::VerifiedTooLongAgo => ErrorCode::NotLeaderOrFollower,
-    }
-}
-
 /// What a consumer is told about a partition that cannot be read.
 pub(crate) fn read_error(error: &ReadError) -> ErrorCode {
     match error {
@@ -107,12 +104,14 @@ fn rejection_code(rejection: &Rejection) -> ErrorCode {
         Rejection::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
         Rejection::UnknownGroup => ErrorCode::GroupIdNotFound,
         Rejection::GroupNotEmpty => ErrorCode::NonEmptyGroup,
-        Rejection::StaleGeneration { .. } | Rejection::NotCoordinator { .. } => ErrorCode::NotCoordinator,
         Rejection::UnknownTransactionalId => ErrorCode::InvalidProducerIdMapping,
         Rejection::ProducerFenced { .. } => ErrorCode::ProducerFenced,
         Rejection::ConcurrentTransactions | Rejection::TransactionChanged => ErrorCode::ConcurrentTransactions,
-        Rejection::InvalidTransactionState { .. } | Rejection::TransactionTooLarge => ErrorCode::InvalidTxnState,
-        Rejection::VerifiedTooLongAgo => ErrorCode::NotCoordinator,
+        Rejection::InvalidTransactionState { .. } => ErrorCode::InvalidTxnState,
+        // The next attempt is verified anew.
+        Rejection::VerifiedTooLongAgo => ErrorCode::CoordinatorNotAvailable,
+        Rejection::TransactionTooLarge => ErrorCode::PolicyViolation,
+        Rejection::StaleGeneration { .. } | Rejection::NotCoordinator { .. } => ErrorCode::NotCoordinator,
         // No client asks for what could be refused so.
         Rejection::RunsChanged | Rejection::SumsDiffer(_) => ErrorCode::UnknownServerError,
     }

@@ -31,6 +31,7 @@ use std::time::Duration;
 
 use alluvium_cluster::Cluster;
 use alluvium_coordinator::consumer_group::{ConsumerGroupSettings, MigrationPolicy};
+use alluvium_coordinator::transaction::{TransactionParts, TransactionSettings, Transactions};
 use alluvium_coordinator::{CoordinatorParts, Coordinators, GroupSettings};
 use alluvium_infra::Runtime;
 use alluvium_infra::shutdown::{DrainTimedOut, Shutdown};
@@ -95,6 +96,7 @@ pub struct Server {
     local_addrs: Vec<SocketAddr>,
     shutdown: Shutdown,
     groups: Coordinators,
+    transactions: Transactions,
     runtime: Runtime,
     drain_max: Duration,
 }
@@ -134,7 +136,7 @@ impl Listeners {
 }
 
 impl Server {
-    /// Begins to coordinate consumer groups and serves from then on.
+    /// Begins to coordinate consumer groups and transactions and serves from then on.
     pub async fn start(parts: ServerParts) -> Result<Server, StartServerError> {
         let ServerParts { log, cluster, ingest, reader, listeners: Listeners(listeners), settings, runtime, shutdown } =
             parts;
@@ -147,10 +149,16 @@ impl Server {
         let draining = CancellationToken::new();
         let groups = Coordinators::start(CoordinatorParts {
             log: log.clone(),
-            leadership,
+            leadership: leadership.clone(),
             settings: group_settings(&settings),
             consumer_settings: consumer_group_settings(&settings),
             offsets_retention: Duration::from_millis(settings.offsets_retention_ms),
+            runtime: runtime.clone(),
+        });
+        let transactions = Transactions::start(TransactionParts {
+            log: log.clone(),
+            leadership,
+            settings: transaction_settings(&settings),
             runtime: runtime.clone(),
         });
         let node = Arc::new(Node {
@@ -159,6 +167,7 @@ impl Server {
             ingest,
             reader,
             groups: groups.clone(),
+            transactions: transactions.clone(),
             fetch_sessions: FetchSessions::new(settings.fetch_sessions_max, runtime.clone()),
             fetch_memory: FetchMemory::default(),
             counters: DoorCounters::default(),
@@ -181,7 +190,7 @@ impl Server {
             draining.cancel();
         });
         let drain_max = Duration::from_millis(settings.drain_ms_max);
-        Ok(Server { node, local_addrs, shutdown, groups, runtime, drain_max })
+        Ok(Server { node, local_addrs, shutdown, groups, transactions, runtime, drain_max })
     }
 
     /// The addresses listened on, in the order of the settings.
@@ -199,6 +208,7 @@ impl Server {
     pub async fn drain(&self) -> Result<(), DrainTimedOut> {
         self.shutdown.trigger();
         self.groups.resign();
+        self.transactions.resign();
         self.shutdown.drain(&self.runtime, self.drain_max).await
     }
 }
@@ -215,6 +225,13 @@ fn consumer_group_settings(settings: &ServerSettings) -> ConsumerGroupSettings {
             GroupMigration::Bidirectional => MigrationPolicy::Bidirectional,
         },
         ..ConsumerGroupSettings::default()
+    }
+}
+
+fn transaction_settings(settings: &ServerSettings) -> TransactionSettings {
+    TransactionSettings {
+        timeout_max: Duration::from_millis(settings.transaction_timeout_ms_max),
+        id_expiration: Duration::from_millis(settings.transactional_id_expiration_ms),
     }
 }
 

@@ -112,6 +112,10 @@ pub struct ServerSettings {
     pub group_consumer_migration: GroupMigration,
     /// How long unused committed offsets are kept, in milliseconds.
     pub offsets_retention_ms: u64,
+    /// The longest transaction timeout that a producer may ask for, in milliseconds, as `transaction.max.timeout.ms`.
+    pub transaction_timeout_ms_max: u64,
+    /// How long a transactional id without a transaction is kept, in milliseconds, as `transactional.id.expiration.ms`.
+    pub transactional_id_expiration_ms: u64,
     /// Fetch sessions kept at once.
     pub fetch_sessions_max: usize,
 }
@@ -143,6 +147,8 @@ impl Default for ServerSettings {
             group_consumer_heartbeat_interval_ms: 5_000,
             group_consumer_migration: GroupMigration::Bidirectional,
             offsets_retention_ms: limits::OFFSETS_RETENTION_MS as u64,
+            transaction_timeout_ms_max: limits::TRANSACTION_TIMEOUT_MS_MAX,
+            transactional_id_expiration_ms: limits::TRANSACTIONAL_ID_EXPIRATION_MS,
             fetch_sessions_max: limits::FETCH_SESSIONS_MAX,
         }
     }
@@ -202,6 +208,12 @@ impl ServerSettings {
         {
             let reason = "must be at least 1 ms, and less than group_consumer_session_timeout_ms";
             return refuse("group_consumer_heartbeat_interval_ms", reason);
+        }
+        if self.transaction_timeout_ms_max == 0 || self.transaction_timeout_ms_max > i32::MAX as u64 {
+            return refuse("transaction_timeout_ms_max", "must be from 1 ms to 24 days");
+        }
+        if self.transactional_id_expiration_ms <= self.transaction_timeout_ms_max {
+            return refuse("transactional_id_expiration_ms", "must be longer than transaction_timeout_ms_max");
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use alluvium_log::View;
 use alluvium_protocol::errors::ErrorCode;
+use alluvium_record::TopicPartition;
 
 use crate::context::LEADER_EPOCH;
 
@@ -47,6 +48,12 @@ pub(crate) fn colliding_name<'a>(state: &'a View, name: &str) -> Option<&'a str>
         .topics()
         .map(|topic| topic.name.as_str())
         .find(|other| *other != name && other.contains(['.', '_']) && fold(other) == folded)
+}
+
+/// A partition by the name of its topic, if it is there.
+pub(crate) fn find_partition(view: &View, name: &str, index: i32) -> Option<TopicPartition> {
+    let found = TopicPartition::new(view.topic_by_name(name)?.id, index);
+    view.partition(found).map(|_| found)
 }
 
 /// The form in which names that collide are equal.

@@ -85,6 +85,8 @@ pub(crate) struct NodeSettings {
     pub(crate) group_consumer_heartbeat_interval: Duration,
     pub(crate) group_consumer_migration: GroupMigration,
     pub(crate) offsets_retention: Duration,
+    pub(crate) transaction_timeout_max: Duration,
+    pub(crate) transactional_id_expiration: Duration,
     pub(crate) offset_metadata_bytes: ByteSize,
 
     pub(crate) http_listen: Option<String>,
@@ -155,6 +157,8 @@ impl Default for NodeSettings {
             group_consumer_heartbeat_interval: Duration::from_secs(5),
             group_consumer_migration: GroupMigration::Bidirectional,
             offsets_retention: Duration::from_secs(7 * 24 * 60 * 60),
+            transaction_timeout_max: Duration::from_millis(limits::TRANSACTION_TIMEOUT_MS_MAX),
+            transactional_id_expiration: Duration::from_millis(limits::TRANSACTIONAL_ID_EXPIRATION_MS),
             offset_metadata_bytes: bytes(limits::OFFSET_METADATA_BYTES_MAX),
             http_listen: None,
             metrics_group_series: 10_000,

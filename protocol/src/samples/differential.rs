@@ -68,6 +68,11 @@ fn others(api: &ServedApi, version: i16, request: &Bytes, response: &Bytes) -> [
         ApiName::OffsetForLeaderEpoch => {
             recode!(OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse)
         }
+        ApiName::AddPartitionsToTxn => recode!(AddPartitionsToTxnRequest, AddPartitionsToTxnResponse),
+        ApiName::AddOffsetsToTxn => recode!(AddOffsetsToTxnRequest, AddOffsetsToTxnResponse),
+        ApiName::EndTxn => recode!(EndTxnRequest, EndTxnResponse),
+        ApiName::WriteTxnMarkers => recode!(WriteTxnMarkersRequest, WriteTxnMarkersResponse),
+        ApiName::TxnOffsetCommit => recode!(TxnOffsetCommitRequest, TxnOffsetCommitResponse),
         ApiName::DescribeConfigs => recode!(DescribeConfigsRequest, DescribeConfigsResponse),
         ApiName::AlterConfigs => recode!(AlterConfigsRequest, AlterConfigsResponse),
         ApiName::DescribeLogDirs => recode!(DescribeLogDirsRequest, DescribeLogDirsResponse),
@@ -85,6 +90,8 @@ fn others(api: &ServedApi, version: i16, request: &Bytes, response: &Bytes) -> [
         ApiName::DescribeQuorum => recode!(DescribeQuorumRequest, DescribeQuorumResponse),
         ApiName::DescribeCluster => recode!(DescribeClusterRequest, DescribeClusterResponse),
         ApiName::DescribeProducers => recode!(DescribeProducersRequest, DescribeProducersResponse),
+        ApiName::DescribeTransactions => recode!(DescribeTransactionsRequest, DescribeTransactionsResponse),
+        ApiName::ListTransactions => recode!(ListTransactionsRequest, ListTransactionsResponse),
         ApiName::ConsumerGroupHeartbeat => recode!(ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse),
         ApiName::ConsumerGroupDescribe => recode!(ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse),
         ApiName::ListConfigResources => {

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod consumer_groups;
+mod transactions;
 
 use crate::apis::ApiName;
 use crate::request::layout::Field;
@@ -31,6 +32,11 @@ pub(crate) fn layout_of(api: ApiName) -> &'static [Field] {
         ApiName::DeleteRecords => DELETE_RECORDS,
         ApiName::InitProducerId => INIT_PRODUCER_ID,
         ApiName::OffsetForLeaderEpoch => OFFSET_FOR_LEADER_EPOCH,
+        ApiName::AddPartitionsToTxn => transactions::ADD_PARTITIONS_TO_TXN,
+        ApiName::AddOffsetsToTxn => transactions::ADD_OFFSETS_TO_TXN,
+        ApiName::EndTxn => transactions::END_TXN,
+        ApiName::WriteTxnMarkers => transactions::WRITE_TXN_MARKERS,
+        ApiName::TxnOffsetCommit => transactions::TXN_OFFSET_COMMIT,
         ApiName::DescribeConfigs => DESCRIBE_CONFIGS,
         ApiName::AlterConfigs => ALTER_CONFIGS,
         ApiName::DescribeLogDirs => cluster::DESCRIBE_LOG_DIRS,
@@ -44,6 +50,8 @@ pub(crate) fn layout_of(api: ApiName) -> &'static [Field] {
         ApiName::DescribeQuorum => cluster::DESCRIBE_QUORUM,
         ApiName::DescribeCluster => cluster::DESCRIBE_CLUSTER,
         ApiName::DescribeProducers => cluster::DESCRIBE_PRODUCERS,
+        ApiName::DescribeTransactions => transactions::DESCRIBE_TRANSACTIONS,
+        ApiName::ListTransactions => transactions::LIST_TRANSACTIONS,
         ApiName::ConsumerGroupHeartbeat => consumer_groups::CONSUMER_GROUP_HEARTBEAT,
         ApiName::ConsumerGroupDescribe => consumer_groups::CONSUMER_GROUP_DESCRIBE,
         ApiName::ListConfigResources => cluster::LIST_CONFIG_RESOURCES,

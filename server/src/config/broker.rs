@@ -73,6 +73,8 @@ fn tunable(settings: &ServerSettings) -> Vec<Tunable> {
     let group_size = settings.group_members_max.to_string();
     let consumer_interval = settings.group_consumer_heartbeat_interval_ms.to_string();
     let consumer_session = settings.group_consumer_session_timeout_ms.to_string();
+    let transaction_timeout = settings.transaction_timeout_ms_max.to_string();
+    let id_expiration = settings.transactional_id_expiration_ms.to_string();
     let migration = settings.group_consumer_migration.name().to_owned();
     vec![
         (
@@ -111,6 +113,13 @@ fn tunable(settings: &ServerSettings) -> Vec<Tunable> {
         ("num.partitions", Int, partitions, "Partitions of topics created without a count."),
         ("offset.metadata.max.bytes", Int, metadata, "The largest metadata text of a committed offset."),
         ("socket.request.max.bytes", Int, settings.request_bytes_max.to_string(), "The largest request."),
+        ("transaction.max.timeout.ms", Int, transaction_timeout, "The longest transaction timeout of a producer."),
+        (
+            "transactional.id.expiration.ms",
+            Int,
+            id_expiration,
+            "How long a transactional id without a transaction is kept.",
+        ),
     ]
 }
 

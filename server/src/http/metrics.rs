@@ -13,6 +13,7 @@ mod log;
 mod process;
 mod read_path;
 mod store;
+mod transactions;
 mod write_path;
 
 use alluvium_infra::metrics::Exposition;
@@ -46,6 +47,7 @@ pub(super) fn collect(observed: &Observed) -> String {
         cluster::collect(&mut exposition, node);
         read_path::collect(&mut exposition, node);
         groups::collect(&mut exposition, node, &view, observed.parts().group_series_max);
+        transactions::collect(&mut exposition, node, &view);
     }
     exposition.into_text()
 }

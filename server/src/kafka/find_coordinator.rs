@@ -1,8 +1,8 @@
 //! FindCoordinator (key 10), versions 0 to 6; several keys at once since version 4.
 //!
-//! The coordinator of a group is the node that is advised for the shard of its id.
+//! The coordinator of a group or of a transactional id is the node that is advised for the shard of the id.
 //!
-//! Missing: transactions (UNSUPPORTED_VERSION with a sentence about it) and share groups (INVALID_REQUEST).
+//! Missing: share groups (INVALID_REQUEST).
 
 use alluvium_protocol::errors::ErrorCode;
 use alluvium_protocol::message;
@@ -34,7 +34,7 @@ pub(crate) async fn handle(context: &RequestContext, request: FindCoordinatorReq
 
 fn find(context: &RequestContext, key_type: i8, key: &StrBytes) -> Coordinator {
     let refusal = match key_type {
-        GROUP => {
+        GROUP | TRANSACTION => {
             let roster = context.roster();
             let leader = roster.leader(context.node.log.group_shard(key));
             match leader.and_then(|leader| roster.broker(leader)) {
@@ -49,7 +49,6 @@ fn find(context: &RequestContext, key_type: i8, key: &StrBytes) -> Coordinator {
                 None => Refusal::new(ErrorCode::CoordinatorNotAvailable, "no node is up for the shard of this id"),
             }
         }
-        TRANSACTION => Refusal::new(ErrorCode::UnsupportedVersion, "transactions are not served yet"),
         other => Refusal::new(ErrorCode::InvalidRequest, format!("coordinator key type {other} is not served")),
     };
     message!(Coordinator {

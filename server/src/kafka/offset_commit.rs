@@ -32,9 +32,9 @@ const TOPIC_ID_VERSION_MIN: i16 = 10;
 /// First version whose senders may be told that the group does not exist.
 const NO_GROUP_VERSION_MIN: i16 = 9;
 /// How long a commit may take, in milliseconds; the request has no timeout of its own.
-const COMMIT_TIMEOUT_MS: i32 = 20_000;
+pub(super) const COMMIT_TIMEOUT_MS: i32 = 20_000;
 /// How long after its arrival a commit is still taken up.
-const LATE_MAX: Duration = Duration::from_secs(5);
+pub(super) const LATE_MAX: Duration = Duration::from_secs(5);
 
 /// What became of a request until it had its place in the log, or was refused.
 pub(crate) struct Placed {

@@ -1,11 +1,14 @@
-//! OffsetFetch (key 9), versions 1 to 10; all topics (version 2), several groups (version 8), topics by id (version 10).
+//! OffsetFetch (key 9), versions 1 to 10; all topics (version 2), several groups (version 8), topics by id (version
+//! 10).
 //!
-//! Answered by the coordinator of the group, which reads the log to its end first: what was acknowledged anywhere is what
-//! is answered here. A partition without a committed offset answers -1.
+//! Answered by the coordinator of the group, which reads the log to its end first: what was acknowledged anywhere is
+//! what is answered here. A partition without a committed offset answers -1. With `require_stable` (version 7), a
+//! partition whose offset an open transaction is about to commit is UNSTABLE_OFFSET_COMMIT, and the client asks again
+//! (KIP-447).
 //!
-//! Missing: transactions, so every committed offset is stable and `require_stable` has nothing to wait for.
+//! Missing: nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use alluvium_coordinator::consumer_group::FetchInput;
 use alluvium_log::{GroupState, Topic, View};
@@ -32,7 +35,7 @@ const TOPIC_ID_VERSION_MIN: i16 = 10;
 
 pub(crate) async fn handle(context: &RequestContext, request: OffsetFetchRequest) -> OffsetFetchResponse {
     if context.version >= BATCH_VERSION_MIN {
-        return fetch_groups(context, request.groups).await;
+        return fetch_groups(context, request.groups, request.require_stable).await;
     }
     let topics = request.topics.map(|topics| {
         topics
@@ -43,7 +46,8 @@ pub(crate) async fn handle(context: &RequestContext, request: OffsetFetchRequest
             .collect()
     });
     let group = message!(OffsetFetchRequestGroup { group_id: request.group_id, topics });
-    let fetched = fetch_groups(context, vec![group]).await.groups.into_iter().next().unwrap_or_default();
+    let fetched =
+        fetch_groups(context, vec![group], request.require_stable).await.groups.into_iter().next().unwrap_or_default();
     let topics = fetched
         .topics
         .into_iter()
@@ -67,12 +71,20 @@ pub(crate) async fn handle(context: &RequestContext, request: OffsetFetchRequest
     message!(OffsetFetchResponse { topics, error_code: fetched.error_code })
 }
 
-async fn fetch_groups(context: &RequestContext, groups: Vec<OffsetFetchRequestGroup>) -> OffsetFetchResponse {
-    let groups = join_all(groups.into_iter().map(|group| fetch_group(context, group))).await;
+async fn fetch_groups(
+    context: &RequestContext,
+    groups: Vec<OffsetFetchRequestGroup>,
+    require_stable: bool,
+) -> OffsetFetchResponse {
+    let groups = join_all(groups.into_iter().map(|group| fetch_group(context, group, require_stable))).await;
     message!(OffsetFetchResponse { groups })
 }
 
-async fn fetch_group(context: &RequestContext, group: OffsetFetchRequestGroup) -> OffsetFetchResponseGroup {
+async fn fetch_group(
+    context: &RequestContext,
+    group: OffsetFetchRequestGroup,
+    require_stable: bool,
+) -> OffsetFetchResponseGroup {
     let input = FetchInput {
         group: group.group_id.as_str().to_owned(),
         member_id: group.member_id.as_ref().map(|member_id| member_id.as_str().to_owned()),
@@ -82,7 +94,7 @@ async fn fetch_group(context: &RequestContext, group: OffsetFetchRequestGroup) -
         Ok(state) => state,
         Err(error) => return refuse(context.version, group, group_error(error)),
     };
-    let offsets = state.group(&group.group_id);
+    let offsets = state.group(&group.group_id).map(|state| Offsets { state, require_stable });
     tracing::debug!(
         group = %input.group,
         client = context.client_id.as_deref().unwrap_or_default(),
@@ -94,10 +106,7 @@ async fn fetch_group(context: &RequestContext, group: OffsetFetchRequestGroup) -
     let by_id = context.version >= TOPIC_ID_VERSION_MIN;
     let is_known = |view: &View| match &group.topics {
         Some(topics) => topics.iter().all(|topic| find(view, by_id, topic).is_some()),
-        None => offsets
-            .into_iter()
-            .flat_map(GroupState::offsets)
-            .all(|(topic_partition, _)| view.topic(topic_partition.topic).is_some()),
+        None => offsets.iter().flat_map(Offsets::partitions).all(|found| view.topic(found.topic).is_some()),
     };
     let known = context.node.view(is_known).await;
     if known.missing(ErrorCode::None) != ErrorCode::None {
@@ -105,8 +114,8 @@ async fn fetch_group(context: &RequestContext, group: OffsetFetchRequestGroup) -
         return refuse(context.version, group, ErrorCode::CoordinatorNotAvailable);
     }
     let topics = match &group.topics {
-        Some(topics) => topics.iter().map(|topic| named(&known.state, offsets, by_id, topic)).collect(),
-        None => all(&known.state, offsets),
+        Some(topics) => topics.iter().map(|topic| named(&known.state, offsets.as_ref(), by_id, topic)).collect(),
+        None => all(&known.state, offsets.as_ref()),
     };
     message!(OffsetFetchResponseGroup { group_id: group.group_id, topics })
 }
@@ -133,9 +142,28 @@ fn find<'view>(view: &'view View, by_id: bool, wanted: &OffsetFetchRequestTopics
     if by_id { view.topic(topic_id(wanted.topic_id)) } else { view.topic_by_name(&wanted.name) }
 }
 
+/// The offsets of a group, as they are asked for.
+struct Offsets<'state> {
+    state: &'state GroupState,
+    require_stable: bool,
+}
+
+impl Offsets<'_> {
+    /// Every partition with an offset, once; with one that is on its way only when that counts.
+    fn partitions(&self) -> BTreeSet<TopicPartition> {
+        let pending = self.state.pending_offsets().filter(|_| self.require_stable).map(|(_, partition, _)| *partition);
+        self.state.offsets().map(|(partition, _)| *partition).chain(pending).collect()
+    }
+
+    /// Whether an open transaction may change the offset.
+    fn is_unstable(&self, topic_partition: TopicPartition) -> bool {
+        self.require_stable && self.state.has_pending_offset(topic_partition)
+    }
+}
+
 fn named(
     state: &View,
-    group: Option<&GroupState>,
+    group: Option<&Offsets<'_>>,
     by_id: bool,
     wanted: &OffsetFetchRequestTopics,
 ) -> OffsetFetchResponseTopics {
@@ -155,9 +183,9 @@ fn named(
     message!(OffsetFetchResponseTopics { name: wanted.name.clone(), topic_id: wanted.topic_id, partitions })
 }
 
-fn all(state: &View, group: Option<&GroupState>) -> Vec<OffsetFetchResponseTopics> {
+fn all(state: &View, group: Option<&Offsets<'_>>) -> Vec<OffsetFetchResponseTopics> {
     let mut indexes: BTreeMap<TopicId, Vec<i32>> = BTreeMap::new();
-    for (topic_partition, _) in group.into_iter().flat_map(GroupState::offsets) {
+    for topic_partition in group.into_iter().flat_map(Offsets::partitions) {
         indexes.entry(topic_partition.topic).or_default().push(topic_partition.partition);
     }
     indexes
@@ -171,8 +199,14 @@ fn all(state: &View, group: Option<&GroupState>) -> Vec<OffsetFetchResponseTopic
         .collect()
 }
 
-fn partition(group: Option<&GroupState>, topic: TopicId, partition_index: i32) -> OffsetFetchResponsePartitions {
-    match group.and_then(|group| group.offset(TopicPartition::new(topic, partition_index))) {
+fn partition(group: Option<&Offsets<'_>>, topic: TopicId, partition_index: i32) -> OffsetFetchResponsePartitions {
+    let topic_partition = TopicPartition::new(topic, partition_index);
+    if group.is_some_and(|group| group.is_unstable(topic_partition)) {
+        let mut unstable = absent(partition_index);
+        unstable.error_code = ErrorCode::UnstableOffsetCommit.code();
+        return unstable;
+    }
+    match group.and_then(|group| group.state.offset(topic_partition)) {
         Some(committed) => message!(OffsetFetchResponsePartitions {
             partition_index,
             committed_offset: committed.offset,

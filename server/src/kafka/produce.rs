@@ -2,11 +2,16 @@
 //!
 //! Batches go to ingest in the order in which requests arrive on a connection; the answer follows when they are
 //! durable, for `acks=1` as for `acks=all`. `acks=0` gets no answer, and a failure closes the connection, as in Kafka.
-//! The request's timeout is the deadline of the append: when it passes, REQUEST_TIMED_OUT says that the batch may be
-//! in the log or appear later. Topics are named by id since version 13. Errors carry a sentence since version 8.
+//! The request's timeout is the deadline of the append: when it passes, REQUEST_TIMED_OUT says that the batch may be in
+//! the log or appear later. Topics are named by id since version 13. Errors carry a sentence since version 8.
 //!
-//! Missing: transactions (a transactional id is refused with UNSUPPORTED_VERSION); message formats 0 and 1
-//! (INVALID_RECORD, as in Kafka 4); throttling (when ingest is full the socket is not read; throttle time stays 0).
+//! A transactional batch is let in when its transaction takes it. Since version 12 the partition is added to the
+//! transaction by the way (KIP-890); before, it must have been added: else the batch is INVALID_TXN_STATE, since
+//! version 11 TRANSACTION_ABORTABLE. While a transaction cannot be looked at, batches are NOT_ENOUGH_REPLICAS, which
+//! clients repeat. Transactional batches without a transactional id are TRANSACTIONAL_ID_AUTHORIZATION_FAILED.
+//!
+//! Missing: message formats 0 and 1 (INVALID_RECORD, as in Kafka 4); throttling (when ingest is full the socket is not
+//! read; throttle time stays 0).
 
 use alluvium_ingest::{AppendError, AppendReply, Appended, PartitionAppend};
 use alluvium_log::View;
@@ -21,7 +26,9 @@ use alluvium_record::{BATCH_HEADER_BYTES, TopicId, TopicPartition};
 
 use crate::context::{Known, Node, RequestContext, topic_id};
 use crate::dispatch::{CloseReason, Frames, ProduceAdmission};
-use crate::errors::{Refusal, append_error};
+use crate::errors::{Refusal, append_error_since};
+
+mod transaction;
 
 /// First version that names topics by id.
 const TOPIC_ID_VERSION_MIN: i16 = 13;
@@ -52,7 +59,7 @@ enum Slot {
     Sent(usize),
 }
 
-/// Hands the batches to ingest. Waits only when a topic is unknown and the log has to be asked.
+/// Hands the batches to ingest. Waits only when the log has to be asked: about a topic that is unknown, or a transaction.
 pub(crate) async fn start(
     context: &RequestContext,
     request: ProduceRequest,
@@ -60,7 +67,8 @@ pub(crate) async fn start(
 ) -> Outcome {
     let node = &context.node;
     let by_id = context.version >= TOPIC_ID_VERSION_MIN;
-    let refused_whole = refuse_whole(node, &request);
+    let producer = transaction::producer_of(&request);
+    let refused_whole = refuse_whole(node, &request).or_else(|| producer.as_ref().err().cloned());
     let known = |state: &View| {
         request.topic_data.iter().all(|topic| {
             topic.partition_data.iter().all(|partition| find(state, by_id, topic, partition.index).is_ok())
@@ -70,6 +78,8 @@ pub(crate) async fn start(
         Some(_) => None,
         None => Some(node.view(known).await),
     };
+    let deadline = node.deadline(request.timeout_ms);
+    let transactional_id = request.transactional_id.clone().unwrap_or_default();
     let mut sent = Vec::new();
     let mut topics = Vec::with_capacity(request.topic_data.len());
     for mut topic in request.topic_data {
@@ -87,13 +97,41 @@ pub(crate) async fn start(
             .collect();
         topics.push(TopicOutcome { name: topic.name, topic_id: topic.topic_id, partitions });
     }
-    let reply = (!sent.is_empty()).then(|| append(node, request.timeout_ms, sent, admission));
+    let ProduceAdmission { permit, presence } = admission;
+    if let (Ok(Some(producer)), false) = (producer, sent.is_empty()) {
+        let refusals = transaction::admit(context, &transactional_id, producer, &mut sent, deadline, presence).await;
+        sent = withdraw(&mut topics, sent, refusals);
+    }
+    let reply = (!sent.is_empty()).then(|| node.ingest.append(permit, sent, deadline, presence));
     Outcome { acks: request.acks, topics, reply }
 }
 
-fn append(node: &Node, timeout_ms: i32, sent: Vec<PartitionAppend>, admission: ProduceAdmission<'_>) -> AppendReply {
-    let ProduceAdmission { permit, presence } = admission;
-    node.ingest.append(permit, sent, node.deadline(timeout_ms), presence)
+/// Takes back what was refused after all; what is left keeps its order.
+fn withdraw(
+    topics: &mut [TopicOutcome],
+    sent: Vec<PartitionAppend>,
+    mut refusals: Vec<Option<Refusal>>,
+) -> Vec<PartitionAppend> {
+    if refusals.is_empty() {
+        return sent;
+    }
+    refusals.resize(sent.len(), None);
+    let mut positions = Vec::with_capacity(sent.len());
+    let mut left = Vec::with_capacity(sent.len());
+    for (batch, refusal) in sent.into_iter().zip(&refusals) {
+        positions.push(left.len());
+        if refusal.is_none() {
+            left.push(batch);
+        }
+    }
+    for (_, slot) in topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
+        let Slot::Sent(position) = *slot else { continue };
+        *slot = match refusals[position].take() {
+            Some(refusal) => Slot::Refused(refusal),
+            None => Slot::Sent(positions[position]),
+        };
+    }
+    left
 }
 
 /// What is wrong with the request as a whole.
@@ -103,9 +141,6 @@ fn refuse_whole(node: &Node, request: &ProduceRequest) -> Option<Refusal> {
     }
     if !node.nodes.serves() {
         return Some(Refusal::bare(ErrorCode::NotLeaderOrFollower));
-    }
-    if request.transactional_id.is_some() {
-        return Some(Refusal::new(ErrorCode::UnsupportedVersion, "transactions are not served yet"));
     }
     None
 }
@@ -159,7 +194,7 @@ pub(crate) async fn finish(context: RequestContext, outcome: Outcome) -> Result<
         let partition_responses = topic
             .partitions
             .into_iter()
-            .map(|(index, slot)| match settle(slot, &results) {
+            .map(|(index, slot)| match settle(context.version, slot, &results) {
                 Ok(appended) => message!(PartitionProduceResponse {
                     index,
                     base_offset: appended.base_offset,
@@ -197,14 +232,14 @@ pub(crate) async fn finish(context: RequestContext, outcome: Outcome) -> Result<
     }
 }
 
-fn settle(slot: Slot, results: &[Result<Appended, AppendError>]) -> Result<Appended, Refusal> {
+fn settle(version: i16, slot: Slot, results: &[Result<Appended, AppendError>]) -> Result<Appended, Refusal> {
     match slot {
         Slot::Refused(refusal) => Err(refusal),
         Slot::Sent(position) => match results.get(position) {
             Some(Ok(appended)) => Ok(*appended),
-            Some(Err(error)) => Err(append_error(error)),
+            Some(Err(error)) => Err(append_error_since(version, error)),
             // A reply has a result for each partition; without one nothing is known of the batch.
-            None => Err(append_error(&AppendError::TimedOutUnknown)),
+            None => Err(append_error_since(version, &AppendError::TimedOutUnknown)),
         },
     }
 }

@@ -82,7 +82,7 @@ async fn what_waits_on_a_connection_that_its_client_has_left_is_not_committed() 
 
 #[tokio::test]
 async fn what_could_not_even_be_read_before_its_client_left_is_not_committed() {
-    let (node, store) = Node::start_on_faulty_store_with(|settings| settings.requests_in_flight_max = 1).await;
+    let (node, store) = Node::start_on_faulty_store_with(1, |settings| settings.requests_in_flight_max = 1).await;
     let (mut left, mut other) = (node.client().await, node.client().await);
     other.create_topic("t", 1).await;
     store.script(slow(Duration::from_millis(500)));

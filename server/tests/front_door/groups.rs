@@ -220,7 +220,7 @@ async fn groups_are_listed_and_deleted() {
 }
 
 #[tokio::test]
-async fn this_node_coordinates_groups_and_no_transactions() {
+async fn this_node_coordinates_groups_and_transactions() {
     let node = Node::start().await;
     let mut client = node.client().await;
     for version in 0..=3 {
@@ -231,9 +231,12 @@ async fn this_node_coordinates_groups_and_no_transactions() {
     let keys = vec![StrBytes::from("g"), StrBytes::from("h")];
     let request = message!(FindCoordinatorRequest { coordinator_keys: keys.clone() });
     assert_eq!(client.ask(6, &request).await.coordinators.len(), 2);
-    let request = message!(FindCoordinatorRequest { coordinator_keys: keys, key_type: 1 });
+    let request = message!(FindCoordinatorRequest { coordinator_keys: keys.clone(), key_type: 1 });
     let answer = client.ask(4, &request).await;
-    assert_eq!(answer.coordinators[0].error_code, ErrorCode::UnsupportedVersion.code());
+    assert_eq!((answer.coordinators[0].error_code, answer.coordinators[0].node_id), (0, 1));
+    let request = message!(FindCoordinatorRequest { coordinator_keys: keys, key_type: 2 });
+    let answer = client.ask(6, &request).await;
+    assert_eq!(answer.coordinators[0].error_code, ErrorCode::InvalidRequest.code());
 }
 
 #[tokio::test]

@@ -26,7 +26,7 @@ use tokio::net::TcpStream;
 /// A running node on a memory store.
 pub(crate) struct Node {
     pub(crate) server: Server,
-    log: Log,
+    pub(crate) log: Log,
     ingest: Ingest,
 }
 
@@ -40,6 +40,14 @@ impl Node {
         let store = open("memory://", &StoreOptions::default(), &runtime).unwrap();
         let log = Log::open(store, LogOptions::default(), runtime.clone()).await.unwrap();
         Node::on(log, adjust).await
+    }
+
+    /// A node of a cluster with so many shards.
+    pub(crate) async fn start_with_shards(shard_count: u32, adjust: impl FnOnce(&mut ServerSettings)) -> Node {
+        let runtime = Runtime::system();
+        let store = open("memory://", &StoreOptions::default(), &runtime).unwrap();
+        let options = LogOptions { shard_count, ..LogOptions::default() };
+        Node::on(Log::open(store, options, runtime).await.unwrap(), adjust).await
     }
 
     pub(crate) async fn start_on(store: Arc<dyn Store>, runtime: &Runtime) -> Node {
@@ -109,14 +117,19 @@ impl Node {
 
     /// A node whose store fails on demand.
     pub(crate) async fn start_on_faulty_store() -> (Node, Arc<Faulty>) {
-        Node::start_on_faulty_store_with(|_| {}).await
+        Node::start_on_faulty_store_with(1, |_| {}).await
     }
 
-    pub(crate) async fn start_on_faulty_store_with(adjust: impl FnOnce(&mut ServerSettings)) -> (Node, Arc<Faulty>) {
+    /// The same with so many shards.
+    pub(crate) async fn start_on_faulty_store_with(
+        shard_count: u32,
+        adjust: impl FnOnce(&mut ServerSettings),
+    ) -> (Node, Arc<Faulty>) {
         let runtime = Runtime::system();
         let store = open("memory://", &StoreOptions::default(), &runtime).unwrap();
         let faulty = Faulty::new(store, runtime.clone());
-        let log = Log::open(faulty.clone(), LogOptions::default(), runtime).await.unwrap();
+        let options = LogOptions { shard_count, ..LogOptions::default() };
+        let log = Log::open(faulty.clone(), options, runtime).await.unwrap();
         (Node::on(log, adjust).await, faulty)
     }
 

@@ -12,3 +12,5 @@ mod leaving;
 mod outage;
 mod records;
 mod topics;
+mod transaction_errors;
+mod transactions;

@@ -123,14 +123,10 @@ async fn errors_of_produce_say_what_is_wrong() {
         assert_eq!(ErrorCode::from_code(partition.error_code), Some(error), "{:?}", partition.error_message);
         assert_eq!(partition.base_offset, -1);
     }
-    let mut by_id = produce("", 0, good.clone(), -1);
+    let mut by_id = produce("", 0, good, -1);
     by_id.topic_data[0].topic_id = Uuid::from_bytes([7; 16]);
     let answer = client.ask(13, &by_id).await;
     assert_eq!(answer.responses[0].partition_responses[0].error_code, ErrorCode::UnknownTopicId.code());
-    let mut transactional = produce("t", 0, good, -1);
-    transactional.transactional_id = Some(StrBytes::from("tx"));
-    let answer = client.ask(9, &transactional).await;
-    assert_eq!(answer.responses[0].partition_responses[0].error_code, ErrorCode::UnsupportedVersion.code());
     assert_eq!(produce_ok(&mut client, "t", 0, &["still works"]).await, 0);
 }
 
@@ -365,9 +361,6 @@ async fn idempotent_producers_are_kept_from_doubling() {
     let answer = client.ask(0, &request).await;
     let producer = &answer.topics[0].partitions[0].active_producers[0];
     assert_eq!((producer.producer_id, producer.last_sequence), (first.producer_id, 2));
-
-    let request = message!(InitProducerIdRequest { transactional_id: Some(StrBytes::from("tx")) });
-    assert_eq!(client.ask(4, &request).await.error_code, ErrorCode::UnsupportedVersion.code());
 }
 
 #[tokio::test]

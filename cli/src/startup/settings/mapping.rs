@@ -149,6 +149,8 @@ impl NodeSettings {
             )?,
             group_consumer_migration: self.group_consumer_migration,
             offsets_retention_ms: millis(self.offsets_retention),
+            transaction_timeout_ms_max: millis(self.transaction_timeout_max),
+            transactional_id_expiration_ms: millis(self.transactional_id_expiration),
             fetch_sessions_max: self.fetch_sessions,
         };
         settings.validate().map_err(|error| error.to_string())?;

@@ -104,6 +104,8 @@ pub(crate) const NAMED: &[NamedSetting] = &[
         "Which groups may change their protocol while they have members: disabled, upgrade, downgrade or bidirectional.",
     ),
     row("offsets_retention", "How long committed offsets of a group without members are kept."),
+    row("transaction_timeout_max", "The longest transaction timeout that a producer may ask for."),
+    row("transactional_id_expiration", "How long a transactional id without a transaction is kept."),
     row("offset_metadata_bytes", "The longest text that may come with a committed offset."),
     row(
         "http_listen",

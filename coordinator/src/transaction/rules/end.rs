@@ -59,6 +59,8 @@ pub(in super::super) fn end(standing: Option<Standing>, request: EndRequest) -> 
         };
     }
     match (request.commit == was_commit, complete) {
+        // It took too long: whoever aborted it has raised the epoch, which fences as any other.
+        (false, _) if request.raises_epoch && request.commit => EndStep::Refuse(TransactionError::ProducerFenced),
         (false, _) => EndStep::Refuse(TransactionError::InvalidTransactionState),
         (true, true) => EndStep::Answer(standing.current),
         (true, false) => EndStep::Decided(standing.current),

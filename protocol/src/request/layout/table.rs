@@ -2,6 +2,8 @@
 //!
 //! Fields that travel only as tagged fields are absent: they are skipped with the other tags. Kept one field a line, unformatted.
 
+mod transactions;
+
 use super::Field;
 use super::Kind::{Array, Blob, Fixed, Optional, PlainArray, Text};
 use crate::apis::ApiName;
@@ -31,6 +33,11 @@ pub(crate) fn layout_of(api: ApiName) -> &'static [Field] {
         ApiName::DeleteRecords => DELETE_RECORDS,
         ApiName::InitProducerId => INIT_PRODUCER_ID,
         ApiName::OffsetForLeaderEpoch => OFFSET_FOR_LEADER_EPOCH,
+        ApiName::AddPartitionsToTxn => transactions::ADD_PARTITIONS_TO_TXN,
+        ApiName::AddOffsetsToTxn => transactions::ADD_OFFSETS_TO_TXN,
+        ApiName::EndTxn => transactions::END_TXN,
+        ApiName::WriteTxnMarkers => transactions::WRITE_TXN_MARKERS,
+        ApiName::TxnOffsetCommit => transactions::TXN_OFFSET_COMMIT,
         ApiName::DescribeConfigs => DESCRIBE_CONFIGS,
         ApiName::AlterConfigs => ALTER_CONFIGS,
         ApiName::DescribeLogDirs => DESCRIBE_LOG_DIRS,
@@ -44,6 +51,8 @@ pub(crate) fn layout_of(api: ApiName) -> &'static [Field] {
         ApiName::DescribeQuorum => DESCRIBE_QUORUM,
         ApiName::DescribeCluster => DESCRIBE_CLUSTER,
         ApiName::DescribeProducers => DESCRIBE_PRODUCERS,
+        ApiName::DescribeTransactions => transactions::DESCRIBE_TRANSACTIONS,
+        ApiName::ListTransactions => transactions::LIST_TRANSACTIONS,
         ApiName::ConsumerGroupHeartbeat => CONSUMER_GROUP_HEARTBEAT,
         ApiName::ConsumerGroupDescribe => CONSUMER_GROUP_DESCRIBE,
         ApiName::ListConfigResources => LIST_CONFIG_RESOURCES,

@@ -97,6 +97,11 @@ metrics! {
         GROUP_LAG = Gauge "alluvium_group_lag_records" ["group", "topic", "partition"] "Records behind the offset that a group committed. The same on each node; for the first groups by name, up to `metrics_group_series`.";
         GROUP_OMITTED = Gauge "alluvium_group_series_omitted" [] "Series of group lag that were left out, because there are more than `metrics_group_series`.";
     }
+    "Transactions": {
+        TRANSACTIONAL_IDS = Gauge "alluvium_transactional_ids" ["state"] "Transactional ids of the cluster by Kafka's names of their state.";
+        TRANSACTION_OPEN_MAX = Gauge "alluvium_transaction_open_seconds_max" [] "How long the oldest open transaction has been open, 0 when there is none. It ends at its timeout at the latest.";
+        PARTITIONS_HELD = Gauge "alluvium_partitions_with_open_transaction" [] "Partitions in which an open transaction holds readers of committed records back.";
+    }
 }
 
 /// All metrics.

@@ -79,11 +79,11 @@ fn the_same_end_with_the_epoch_before_is_a_repeated_one() {
         (Ongoing, false, FENCED),
         (PrepareCommit, true, EndStep::Decided(current)),
         (PrepareCommit, false, STATE),
-        (PrepareAbort, true, STATE),
+        (PrepareAbort, true, FENCED),
         (PrepareAbort, false, EndStep::Decided(current)),
         (CompleteCommit, true, EndStep::Answer(current)),
         (CompleteCommit, false, STATE),
-        (CompleteAbort, true, STATE),
+        (CompleteAbort, true, FENCED),
         (CompleteAbort, false, EndStep::Answer(current)),
     ];
     for (status, commit, expected) in answers {
@@ -132,7 +132,7 @@ fn a_transaction_that_took_too_long_may_be_aborted_again_but_not_committed() {
     // The abort raised the epoch although nobody asked for it.
     let timed_out = raised(CompleteAbort);
     assert_eq!(end(Some(timed_out), new(pair(EPOCH - 1), false)), EndStep::Answer(pair(EPOCH)));
-    assert_eq!(end(Some(timed_out), new(pair(EPOCH - 1), true)), STATE);
+    assert_eq!(end(Some(timed_out), new(pair(EPOCH - 1), true)), FENCED);
     assert_eq!(end(Some(timed_out), old(pair(EPOCH - 1), false)), FENCED);
     assert_eq!(end(Some(timed_out), old(pair(EPOCH - 1), true)), FENCED);
 }
