@@ -15,6 +15,7 @@ pub use crate::header::{Attributes, BATCH_HEADER_BYTES, BatchHeader};
 use crate::compression::{self, Compression};
 use crate::header::{CRC_COVERS_FROM, TimestampType};
 use crate::record::{Record, RecordIterator};
+use crate::view::DecodedBatch;
 use crate::{Offset, crc32c, validation};
 
 /// The bytes that stand before the CRC-covered part and that are written anew on each read: base offset, length, epoch.
@@ -130,18 +131,25 @@ impl RecordBatch {
     ///
     /// The limit counts for compressed batches; plain records are slices of the batch and take no memory.
     pub fn iterate(&self, decompressed_bytes_max: usize) -> Result<RecordIterator, BatchError> {
+        Ok(RecordIterator::new(self.header, self.decompressed(decompressed_bytes_max)?))
+    }
+
+    /// The batch with its records decompressed into at most `decompressed_bytes_max` bytes, to be read without copies.
+    pub fn decode(&self, decompressed_bytes_max: usize) -> Result<DecodedBatch, BatchError> {
+        Ok(DecodedBatch::new(self.header, self.decompressed(decompressed_bytes_max)?))
+    }
+
+    fn decompressed(&self, decompressed_bytes_max: usize) -> Result<Bytes, BatchError> {
         if self.header.record_count < 0 {
             return Err(BatchError::InvalidRecordCount(self.header.record_count));
         }
         let codec = self.header.attributes.compression()?;
         let stored = self.bytes.slice(BATCH_HEADER_BYTES.min(self.bytes.len())..);
         // Compaction may leave a batch without records, and then there is nothing to decompress.
-        let data = if codec == Compression::None || stored.is_empty() {
-            stored
-        } else {
-            Bytes::from(compression::decompress(codec, &stored, decompressed_bytes_max)?)
-        };
-        Ok(RecordIterator::new(self.header, data))
+        if codec == Compression::None || stored.is_empty() {
+            return Ok(stored);
+        }
+        Ok(Bytes::from(compression::decompress(codec, &stored, decompressed_bytes_max)?))
     }
 
     /// All records, decompressed into at most `decompressed_bytes_max` bytes.

@@ -17,7 +17,7 @@ use crate::record::Header;
 use crate::{Offset, varint};
 
 /// The most bytes of records, before compression, in one batch. No codec expands this past the 2 GiB of the field.
-const RECORDS_BYTES_MAX: usize = 1 << 30;
+pub(crate) const RECORDS_BYTES_MAX: usize = 1 << 30;
 
 /// Why a record was not added to a batch. The batch is as it was.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,6 +28,12 @@ pub enum PushError {
     BatchFull {
         /// The most bytes of records that a batch may hold.
         bytes_max: usize,
+    },
+    /// The record's offset, or the last of the batch, is not one that the batch can hold.
+    #[error("offset {offset} is outside of its batch")]
+    OffsetOutOfRange {
+        /// The offset.
+        offset: Offset,
     },
 }
 
@@ -194,7 +200,7 @@ impl BatchBuilder {
     }
 }
 
-fn nullable_bytes(value: Option<&[u8]>) -> usize {
+pub(crate) fn nullable_bytes(value: Option<&[u8]>) -> usize {
     value.map_or(1, |value| {
         // A length beyond the field is beyond the batch too, and refused by its size.
         let length = i32::try_from(value.len()).unwrap_or(i32::MAX);
@@ -202,7 +208,7 @@ fn nullable_bytes(value: Option<&[u8]>) -> usize {
     })
 }
 
-fn write_nullable(out: &mut Vec<u8>, value: Option<&[u8]>) {
+pub(crate) fn write_nullable(out: &mut Vec<u8>, value: Option<&[u8]>) {
     match value {
         None => varint::write_i32(out, -1),
         Some(value) => {

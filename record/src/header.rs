@@ -233,7 +233,7 @@ impl BatchHeader {
 }
 
 /// `sequence` moved on by `count`, modulo 2^31 as Kafka's `DefaultRecordBatch.incrementSequence` does it.
-fn add_to_sequence(sequence: i32, count: i32) -> i32 {
+pub(crate) fn add_to_sequence(sequence: i32, count: i32) -> i32 {
     let modulus = i64::from(i32::MAX) + 1;
     (i64::from(sequence) + i64::from(count)).rem_euclid(modulus) as i32
 }

@@ -18,10 +18,12 @@ mod compression;
 mod control;
 mod header;
 mod ids;
+mod rebuilder;
 mod record;
 mod sum;
 mod validation;
 mod varint;
+mod view;
 
 pub use batch::{
     Attributes, BATCH_HEADER_BYTES, BatchBuilder, BatchError, BatchHeader, PushError, RecordBatch, TimestampedOffset,
@@ -31,8 +33,10 @@ pub use compression::Compression;
 pub use control::Marker;
 pub use header::TimestampType;
 pub use ids::{EntryNumber, NodeId, Offset, PartitionIndex, ShardId, TopicId, TopicPartition};
+pub use rebuilder::{BatchFrame, BatchRebuilder};
 pub use record::{Header, Record, RecordIterator};
 pub use sum::batch_sum;
+pub use view::{DecodedBatch, HeaderView, HeaderViews, RecordView, RecordViews};
 
 /// The CRC-32C (Castagnoli) checksum of `bytes`, as Kafka's batches and Alluvium's own formats carry it.
 pub fn crc32c(bytes: &[u8]) -> u32 {

@@ -128,6 +128,9 @@ pub(crate) struct RecordLayout {
     pub(crate) offset_delta: i32,
     pub(crate) key: Option<Range<usize>>,
     pub(crate) value: Option<Range<usize>>,
+    /// All headers, one behind the other.
+    pub(crate) headers: Range<usize>,
+    pub(crate) header_count: usize,
 }
 
 impl RecordLayout {
@@ -160,18 +163,26 @@ pub(crate) fn read_record(
     let key = read_nullable(body, position).ok_or("its key is cut off")?;
     let value = read_nullable(body, position).ok_or("its value is cut off")?;
     let header_count = varint::read_i32(body, position).ok_or("its header count is malformed")?;
-    if header_count < 0 {
-        return Err("its header count is negative");
-    }
+    let header_count = usize::try_from(header_count).map_err(|_| "its header count is negative")?;
+    let headers_from = *position;
     for _ in 0..header_count {
-        let name = read_nullable(body, position).ok_or("a header name is cut off")?.ok_or("a header name is null")?;
-        let header_value = read_nullable(body, position).ok_or("a header value is cut off")?;
+        let (name, header_value) = read_header(body, position)?;
         on_header(name, header_value);
     }
     if *position != end {
         return Err("its length and its contents differ");
     }
-    Ok(RecordLayout { timestamp_delta, offset_delta, key, value })
+    Ok(RecordLayout { timestamp_delta, offset_delta, key, value, headers: headers_from..end, header_count })
+}
+
+/// Reads the header at `position` and moves past it: where its name and its value stand.
+pub(crate) fn read_header(
+    body: &[u8],
+    position: &mut usize,
+) -> Result<(Range<usize>, Option<Range<usize>>), &'static str> {
+    let name = read_nullable(body, position).ok_or("a header name is cut off")?.ok_or("a header name is null")?;
+    let value = read_nullable(body, position).ok_or("a header value is cut off")?;
+    Ok((name, value))
 }
 
 /// Reads a length and the range of that many bytes; the inner `None` is null, the outer one an error.
