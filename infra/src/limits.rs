@@ -88,6 +88,21 @@ pub const ENTRIES_PER_CHECKPOINT: u64 = 1_000;
 /// Keys that are asked for with one LIST request.
 pub const LIST_KEYS_MAX: usize = 1_000;
 
+// Tables (Parquet files).
+
+/// Raw record bytes of a row group, unless one record alone is longer.
+pub const TABLE_ROW_GROUP_BYTES_MAX: usize = 8 * MIB;
+/// Rows of a row group.
+pub const TABLE_ROW_GROUP_ROWS_MAX: usize = 1_048_576;
+/// Raw record bytes that are gathered before they are encoded, unless one record alone is longer.
+pub const TABLE_CHUNK_BYTES_MAX: usize = MIB;
+/// The longest footer of a table that is read.
+pub const TABLE_FOOTER_BYTES_MAX: usize = 32 * MIB;
+/// What is read of a table's end when the length of its footer is not known.
+pub const TABLE_FOOTER_BYTES_GUESSED: usize = 64 * KIB;
+/// Columns that a topic may ask for out of its values.
+pub const TABLE_VALUE_COLUMNS_MAX: usize = 64;
+
 // What clients can create.
 
 /// Topics of a cluster.
@@ -170,6 +185,8 @@ const _: () = {
     assert!(MESSAGE_BYTES_MAX <= FETCH_BYTES_MAX, "a batch of the default size fits into a fetch");
     assert!(RUN_BYTES_MAX <= BLOCK_BYTES, "a usual run spans at most two blocks");
     assert!(BLOCK_BYTES * READS_IN_FLIGHT_MAX <= BLOCK_CACHE_BYTES_MAX, "blocks being read do not evict each other");
+    assert!(TABLE_CHUNK_BYTES_MAX <= TABLE_ROW_GROUP_BYTES_MAX, "a row group is made of chunks");
+    assert!(TABLE_FOOTER_BYTES_GUESSED <= TABLE_FOOTER_BYTES_MAX, "the first look is not too long");
     assert!(FLUSH_BYTES_MAX <= TAIL_CACHE_BYTES_MAX, "the tail holds the newest flush");
     assert!(ENTRY_BYTES_MAX < PEER_FRAME_BYTES_MAX, "an entry can be pushed");
     assert!(ENTRY_BYTES_MAX <= PEER_PUSH_QUEUE_BYTES_MAX, "the longest entry can wait to be pushed");

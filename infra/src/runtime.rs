@@ -215,6 +215,19 @@ impl Runtime {
         tokio::task::spawn_blocking(work)
     }
 
+    /// Runs `work` that keeps a core busy for milliseconds away from the tasks, and waits for it. A seeded runtime runs it in
+    /// place: nothing that it simulates may depend on how fast a thread is. The error is a panic, or the end of the process.
+    pub async fn compute<F, T>(&self, work: F) -> Result<T, tokio::task::JoinError>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        match &*self.source {
+            Source::System => self.spawn_blocking(work).await,
+            Source::Seeded(_) => Ok(work()),
+        }
+    }
+
     /// Stops polling all tasks of this seeded runtime while time goes on, as a function is frozen or a machine suspended.
     #[cfg(any(test, feature = "simulation"))]
     pub fn freeze(&self) {

@@ -10,12 +10,13 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("protocol", &[]),
     ("infra", &[]),
     ("log", &["record", "infra"]),
+    ("table", &["record", "infra"]),
     ("ingest", &["log", "record", "infra"]),
-    ("reader", &["log", "record", "infra"]),
+    ("reader", &["log", "record", "infra", "table"]),
     ("coordinator", &["log", "record", "infra"]),
     ("cluster", &["log", "record", "infra"]),
-    ("server", &["record", "protocol", "infra", "log", "ingest", "reader", "coordinator", "cluster"]),
-    ("cli", &["record", "protocol", "infra", "log", "ingest", "reader", "coordinator", "cluster", "server"]),
+    ("server", &["record", "protocol", "infra", "log", "table", "ingest", "reader", "coordinator", "cluster"]),
+    ("cli", &["record", "protocol", "infra", "log", "table", "ingest", "reader", "coordinator", "cluster", "server"]),
 ];
 
 /// Every import that goes against an arrow.
