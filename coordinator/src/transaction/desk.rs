@@ -133,7 +133,11 @@ impl<'a> Desk<'a> {
         if self.proposals > PROPOSALS_MAX {
             return Err(TransactionError::ConcurrentTransactions);
         }
-        match self.post.commit(operation, self.deadline).await {
+        if self.shared.runtime.monotonic() >= self.deadline {
+            // This one was not attempted.
+            return Err(TransactionError::CoordinatorNotAvailable);
+        }
+        match self.post.commit_in_time(operation, self.deadline).await {
             Ok(_) => Ok(Proposed::Written),
             Err(CommitError::Rejected(rejection)) => {
                 self.certain = true;

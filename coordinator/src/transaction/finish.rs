@@ -138,7 +138,15 @@ impl Job {
         let deadline = self.shared.runtime.monotonic() + ATTEMPT_MAX;
         let (id, timeout_ms) = (&self.record.transactional_id, self.record.timeout_ms);
         match self.post.commit(end_operation(&self.record, false, next, true), deadline).await {
-            Ok(_) => tracing::info!(id, timeout_ms, "a transaction took longer than it may and is aborted"),
+            Ok(_) => {
+                tracing::info!(id, timeout_ms, "a transaction took longer than it may and is aborted");
+                let decided = self.post.shard().state().transaction(id).cloned();
+                let is_its_end =
+                    |known: &Arc<TransactionRecord>| known.number == self.record.number && known.status.is_decided();
+                if let Some(record) = decided.filter(is_its_end) {
+                    Job { record, ..self }.finish().await;
+                }
+            }
             Err(error) => {
                 tracing::debug!(id, %error, "an overdue transaction is not aborted yet");
                 pauses.pause(&self.shared).await;

@@ -1,6 +1,7 @@
 //! WriteTxnMarkers as tools send it, to end a transaction on partitions where nobody else does.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use alluvium_log::{Operation, State};
 use alluvium_record::{ShardId, TopicPartition};
@@ -10,6 +11,9 @@ use super::Transactions;
 use super::error::TransactionError;
 use super::identity::Identity;
 use super::post::LOOK_MAX;
+
+/// How long a commit is waited for; less than clients wait by default.
+const COMMIT_MAX: Duration = Duration::from_secs(15);
 
 /// Partitions with their place in the request.
 type Numbered = Vec<(usize, TopicPartition)>;
@@ -71,8 +75,12 @@ impl Transactions {
                 partitions: numbered.iter().map(|(_, partition)| *partition).collect(),
                 groups: Vec::new(),
             };
-            let answer = shard.commit(operation, None).await.map(|_| ());
-            let answer = answer.map_err(|error| TransactionError::of_commit(&error));
+            let committed = self.shared.runtime.timeout(COMMIT_MAX, shard.commit(operation, None)).await;
+            let answer = match committed {
+                Ok(Ok(_)) => Ok(()),
+                Ok(Err(error)) => Err(TransactionError::of_commit(&error)),
+                Err(_elapsed) => Err(TransactionError::Unknown),
+            };
             answers.extend(numbered.into_iter().map(|(index, _)| (index, answer)));
         }
         answers

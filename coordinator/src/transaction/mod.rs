@@ -35,6 +35,8 @@ mod markers;
 mod participants;
 mod post;
 mod rules;
+#[cfg(test)]
+mod tests;
 mod turn;
 mod watch;
 

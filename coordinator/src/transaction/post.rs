@@ -15,6 +15,8 @@ use crate::driver::Leadership;
 
 /// How long an answer waits for a look at the log; less than clients wait by default.
 pub(super) const LOOK_MAX: Duration = Duration::from_secs(10);
+/// How long after its deadline the fate of a commit is waited for.
+const LATE_MAX: Duration = Duration::from_millis(500);
 
 /// One shard.
 #[derive(Debug)]
@@ -83,6 +85,16 @@ impl Post {
                 Err(TransactionError::CoordinatorNotAvailable)
             }
         }
+    }
+
+    /// Commits, or gives up a little after the deadline: what waits in line behind a commit that hangs is not answered before.
+    pub(super) async fn commit_in_time(
+        &self,
+        operation: Operation,
+        deadline: Instant,
+    ) -> Result<Committed, CommitError> {
+        let committing = self.commit(operation, deadline);
+        self.runtime.timeout_at(deadline + LATE_MAX, committing).await.unwrap_or(Err(CommitError::Unknown))
     }
 
     pub(super) async fn commit(&self, operation: Operation, deadline: Instant) -> Result<Committed, CommitError> {
