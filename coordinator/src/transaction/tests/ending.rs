@@ -141,7 +141,11 @@ fn two_nodes_that_both_lead_do_no_harm() {
         let (here, there) = join(one.end(producer, true), two.end(producer, false)).await;
         assert_eq!(usize::from(here.is_ok()) + usize::from(there.is_ok()), 1, "{here:?} {there:?}");
         let refused = here.err().or(there.err());
-        assert_eq!(refused, Some(TransactionError::InvalidTransactionState));
+        let expected = match here.is_ok() {
+            true => TransactionError::InvalidTransactionState,
+            false => TransactionError::ProducerFenced,
+        };
+        assert_eq!(refused, Some(expected));
         world.pass(1_000).await;
         one.show(&partitions, (14, 14, if here.is_ok() { 3 } else { 4 })).await;
     });

@@ -15,7 +15,7 @@ fn what_takes_too_long_is_aborted_on_time() {
             world.pass(200).await;
             assert_eq!(node.record().await.status, TransactionStatus::CompleteAbort);
             node.show(&partitions, (2, 2, 1)).await;
-            assert_eq!(node.end(producer, true).await, Err(TransactionError::InvalidTransactionState));
+            assert_eq!(node.end(producer, true).await, Err(TransactionError::ProducerFenced));
             assert_eq!(node.add(producer, &partitions).await, Err(TransactionError::ProducerFenced));
             // The client aborts what is aborted, and goes on.
             let next = node.end(producer, false).await.unwrap();
