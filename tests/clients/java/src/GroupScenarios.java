@@ -162,12 +162,20 @@ final class GroupScenarios {
         }
     }
 
-    /** Offsets, records and an open idempotent producer outlive a restart of the server. */
-    private static void restart() throws Exception {
+    /** Stops the server with SIGTERM and starts it again on the same data. */
+    static void restartServer() throws Exception {
         String command = System.getenv("SERVER_RESTART");
         if (command == null || command.isBlank()) {
             throw new Suite.Skip("SERVER_RESTART is not set");
         }
+        Process process = new ProcessBuilder("sh", "-c", command)
+                .redirectOutput(ProcessBuilder.Redirect.DISCARD).redirectError(ProcessBuilder.Redirect.INHERIT).start();
+        Suite.check(process.waitFor(60, TimeUnit.SECONDS), "the restart took over 60 s");
+        Suite.same(0, process.exitValue(), "exit code of SERVER_RESTART");
+    }
+
+    /** Offsets, records and an open idempotent producer outlive a restart of the server. */
+    private static void restart() throws Exception {
         String topic = RecordScenarios.filled("restart", 40);
         String[] settings = settings(Suite.unique("restart-group"));
         Collection<TopicPartition> all = RecordScenarios.partitions(topic, 3);
@@ -181,10 +189,7 @@ final class GroupScenarios {
                         new TopicPartition(topic, 2), new OffsetAndMetadata(30)));
                 Clients.send(producer, topic, 0, List.of("before"));
             }
-            Process process = new ProcessBuilder("sh", "-c", command)
-                    .redirectOutput(ProcessBuilder.Redirect.DISCARD).redirectError(ProcessBuilder.Redirect.INHERIT).start();
-            Suite.check(process.waitFor(60, TimeUnit.SECONDS), "the restart took over 60 s");
-            Suite.same(0, process.exitValue(), "exit code of SERVER_RESTART");
+            restartServer();
             Suite.same(List.of(41L), Clients.send(producer, topic, 0, List.of("after")), "offset after the restart");
         }
         try (KafkaConsumer<String, String> consumer = Clients.consumer(settings)) {

@@ -150,6 +150,10 @@ final class Suite {
         AdminScenarios.register(suite);
         ToolScenarios.register(suite);
         ClusterToolScenarios.register(suite);
+        TransactionScenarios.register(suite);
+        TransactionOffsetScenarios.register(suite);
+        TransactionToolScenarios.register(suite);
+        StreamsScenarios.register(suite);
         report(suite.passed + " passed, " + suite.failed + " failed, " + suite.skipped + " skipped");
         Runtime.getRuntime().halt(suite.failed == 0 ? 0 : 1);
     }
