@@ -13,7 +13,7 @@ import sys
 import threading
 
 import wire
-from client import DEADLINE_S, HEARTBEAT_MS, SESSION_TIMEOUT_MS, Client, Incoming, Lacking, Outgoing
+from client import DEADLINE_S, HEARTBEAT_MS, SESSION_TIMEOUT_MS, Client, Incoming, Lacking, Outgoing, wait_for
 from scenarios import PARTITION_COUNT, Scenarios, check, equal, numbered, run_all, time_between
 
 FORMAT = r"%K %S %p %o %h\n%k%s\n"
@@ -155,6 +155,8 @@ class KcatScenarios(Scenarios):
         yield "read_from_beginning_all_partitions", self.read_all_partitions, 30
         yield "produce_file", self.produce_file, 30
         yield "unknown_partition", self.unknown_partition, 30
+        yield "transaction_of_a_file", self.transaction, 60
+        yield "transaction_interrupted", self.interrupted_transaction, 60
         yield from shared[-2:]
 
     def metadata_list(self):
@@ -204,6 +206,36 @@ class KcatScenarios(Scenarios):
         self.client.run("-P", "-t", topic, "-p", 0, "-k", "whole", __file__)
         (record,) = self.client.read(topic, {0: "beginning"}, 1)
         equal("record", (record.key, record.value), (b"whole", text))
+
+    def transaction(self):
+        """What a kcat with a transactional id is given is one transaction."""
+        topic = self.topic("transaction")
+        for number in range(3):
+            lines = "".join(f"{number}-{line}\n" for line in range(30)).encode()
+            self.client.run("-P", "-t", topic, "-X", f"transactional.id={topic}", stdin=lines)
+        expected = sorted(b"%d-%d" % (number, line) for number in range(3) for line in range(30))
+        equal("committed", sorted(self.isolated(topic, "read_committed")), expected)
+
+    def interrupted_transaction(self):
+        """What a kcat leaves open when it is terminated is aborted by the next one with its id."""
+        topic = self.topic("interrupted")
+        command = self.client.command("-P", "-t", topic, "-p", 1, "-X", f"transactional.id={topic}", "-X", "linger.ms=0")
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as kcat:
+            # kcat reads its input in blocks: what is behind the last whole one stays with it.
+            kcat.stdin.write(b"".join(b"%0100d\n" % number for number in range(100)))
+            kcat.stdin.flush()
+            wait_for("the records of the transaction to be there", lambda: self.isolated(topic, "read_uncommitted"))
+            equal("committed while it is open", self.isolated(topic, "read_committed"), [])
+            kcat.terminate()
+            kcat.stdin.close()
+            kcat.wait(DEADLINE_S)
+        self.client.run("-P", "-t", topic, "-p", 1, "-X", f"transactional.id={topic}", stdin=b"next\n")
+        equal("committed", self.isolated(topic, "read_committed"), [b"next"])
+
+    def isolated(self, topic, level):
+        """All values that a reader of this isolation level is shown."""
+        command = ("-C", "-q", "-e", "-o", "beginning", "-t", topic, "-X", f"isolation.level={level}", "-f", FORMAT)
+        return [record.value for record in decode_all(self.client.run(*command)[0])]
 
     def unknown_partition(self):
         """Reading a partition that does not exist is an error, not nothing."""

@@ -91,6 +91,15 @@ class Client:
         """A producer that stays connected: has send(records) and close()."""
         raise NotImplementedError
 
+    def transactional(self, transactional_id):
+        """A producer with this id, ready to begin: has begin(), send(topic, records) that waits for the acknowledgements, commit(), abort(),
+        send_offsets(group, topic, offset by partition), check_fenced(error) and close()."""
+        raise Lacking("the client has no transactional producer")
+
+    def read_to_end(self, topic, partition_count, committed):
+        """Reads all partitions from the beginning to the end that read_committed, or read_uncommitted, has now."""
+        raise Lacking("the client has no isolation levels")
+
     def committed(self, group, topic, partitions):
         """The committed offset by partition."""
         raise Lacking("the client cannot ask for committed offsets")

@@ -13,8 +13,10 @@ import time
 import uuid
 
 import wire
+from checks import check, equal
 from client import Outgoing, wait_for
 from report import Report, Skip
+from transactions import TransactionScenarios
 
 PARTITION_COUNT = 3
 CODECS = ("gzip", "snappy", "lz4", "zstd")
@@ -60,6 +62,7 @@ class Scenarios:
         yield "delete_topic", self.delete_topic, 30
         yield "group_rebalance", self.group_rebalance, 75
         yield "group_resumes", self.group_resumes, 60
+        yield from TransactionScenarios(self).all()
         yield "committed_offsets_after_restart", self.committed_offsets_after_restart, RESTART_DEADLINE_S
         yield "clients_outlive_restart", self.clients_outlive_restart, RESTART_DEADLINE_S
 
@@ -362,22 +365,6 @@ def restart_server(bootstrap):
     done = subprocess.run(command, shell=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=RESTART_DEADLINE_S)
     check(done.returncode == 0, f"the restart of the server failed: {done.stdout.decode(errors='replace')[-300:]}")
     check(wire.wait_until_serves(bootstrap, 30), "the restarted server does not answer")
-
-
-def check(condition, message):
-    """Raises with the message unless the condition holds."""
-    if not condition:
-        raise AssertionError(message)
-
-
-def equal(what, got, expected):
-    """Raises unless both are equal, with the first difference."""
-    if got == expected:
-        return
-    if isinstance(got, list) and isinstance(expected, list):
-        place = next((i for i, (a, b) in enumerate(zip(got, expected)) if a != b), min(len(got), len(expected)))
-        raise AssertionError(f"{what}: {len(got)} instead of {len(expected)}, first difference at {place}: {got[place:place + 1]!r:.150} instead of {expected[place:place + 1]!r:.150}")
-    raise AssertionError(f"{what}: {got!r:.180} instead of {expected!r:.180}")
 
 
 def check_places(places, sent, got):

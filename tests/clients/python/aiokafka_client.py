@@ -11,6 +11,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from client import DEADLINE_S, HEARTBEAT_MS, SESSION_TIMEOUT_MS, Client, Incoming, ThreadedMember
 from scenarios import run_all
+from transactions import check_name
 
 
 class Aiokafka(Client):
@@ -86,6 +87,27 @@ class Aiokafka(Client):
             await consumer.stop()
         return got
 
+    def read_to_end(self, topic, partition_count, committed):
+        return self._run(self._read_to_end(topic, partition_count, "read_committed" if committed else "read_uncommitted"))
+
+    async def _read_to_end(self, topic, partition_count, level):
+        consumer = AIOKafkaConsumer(bootstrap_servers=self.bootstrap, enable_auto_commit=False, isolation_level=level)
+        await consumer.start()
+        places = [TopicPartition(topic, partition) for partition in range(partition_count)]
+        consumer.assign(places)
+        got = []
+        try:
+            await consumer.seek_to_beginning(*places)
+            ends = await consumer.end_offsets(places)
+            while any([await consumer.position(place) < ends[place] for place in places]):
+                got.extend(incoming(await consumer.getmany(timeout_ms=100)))
+        finally:
+            await consumer.stop()
+        return got
+
+    def transactional(self, transactional_id):
+        return TransactionalProducer(self._run, self.bootstrap, transactional_id)
+
     def join(self, group, topic):
         return Member(self.bootstrap, group, topic)
 
@@ -140,6 +162,48 @@ class HeldProducer:
     def send(self, records):
         """Sends all and waits for the acknowledgements."""
         self._run(send(self._producer, self._topic, records))
+
+    def close(self):
+        """Disconnects."""
+        self._run(self._producer.stop())
+
+
+class TransactionalProducer:
+    """A producer with a transactional id."""
+
+    def __init__(self, run, bootstrap, transactional_id):
+        self._run = run
+
+        async def start():
+            self._producer = AIOKafkaProducer(bootstrap_servers=bootstrap, transactional_id=transactional_id)
+            await self._producer.start()
+
+        run(start())
+
+    def begin(self):
+        """Begins."""
+        self._run(self._producer.begin_transaction())
+
+    def send(self, topic, records):
+        """Sends all and waits for the acknowledgements."""
+        return self._run(send(self._producer, topic, records))
+
+    def commit(self):
+        """Commits."""
+        self._run(self._producer.commit_transaction())
+
+    def abort(self):
+        """Aborts."""
+        self._run(self._producer.abort_transaction())
+
+    def send_offsets(self, group, topic, offsets):
+        """Commits offsets of a group with the transaction."""
+        places = {TopicPartition(topic, partition): offset for partition, offset in offsets.items()}
+        self._run(self._producer.send_offsets_to_transaction(places, group))
+
+    def check_fenced(self, error):
+        """Raises unless the error says that another producer has the id."""
+        check_name(error, "ProducerFenced")
 
     def close(self):
         """Disconnects."""

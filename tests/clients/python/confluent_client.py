@@ -17,6 +17,7 @@ from confluent_kafka.admin import (
 
 from client import DEADLINE_S, HEARTBEAT_MS, SESSION_TIMEOUT_MS, Client, Incoming, ThreadedMember
 from scenarios import run_all
+from transactions import check_name
 
 
 class Confluent(Client):
@@ -60,6 +61,23 @@ class Confluent(Client):
         consumer.close()
         return got
 
+    def read_to_end(self, topic, partition_count, committed):
+        level = "read_committed" if committed else "read_uncommitted"
+        consumer = Consumer({**self._consumer_config(f"{topic}-unused"), "isolation.level": level, "enable.partition.eof": True})
+        consumer.assign([TopicPartition(topic, partition, confluent_kafka.OFFSET_BEGINNING) for partition in range(partition_count)])
+        got, ended, end = [], set(), time.monotonic() + DEADLINE_S
+        while len(ended) < partition_count:
+            if time.monotonic() > end:
+                raise TimeoutError(f"only the ends of {ended} are reached within {DEADLINE_S:g} s")
+            messages = consumer.consume(500, timeout=0.1)
+            ended |= {m.partition() for m in messages if m.error() and m.error().code() == confluent_kafka.KafkaError._PARTITION_EOF}
+            got.extend(incoming(messages))
+        consumer.close()
+        return got
+
+    def transactional(self, transactional_id):
+        return TransactionalProducer(self.bootstrap, transactional_id)
+
     def _consumer_config(self, group):
         return {"bootstrap.servers": self.bootstrap, "group.id": group, "enable.auto.commit": False, "auto.offset.reset": "error"}
 
@@ -102,9 +120,9 @@ class HeldProducer:
 
     def __init__(self, bootstrap, topic, config):
         self._topic = topic
-        self._producer = Producer({"bootstrap.servers": bootstrap, **config})
+        self.producer = Producer({"bootstrap.servers": bootstrap, **config})
 
-    def send(self, records):
+    def send(self, records, topic=None):
         """Sends all, waits for the delivery reports and returns (partition, offset) of each."""
         places = [None] * len(records)
         errors = []
@@ -120,17 +138,55 @@ class HeldProducer:
 
         for index, record in enumerate(records):
             chosen = {} if record.partition is None else {"partition": record.partition}
-            self._producer.produce(self._topic, record.value, record.key, headers=list(record.headers), on_delivery=deliver(index), **chosen)
+            self.producer.produce(topic or self._topic, record.value, record.key, headers=list(record.headers), on_delivery=deliver(index), **chosen)
         end = time.monotonic() + DEADLINE_S
-        while self._producer.flush(0.2):
+        while self.producer.flush(0.2):
             if time.monotonic() > end:
-                raise TimeoutError(f"{len(self._producer)} records not delivered within {DEADLINE_S:g} s")
+                raise TimeoutError(f"{len(self.producer)} records not delivered within {DEADLINE_S:g} s")
         if errors:
             raise KafkaException(errors[0])
         return places
 
     def close(self):
         """Nothing is left to do: the queue is empty after every send."""
+
+
+class TransactionalProducer:
+    """A producer with a transactional id."""
+
+    def __init__(self, bootstrap, transactional_id):
+        # Deliveries are reported to HeldProducer.send.
+        self._held = HeldProducer(bootstrap, None, {"transactional.id": transactional_id})
+        self._producer = self._held.producer
+        self._producer.init_transactions(DEADLINE_S)
+        self._bootstrap = bootstrap
+        self.begin = self._producer.begin_transaction
+
+    def send(self, topic, records):
+        """Sends all and waits for the acknowledgements."""
+        return self._held.send(records, topic)
+
+    def commit(self):
+        """Commits."""
+        self._producer.commit_transaction(DEADLINE_S)
+
+    def abort(self):
+        """Aborts."""
+        self._producer.abort_transaction(DEADLINE_S)
+
+    def send_offsets(self, group, topic, offsets):
+        """Commits offsets of a group with the transaction."""
+        consumer = Consumer({"bootstrap.servers": self._bootstrap, "group.id": group})
+        places = [TopicPartition(topic, partition, offset) for partition, offset in offsets.items()]
+        self._producer.send_offsets_to_transaction(places, consumer.consumer_group_metadata(), DEADLINE_S)
+        consumer.close()
+
+    def check_fenced(self, error):
+        """Raises unless the error says that another producer has the id."""
+        check_name(error, "_FENCED", "PRODUCER_FENCED")
+
+    def close(self):
+        """Nothing is under way."""
 
 
 class Member(ThreadedMember):

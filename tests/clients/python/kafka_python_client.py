@@ -10,6 +10,7 @@ from kafka.structs import OffsetAndMetadata
 
 from client import DEADLINE_S, HEARTBEAT_MS, SESSION_TIMEOUT_MS, Client, Incoming, ThreadedMember
 from scenarios import run_all
+from transactions import check_name
 
 
 class KafkaPython(Client):
@@ -66,6 +67,24 @@ class KafkaPython(Client):
         consumer.close()
         return got
 
+    def read_to_end(self, topic, partition_count, committed):
+        level = "read_committed" if committed else "read_uncommitted"
+        consumer = KafkaConsumer(bootstrap_servers=self.bootstrap, enable_auto_commit=False, isolation_level=level)
+        places = [TopicPartition(topic, partition) for partition in range(partition_count)]
+        consumer.assign(places)
+        consumer.seek_to_beginning(*places)
+        ends = consumer.end_offsets(places)
+        got, end = [], time.monotonic() + DEADLINE_S
+        while any(consumer.position(place) < ends[place] for place in places):
+            if time.monotonic() > end:
+                raise TimeoutError(f"the ends {ends} are not reached within {DEADLINE_S:g} s")
+            got.extend(incoming(consumer.poll(timeout_ms=100)))
+        consumer.close()
+        return got
+
+    def transactional(self, transactional_id):
+        return TransactionalProducer(self.bootstrap, transactional_id)
+
     def join(self, group, topic):
         return Member(self.bootstrap, group, topic)
 
@@ -113,6 +132,34 @@ class HeldProducer:
     def send(self, records):
         """Sends all and waits for the acknowledgements."""
         send(self._producer, self._topic, records, "all")
+
+    def close(self):
+        """Disconnects."""
+        self._producer.close(timeout=DEADLINE_S)
+
+
+class TransactionalProducer:
+    """A producer with a transactional id."""
+
+    def __init__(self, bootstrap, transactional_id):
+        self._producer = KafkaProducer(bootstrap_servers=bootstrap, transactional_id=transactional_id)
+        self._producer.init_transactions()
+        self.begin = self._producer.begin_transaction
+        self.commit = self._producer.commit_transaction
+        self.abort = self._producer.abort_transaction
+
+    def send(self, topic, records):
+        """Sends all and waits for the acknowledgements."""
+        return send(self._producer, topic, records, "all")
+
+    def send_offsets(self, group, topic, offsets):
+        """Commits offsets of a group with the transaction."""
+        places = {TopicPartition(topic, partition): OffsetAndMetadata(offset, "", -1) for partition, offset in offsets.items()}
+        self._producer.send_offsets_to_transaction(places, group)
+
+    def check_fenced(self, error):
+        """Raises unless the error says that another producer has the id."""
+        check_name(error, "ProducerFenced", "InvalidProducerEpoch")
 
     def close(self):
         """Disconnects."""

@@ -1,0 +1,118 @@
+"""Transactions, written once for the clients that have them: client.Client.transactional and read_to_end.
+
+Invariants
+1. What counts is what consumers of both isolation levels are shown, up to the end that their client is told.
+2. A transaction that is open is never visible to read_committed; one that was committed is, at once.
+"""
+
+from checks import check, equal
+from client import Outgoing
+
+
+class TransactionScenarios:
+    """The scenarios of transactions, on the topics of a suite's Scenarios."""
+
+    def __init__(self, scenarios):
+        self._client, self._names = scenarios.client, scenarios
+
+    def all(self):
+        """(name, action, deadline in seconds)."""
+        yield "transactions_commit_and_abort", self.commit_and_abort, 60
+        yield "transactions_in_all_partitions", self.in_all_partitions, 60
+        yield "transactions_fencing", self.fencing, 60
+        yield "transactions_offsets", self.offsets, 60
+
+    def _values(self, topic, partitions, committed):
+        return [record.value for record in self._client.read_to_end(topic, partitions, committed)]
+
+    def commit_and_abort(self):
+        """Begin, two sends, commit; begin, send, abort; and nothing of the next before its commit."""
+        topic = self._names.topic("transactions", 1)
+        producer = self._client.transactional(topic)
+        producer.begin()
+        producer.send(topic, to_partition(0, b"one", b"two"))
+        equal("committed before the commit", self._values(topic, 1, True), [])
+        producer.commit()
+        equal("committed after the commit", self._values(topic, 1, True), [b"one", b"two"])
+        producer.begin()
+        producer.send(topic, to_partition(0, b"aborted"))
+        producer.abort()
+        equal("committed after the abort", self._values(topic, 1, True), [b"one", b"two"])
+        producer.begin()
+        producer.send(topic, to_partition(0, b"three"))
+        equal("committed while the next is open", self._values(topic, 1, True), [b"one", b"two"])
+        producer.commit()
+        producer.close()
+        equal("committed in the end", self._values(topic, 1, True), [b"one", b"two", b"three"])
+        equal("everything", self._values(topic, 1, False), [b"one", b"two", b"aborted", b"three"])
+        offsets = [record.offset for record in self._client.read_to_end(topic, 1, False)]
+        equal("offsets, with one of each end between", offsets, [0, 1, 3, 5])
+
+    def in_all_partitions(self):
+        """Transactions of one record in each partition: each is there in all of them, or in none."""
+        topic = self._names.topic("transactions-all")
+        producer = self._client.transactional(topic)
+        for number in range(24):
+            producer.begin()
+            producer.send(topic, [Outgoing(b"%d" % number, None, (), partition) for partition in range(3)])
+            if number % 4 == 2:
+                producer.abort()
+            else:
+                producer.commit()
+        producer.close()
+        expected = [b"%d" % number for number in range(24) if number % 4 != 2]
+        got = self._client.read_to_end(topic, 3, True)
+        for partition in range(3):
+            equal(f"committed in partition {partition}", [r.value for r in got if r.partition == partition], expected)
+        equal("records in all", len(self._values(topic, 3, False)), 72)
+
+    def fencing(self):
+        """A second producer with the same id ends what the first had under way, and the first is out."""
+        topic = self._names.topic("transactions-fencing", 1)
+        old = self._client.transactional(topic)
+        old.begin()
+        old.send(topic, to_partition(0, b"old"))
+        young = self._client.transactional(topic)
+        young.begin()
+        young.send(topic, to_partition(0, b"young"))
+        try:
+            old.commit()
+        except Exception as error:
+            old.check_fenced(error)
+        else:
+            raise AssertionError("a producer that was fenced has committed")
+        young.commit()
+        young.close()
+        equal("committed", self._values(topic, 1, True), [b"young"])
+
+    def offsets(self):
+        """Offsets of a group count when their transaction is committed."""
+        topic, group = self._names.topic("transactions-offsets", 1), self._names.name("transactions-offsets")
+        producer = self._client.transactional(topic)
+        producer.begin()
+        producer.send(topic, to_partition(0, b"copy"))
+        producer.send_offsets(group, topic, {0: 5})
+        producer.commit()
+        equal("committed offsets after a commit", self._client.committed(group, topic, [0]), {0: 5})
+        producer.begin()
+        producer.send(topic, to_partition(0, b"aborted"))
+        producer.send_offsets(group, topic, {0: 8})
+        producer.abort()
+        equal("committed offsets after an abort", self._client.committed(group, topic, [0]), {0: 5})
+        producer.begin()
+        producer.send_offsets(group, topic, {0: 9})
+        producer.commit()
+        producer.close()
+        equal("committed offsets of a transaction without records", self._client.committed(group, topic, [0]), {0: 9})
+        equal("committed", self._values(topic, 1, True), [b"copy"])
+
+
+def to_partition(partition, *values):
+    """Records of these values for one partition."""
+    return [Outgoing(value, None, (), partition) for value in values]
+
+
+def check_name(error, *words):
+    """Raises unless the error's name or text contains one of the words."""
+    text = f"{type(error).__name__} {error}"
+    check(any(word.lower() in text.lower() for word in words), f"a fenced producer is told {text}")
