@@ -23,6 +23,8 @@ func (client *Client) Extra() []suite.Scenario {
 		{Name: "admin-offsets", Run: client.adminOffsets},
 		{Name: "admin-groups", Run: client.adminGroups},
 		{Name: "idempotence-over-restart", Run: client.idempotenceOverRestart},
+		{Name: "transactions", Run: client.transactions},
+		{Name: "transactional-group", Run: client.transactionalGroup},
 	}
 }
 

@@ -48,7 +48,6 @@ func Shipped(executable string, place *suite.Place) suite.Shipped {
 	if !place.Reference {
 		notRun["Test848RegexBrokerResolves"] = "wants __consumer_offsets to be assigned; Alluvium has no internal topics"
 		notRun["TestConsumeRegex"] = "wants an internal topic such as __consumer_offsets; Alluvium has none"
-		notRun["TestTxnEtl"] = "transactions are not served yet"
 	}
 	return suite.Shipped{
 		Client:     "franz-go",

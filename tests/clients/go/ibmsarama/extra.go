@@ -16,6 +16,7 @@ func (client *Client) Extra() []suite.Scenario {
 		{Name: "admin-topics", Run: client.adminTopics},
 		{Name: "admin-groups", Run: client.adminGroups},
 		{Name: "async-producer", Run: client.asyncProducer},
+		{Name: "transactions", Run: client.transactions},
 	}
 	if !client.Newest {
 		scenarios = append(scenarios, suite.Scenario{Name: "tutorial-sync-producer", Run: client.tutorialSyncProducer})

@@ -59,6 +59,7 @@ class KafkaJsClient {
       'headers-with-one-name': place => this.headersWithOneName(place),
       'admin-topics': place => this.adminTopics(place),
       'admin-groups': place => this.adminGroups(place),
+      transactions: place => this.transactions(place),
       'tutorial-seek': place => this.tutorialSeek(place)
     }
   }
@@ -189,6 +190,33 @@ class KafkaJsClient {
     const [message] = await this.read(place, topic, { 0: 0n }, 1)
     assert.deepStrictEqual(message.headers, [['twice', Buffer.from('first')], ['twice', Buffer.from('second')]])
     assert.strictEqual(message.key, null)
+  }
+
+  // KafkaJS reads with read_committed unless told otherwise.
+  async transactions(place) {
+    const topic = await newTopic(place, this, 'transactions')
+    const groupId = place.named('transactions-group')
+    const producer = this.kafka.producer({
+      createPartitioner: Partitioners.DefaultPartitioner,
+      idempotent: true,
+      maxInFlightRequests: 1,
+      transactionalId: topic
+    })
+    await producer.connect()
+    try {
+      for (const [values, commits] of [[['one', 'two'], true], [['aborted'], false], [['three'], true]]) {
+        const transaction = await producer.transaction()
+        for (const value of values) await transaction.send({ topic, messages: [{ partition: 0, value }] })
+        await transaction.sendOffsets({ consumerGroupId: groupId, topics: [{ topic, partitions: [{ partition: 0, offset: commits ? '7' : '9' }] }] })
+        await (commits ? transaction.commit() : transaction.abort())
+      }
+    } finally {
+      await producer.disconnect()
+    }
+    const read = await this.read(place, topic, { 0: 0n }, 3)
+    assert.deepStrictEqual(read.map(({ value }) => value.toString()), ['one', 'two', 'three'])
+    const committed = await this.committed(place, groupId, topic)
+    assert.strictEqual(committed[0], 7n, 'what the group has committed')
   }
 
   adminTopics(place) {

@@ -25,6 +25,7 @@ class PlatformaticClient {
       'autocreate-topic': place => this.autocreateTopic(place),
       'admin-topics': place => this.adminTopics(place),
       'admin-groups': place => this.adminGroups(place),
+      transactions: place => this.transactions(place),
       'admin-log-dirs': place => this.adminLogDirs(place),
       'admin-delete-offsets': place => this.adminDeleteOffsets(place)
     }
@@ -120,6 +121,23 @@ class PlatformaticClient {
         partitions.sort((left, right) => left.partitionIndex - right.partitionIndex).map(one => [one.partitionIndex, one.committedOffset])
       )
     })
+  }
+
+  // The consumer reads with read_committed unless told otherwise.
+  async transactions(place) {
+    const topic = await newTopic(place, this, 'transactions')
+    const producer = new Producer({ ...this.common, idempotent: true, transactionalId: topic })
+    try {
+      for (const [values, commits] of [[['one', 'two'], true], [['aborted'], false], [['three'], true]]) {
+        const transaction = await producer.beginTransaction()
+        for (const value of values) await transaction.send({ messages: [{ topic, partition: 0, value: Buffer.from(value) }] })
+        await (commits ? transaction.commit() : transaction.abort())
+      }
+    } finally {
+      await producer.close()
+    }
+    const read = await this.read(place, topic, { 0: 0n }, 3)
+    assert.deepStrictEqual(read.map(({ value }) => value.toString()), ['one', 'two', 'three'])
   }
 
   // Tells the codec of each stored batch of a partition, which no client shows its users, from a fetch of its own.
