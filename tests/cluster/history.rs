@@ -38,10 +38,14 @@ pub(crate) enum Ownership {
 pub(crate) struct Role {
     /// The group of a consumer.
     pub(crate) group: Option<String>,
+    /// It copies records in transactions, and neither produces nor reads anything of its own.
+    pub(crate) copies: bool,
     pub(crate) ready: bool,
     pub(crate) done: bool,
     pub(crate) acknowledged: Vec<Acknowledged>,
     pub(crate) read: Vec<Read>,
+    /// When a copier has committed, and how many records.
+    pub(crate) copied: Vec<(Instant, usize)>,
     pub(crate) ownership: Vec<(Instant, Ownership)>,
     pub(crate) notes: Vec<String>,
     pub(crate) failures: Vec<String>,
@@ -56,8 +60,8 @@ pub(crate) struct History {
 }
 
 impl History {
-    pub(crate) fn expect(&mut self, name: &str, group: Option<&str>) {
-        let role = Role { group: group.map(str::to_owned), ..Role::default() };
+    pub(crate) fn expect(&mut self, name: &str, group: Option<&str>, copies: bool) {
+        let role = Role { group: group.map(str::to_owned), copies, ..Role::default() };
         let before = self.roles.insert(name.to_owned(), role);
         assert!(before.is_none(), "two roles are named {name}");
         if let Some(group) = group {
@@ -87,6 +91,7 @@ impl History {
                 let group = role.group.as_ref().expect("only members of groups read");
                 self.seen.get_mut(group).expect("the group is known").insert((partition, offset));
             }
+            "copied" => role.copied.push((at, rest.parse().expect("a worker says how many"))),
             "owns" => {
                 let (generation, partitions) = rest.split_once(' ').unwrap_or((rest, ""));
                 let generation = generation.parse().expect("a worker says a generation");
@@ -109,7 +114,7 @@ impl History {
 
     /// Producers.
     pub(crate) fn producers(&self) -> impl Iterator<Item = (&String, &Role)> {
-        self.roles.iter().filter(|(_, role)| role.group.is_none())
+        self.roles.iter().filter(|(_, role)| role.group.is_none() && !role.copies)
     }
 
     /// How many acknowledged records no member of the group has read.

@@ -101,20 +101,11 @@ impl Load {
 
     /// Waits until every producer was acknowledged something, and every group has read something, in each partition since `since`.
     pub(crate) async fn progress(&mut self, since: Instant, longest: Duration) -> Duration {
-        let (runtime, history) = (self.runtime.clone(), self.workers.history.clone());
+        let runtime = self.runtime.clone();
         let progressed = async || {
             self.workers.still_well();
             assert!(!self.watch.is_finished(), "the watch of committed offsets ended");
-            let history = history.lock();
-            let mut moved: BTreeMap<&str, [bool; PARTITIONS as usize]> = BTreeMap::new();
-            for (name, role) in &history.roles {
-                let moved = moved.entry(role.group.as_deref().unwrap_or(name)).or_default();
-                let acknowledged = role.acknowledged.iter().rev().take_while(|record| record.at > since);
-                acknowledged.for_each(|record| moved[record.partition as usize] = true);
-                let read = role.read.iter().rev().take_while(|record| record.at > since);
-                read.for_each(|record| moved[record.partition as usize] = true);
-            }
-            moved.values().flatten().all(|moved| *moved)
+            self.workers.progressed(since)
         };
         let took = eventually(&runtime, longest, "every client goes on in every partition", progressed).await;
         println!("    every client has gone on after {took:.1?}");

@@ -2,7 +2,8 @@
 //! lose each other.
 //!
 //! `tests/run cluster` runs it, those scenarios alone that measure time. `ALLUVIUM_TEST_CLUSTER_KILLS` sets how often nodes
-//! are killed (20), `ALLUVIUM_BIN` which program; otherwise it is the one that cargo built into the same target folder. With
+//! are killed (20), `ALLUVIUM_TEST_CLUSTER_COPY_SECONDS` how long records are copied in transactions while that happens (40),
+//! `ALLUVIUM_BIN` which program; otherwise it is the one that cargo built into the same target folder. With
 //! `ALLUVIUM_TEST_CLUSTER_LOGS` the logs of nodes and workers stay in that folder, and nodes tell every commit of offsets.
 
 #![allow(
@@ -15,6 +16,7 @@
 mod asking;
 mod checks;
 mod coordinators;
+mod copies;
 mod groups;
 mod history;
 mod kills;

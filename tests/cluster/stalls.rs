@@ -35,7 +35,7 @@ impl Stalls {
     pub(crate) fn measure(history: &History, events: &[(Instant, String)], end: Instant, pulse: &Pulse) -> Stalls {
         let until = |index: usize| events.get(index + 1).map_or(end, |(next, _)| *next);
         let mut progress: BTreeMap<String, Vec<(Instant, i32)>> = BTreeMap::new();
-        for (name, role) in &history.roles {
+        for (name, role) in history.roles.iter().filter(|(_, role)| !role.copies) {
             let client = role.group.as_ref().map_or(name.clone(), |group| format!("group {group}"));
             let moments = progress.entry(client).or_default();
             moments.extend(role.acknowledged.iter().map(|record| (record.at, record.partition)));

@@ -10,10 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alluvium_infra::Runtime;
+use alluvium_infra::runtime::Instant;
 use alluvium_tests::places;
 use parking_lot::Mutex;
 
-use crate::history::History;
+use crate::history::{History, Role};
 use crate::waiting::eventually;
 
 /// Longer than a client may need to get its last answers and leave its group.
@@ -24,19 +25,26 @@ const FINISH_MAX: Duration = Duration::from_secs(90);
 pub(crate) struct RoleSpec {
     name: String,
     group: Option<String>,
+    copies: bool,
     argument: String,
 }
 
 /// A producer with so many records a second; `more` is as in tests/clients/worker/README.md.
 pub(crate) fn produce(name: &str, rate: u32, more: &str) -> RoleSpec {
     let argument = format!("produce,name={name},rate={rate}{}{more}", comma(more));
-    RoleSpec { name: name.to_owned(), group: None, argument }
+    RoleSpec { name: name.to_owned(), group: None, copies: false, argument }
 }
 
 /// A member of a group.
 pub(crate) fn consume(name: &str, group: &str, more: &str) -> RoleSpec {
     let argument = format!("consume,name={name},group={group}{}{more}", comma(more));
-    RoleSpec { name: name.to_owned(), group: Some(group.to_owned()), argument }
+    RoleSpec { name: name.to_owned(), group: Some(group.to_owned()), copies: false, argument }
+}
+
+/// A member of a group that copies to another topic in transactions.
+pub(crate) fn copy(name: &str, id: &str, group: &str, to: &str) -> RoleSpec {
+    let argument = format!("copy,name={name},id={id},group={group},to={to}");
+    RoleSpec { name: name.to_owned(), group: None, copies: true, argument }
 }
 
 fn comma(more: &str) -> &str {
@@ -104,7 +112,7 @@ impl Workers {
         let stdin = process.stdin.take().expect("its stdin is ours");
         let lines = BufReader::new(process.stdout.take().expect("its stdout is ours")).lines();
         for role in roles {
-            self.history.lock().expect(&role.name, role.group.as_deref());
+            self.history.lock().expect(&role.name, role.group.as_deref(), role.copies);
         }
         let (history, runtime) = (self.history.clone(), self.runtime.clone());
         drop(self.runtime.spawn_blocking(move || {
@@ -123,6 +131,7 @@ impl Workers {
         let warm = async || {
             self.still_well();
             history.lock().roles.values().all(|role| match role.group {
+                _ if role.copies => !role.copied.is_empty(),
                 Some(_) => !role.read.is_empty(),
                 None => role.acknowledged.len() >= 2 * partitions,
             })
@@ -160,10 +169,24 @@ impl Workers {
     pub(crate) async fn end_roles(&mut self, members: bool) {
         let chosen: Vec<String> = {
             let history = self.history.lock();
-            let chosen = history.roles.iter().filter(|(_, role)| role.group.is_some() == members && !role.done);
-            chosen.map(|(name, _)| name.clone()).collect()
+            let alike = |role: &Role| role.group.is_some() == members && !role.copies && !role.done;
+            history.roles.iter().filter(|(_, role)| alike(role)).map(|(name, _)| name.clone()).collect()
         };
-        for name in &chosen {
+        self.end(&chosen).await;
+    }
+
+    /// Ends all copiers in good order.
+    pub(crate) async fn end_copiers(&mut self) {
+        let chosen: Vec<String> = {
+            let history = self.history.lock();
+            let copiers = history.roles.iter().filter(|(_, role)| role.copies && !role.done);
+            copiers.map(|(name, _)| name.clone()).collect()
+        };
+        self.end(&chosen).await;
+    }
+
+    async fn end(&mut self, chosen: &[String]) {
+        for name in chosen {
             self.tell_finish(name);
         }
         let (runtime, history) = (self.runtime.clone(), self.history.clone());
@@ -173,6 +196,32 @@ impl Workers {
             chosen.iter().all(|name| history.roles[name].done)
         };
         let _took = eventually(&runtime, FINISH_MAX, &format!("{chosen:?} end in good order"), all_done).await;
+    }
+
+    /// kill -9 of the process of this role, with all its roles.
+    pub(crate) fn kill(&mut self, name: &str) {
+        let place = self.processes.iter().position(|worker| worker.names.iter().any(|other| other == name));
+        let mut worker = self.processes.remove(place.unwrap_or_else(|| panic!("nobody is named {name}")));
+        worker.process.kill().expect("a child can be killed");
+        let _reaped = worker.process.wait();
+        for name in &worker.names {
+            self.history.lock().roles.get_mut(name).expect("it was started").done = true;
+        }
+    }
+
+    /// Whether every producer was acknowledged something, and every group has read something, in each partition since `since`.
+    pub(crate) fn progressed(&self, since: Instant) -> bool {
+        let history = self.history.lock();
+        let mut moved: BTreeMap<&str, Vec<bool>> = BTreeMap::new();
+        for (name, role) in history.roles.iter().filter(|(_, role)| !role.copies) {
+            let client = role.group.as_deref().unwrap_or(name);
+            let moved = moved.entry(client).or_insert_with(|| vec![false; self.partitions as usize]);
+            let acknowledged = role.acknowledged.iter().rev().take_while(|record| record.at > since);
+            acknowledged.for_each(|record| moved[record.partition as usize] = true);
+            let read = role.read.iter().rev().take_while(|record| record.at > since);
+            read.for_each(|record| moved[record.partition as usize] = true);
+        }
+        moved.values().flatten().all(|moved| *moved)
     }
 
     /// Tells one role to end in good order.
@@ -193,9 +242,10 @@ impl Drop for Workers {
             for (name, role) in &self.history.lock().roles {
                 let newest = &role.notes[role.notes.len().saturating_sub(5)..];
                 eprintln!(
-                    "{name}: {} acknowledged, {} read, done {}, failures {:?}, ownership {:?}, notes {newest:?}",
+                    "{name}: {} acknowledged, {} read, {} times copied, done {}, failures {:?}, ownership {:?}, notes {newest:?}",
                     role.acknowledged.len(),
                     role.read.len(),
+                    role.copied.len(),
                     role.done,
                     role.failures,
                     role.ownership.iter().rev().take(6).map(|(_, owned)| owned).collect::<Vec<_>>(),

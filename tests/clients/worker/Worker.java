@@ -6,6 +6,7 @@ import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collection;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Properties;
@@ -19,11 +20,15 @@ import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.ConsumerRecords;
 import org.apache.kafka.clients.consumer.CooperativeStickyAssignor;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
+import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.clients.consumer.RangeAssignor;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.common.KafkaException;
 import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.errors.ProducerFencedException;
 import org.apache.kafka.common.errors.RetriableException;
+import org.apache.kafka.common.errors.TimeoutException;
 import org.apache.kafka.common.serialization.StringDeserializer;
 import org.apache.kafka.common.serialization.StringSerializer;
 
@@ -45,17 +50,17 @@ public final class Worker {
     public static void main(String[] arguments) throws IOException {
         Map<String, String> common = new ConcurrentHashMap<>();
         for (String argument : arguments) {
-            boolean produces = argument.startsWith("produce,");
-            if (!produces && !argument.startsWith("consume,")) {
+            String work = argument.substring(0, Math.max(0, argument.indexOf(',')));
+            if (!List.of("produce", "consume", "copy").contains(work)) {
                 put(common, argument);
                 continue;
             }
             Map<String, String> settings = new ConcurrentHashMap<>(common);
-            for (String pair : argument.substring("produce,".length()).split(",")) {
+            for (String pair : argument.substring(work.length() + 1).split(",")) {
                 put(settings, pair);
             }
             Worker worker = new Worker(settings);
-            new Thread(() -> worker.run(produces), worker.name).start();
+            new Thread(() -> worker.run(work), worker.name).start();
         }
         BufferedReader commands = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
         for (String line = commands.readLine(); line != null; line = commands.readLine()) {
@@ -76,12 +81,12 @@ public final class Worker {
         }
     }
 
-    private void run(boolean produces) {
+    private void run(String work) {
         try {
-            if (produces) {
-                produce();
-            } else {
-                consume();
+            switch (work) {
+                case "produce" -> produce();
+                case "consume" -> consume();
+                default -> copy();
             }
             say("done");
         } catch (Throwable error) {
@@ -135,13 +140,16 @@ public final class Worker {
         }
     }
 
-    private void consume() {
+    private Properties member() {
         Properties client = common();
         client.put("key.deserializer", StringDeserializer.class.getName());
         client.put("value.deserializer", StringDeserializer.class.getName());
         client.put("group.id", settings.get("group"));
         client.put("auto.offset.reset", "earliest");
         client.put("enable.auto.commit", "false");
+        if (settings.containsKey("isolation")) {
+            client.put("isolation.level", settings.get("isolation"));
+        }
         if (settings.containsKey("instance")) {
             client.put("group.instance.id", settings.get("instance"));
         }
@@ -152,7 +160,11 @@ public final class Worker {
             Class<?> assignor = settings.get("assignor").equals("range") ? RangeAssignor.class : CooperativeStickyAssignor.class;
             client.put("partition.assignment.strategy", assignor.getName());
         }
-        try (KafkaConsumer<String, String> consumer = new KafkaConsumer<>(client)) {
+        return client;
+    }
+
+    private void consume() {
+        try (KafkaConsumer<String, String> consumer = new KafkaConsumer<>(member())) {
             consumer.subscribe(List.of(settings.get("topic")), new Ownership(consumer));
             say("ready");
             while (!finishing()) {
@@ -167,6 +179,61 @@ public final class Worker {
                 }
             }
             commitLast(consumer);
+        }
+    }
+
+    /** Copies in transactions; a producer that is out of order is replaced, and its successor ends what it left. */
+    private void copy() {
+        say("ready");
+        while (!finishing()) {
+            Properties sender = common();
+            sender.put("key.serializer", StringSerializer.class.getName());
+            sender.put("value.serializer", StringSerializer.class.getName());
+            sender.put("transactional.id", settings.get("id"));
+            sender.put("transaction.timeout.ms", "15000");
+            Properties reader = member();
+            reader.put("isolation.level", "read_committed");
+            reader.put("session.timeout.ms", "6000");
+            KafkaProducer<String, String> producer = new KafkaProducer<>(sender);
+            try (KafkaConsumer<String, String> consumer = new KafkaConsumer<>(reader)) {
+                producer.initTransactions();
+                consumer.subscribe(List.of(settings.get("topic")));
+                while (!finishing()) {
+                    copyOnce(producer, consumer);
+                }
+            } catch (KafkaException error) {
+                say("note begins anew: " + oneLine(error));
+            } finally {
+                producer.close(Duration.ZERO);
+            }
+        }
+    }
+
+    private void copyOnce(KafkaProducer<String, String> producer, KafkaConsumer<String, String> consumer) {
+        ConsumerRecords<String, String> records = consumer.poll(Duration.ofMillis(100));
+        if (records.isEmpty()) {
+            return;
+        }
+        Map<TopicPartition, OffsetAndMetadata> next = new HashMap<>();
+        try {
+            producer.beginTransaction();
+            for (ConsumerRecord<String, String> record : records) {
+                producer.send(new ProducerRecord<>(settings.get("to"), record.partition(), null, record.value()));
+                next.put(new TopicPartition(record.topic(), record.partition()), new OffsetAndMetadata(record.offset() + 1));
+            }
+            producer.sendOffsetsToTransaction(next, consumer.groupMetadata());
+            producer.commitTransaction();
+            say("copied " + records.count());
+        } catch (ProducerFencedException | TimeoutException error) {
+            throw error;
+        } catch (KafkaException error) {
+            say("note aborts: " + oneLine(error));
+            producer.abortTransaction();
+            Map<TopicPartition, OffsetAndMetadata> committed = consumer.committed(consumer.assignment());
+            for (TopicPartition partition : consumer.assignment()) {
+                OffsetAndMetadata offset = committed.get(partition);
+                consumer.seek(partition, offset == null ? 0 : offset.offset());
+            }
         }
     }
 

@@ -92,7 +92,7 @@ def confluent_consume(role):
         "error_cb": lambda error: role.say(f"note {error}"),
         "on_commit": lambda error, _places: committed(error),
     }
-    optional = {"instance": "group.instance.id", "protocol": "group.protocol", "rack": "client.rack"}
+    optional = {"instance": "group.instance.id", "protocol": "group.protocol", "rack": "client.rack", "isolation": "isolation.level"}
     client.update({name: settings[key] for key, name in optional.items() if key in settings})
     if "assignor" in settings:
         client["partition.assignment.strategy"] = {"range": "range", "cooperative": "cooperative-sticky"}[settings["assignor"]]
@@ -137,6 +137,66 @@ def confluent_consume(role):
             unsaid = False
     commit_last(role, lambda: consumer.commit(asynchronous=False))
     consumer.close()
+
+
+def confluent_copy(role):
+    """librdkafka, which copies in transactions; a producer that is out of order is replaced, and its successor ends what it left."""
+    from confluent_kafka import Consumer, KafkaException, Producer
+
+    settings = role.settings
+    common = {"bootstrap.servers": settings["bootstrap"], "client.id": role.name, "error_cb": lambda error: role.say(f"note {error}")}
+    group = {"group.id": settings["group"], "auto.offset.reset": "earliest", "enable.auto.commit": False, "session.timeout.ms": 6000}
+    role.say("ready")
+    while not role.finish.is_set():
+        producer = Producer({**common, "transactional.id": settings["id"], "transaction.timeout.ms": 15_000})
+        consumer = Consumer({**common, **group})
+        try:
+            producer.init_transactions(60)
+            consumer.subscribe([settings["topic"]])
+            while not role.finish.is_set():
+                copy_once(role, producer, consumer)
+        except KafkaException as error:
+            role.say(f"note begins anew: {error}")
+        consumer.close()
+
+
+def copy_once(role, producer, consumer):
+    """One transaction, with what one poll brings and the offsets behind it."""
+    from confluent_kafka import KafkaException, TopicPartition
+
+    messages = [message for message in consumer.consume(500, timeout=0.1) if message.error() is None]
+    if not messages:
+        return
+    try:
+        producer.begin_transaction()
+        for message in messages:
+            producer.produce(role.settings["to"], message.value(), partition=message.partition())
+        following = {message.partition(): message.offset() + 1 for message in messages}
+        places = [TopicPartition(role.settings["topic"], partition, offset) for partition, offset in following.items()]
+        again(lambda: producer.send_offsets_to_transaction(places, consumer.consumer_group_metadata(), 30))
+        again(lambda: producer.commit_transaction(30))
+        role.say(f"copied {len(messages)}")
+    except KafkaException as error:
+        if not error.args[0].txn_requires_abort():
+            raise
+        role.say(f"note aborts: {error}")
+        again(lambda: producer.abort_transaction(30))
+        for place in consumer.committed(consumer.assignment(), timeout=30):
+            consumer.seek(TopicPartition(place.topic, place.partition, max(place.offset, 0)))
+
+
+def again(act):
+    """What librdkafka says may be repeated is repeated."""
+    from confluent_kafka import KafkaException
+
+    for _ in range(5):
+        try:
+            return act()
+        except KafkaException as error:
+            if not error.args[0].retriable():
+                raise
+            last = error
+    raise last
 
 
 def kafka_python_produce(role):
@@ -225,6 +285,7 @@ def commit_last(role, commit):
 WORK = {
     ("produce", "confluent"): confluent_produce,
     ("consume", "confluent"): confluent_consume,
+    ("copy", "confluent"): confluent_copy,
     ("produce", "kafka-python"): kafka_python_produce,
     ("consume", "kafka-python"): kafka_python_consume,
 }
@@ -235,7 +296,7 @@ def main():
     common, ended = {}, queue.Queue()
     for argument in sys.argv[1:]:
         kind, *pairs = argument.split(",")
-        if kind not in ("produce", "consume"):
+        if kind not in ("produce", "consume", "copy"):
             key, _, value = argument.partition("=")
             common[key] = value
             continue

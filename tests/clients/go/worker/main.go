@@ -45,7 +45,7 @@ func main() {
 	roles := make(map[string]*role)
 	for _, argument := range os.Args[1:] {
 		parts := strings.Split(argument, ",")
-		if parts[0] != "produce" && parts[0] != "consume" {
+		if !slices.Contains([]string{"produce", "consume", "copy"}, parts[0]) {
 			put(common, argument)
 			continue
 		}
@@ -55,7 +55,7 @@ func main() {
 		}
 		r := &role{settings: settings, name: settings["name"], finish: make(chan struct{})}
 		roles[r.name] = r
-		go r.run(parts[0] == "produce")
+		go r.run(map[string]func() error{"produce": r.produce, "consume": r.consume, "copy": r.copy}[parts[0]])
 	}
 	commands := bufio.NewScanner(os.Stdin)
 	for commands.Scan() {
@@ -69,11 +69,7 @@ func put(settings map[string]string, pair string) {
 	settings[key] = value
 }
 
-func (r *role) run(produces bool) {
-	work := r.consume
-	if produces {
-		work = r.produce
-	}
+func (r *role) run(work func() error) {
 	if err := work(); err != nil {
 		r.say("failed " + err.Error())
 		return
@@ -177,6 +173,9 @@ func (r *role) consume() error {
 		kgo.OnPartitionsAssigned(owned.assigned), kgo.OnPartitionsRevoked(owned.gone("revoked")), kgo.OnPartitionsLost(owned.gone("lost")))
 	if instance, given := r.settings["instance"]; given {
 		options = append(options, kgo.InstanceID(instance))
+	}
+	if r.settings["isolation"] == "read_committed" {
+		options = append(options, kgo.FetchIsolationLevel(kgo.ReadCommitted()))
 	}
 	switch r.settings["assignor"] {
 	case "range":
