@@ -173,30 +173,17 @@ def copy_once(role, producer, consumer):
             producer.produce(role.settings["to"], message.value(), partition=message.partition())
         following = {message.partition(): message.offset() + 1 for message in messages}
         places = [TopicPartition(role.settings["topic"], partition, offset) for partition, offset in following.items()]
-        again(lambda: producer.send_offsets_to_transaction(places, consumer.consumer_group_metadata(), 30))
-        again(lambda: producer.commit_transaction(30))
+        producer.send_offsets_to_transaction(places, consumer.consumer_group_metadata(), 30)
+        producer.commit_transaction(30)
         role.say(f"copied {len(messages)}")
     except KafkaException as error:
+        # librdkafka says that some calls may be repeated, and may then wait for ever: a new producer finds out what became of them.
         if not error.args[0].txn_requires_abort():
             raise
         role.say(f"note aborts: {error}")
-        again(lambda: producer.abort_transaction(30))
+        producer.abort_transaction(30)
         for place in consumer.committed(consumer.assignment(), timeout=30):
             consumer.seek(TopicPartition(place.topic, place.partition, max(place.offset, 0)))
-
-
-def again(act):
-    """What librdkafka says may be repeated is repeated."""
-    from confluent_kafka import KafkaException
-
-    for _ in range(5):
-        try:
-            return act()
-        except KafkaException as error:
-            if not error.args[0].retriable():
-                raise
-            last = error
-    raise last
 
 
 def kafka_python_produce(role):
