@@ -1,6 +1,6 @@
 """One stock librdkafka client in a process of its own: librdkafka_worker.py KIND JSON, prints one line of JSON.
 
-KIND is produce, consume, flushes, paced-produce or paced-consume; the JSON object holds the arguments of the function below.
+KIND is produce, consume, flushes, transactions, paced-produce or paced-consume; the JSON object holds the arguments of the function below.
 The paced kinds send and read at a fixed rate: each record carries the time at which it was due on the machine's
 monotonic clock, which all processes share, so a producer that falls behind counts as latency.
 
@@ -168,7 +168,30 @@ def flushes(bootstrap, topic, flush_bytes, flushes):
     return {"flushes": flushes}
 
 
-KINDS = {"flushes": flushes, "produce": produce, "consume": consume, "paced-produce": paced_produce, "paced-consume": paced_consume}
+def transactions(bootstrap, topic, records, partitions):
+    """Runs `records` transactions of a record for each partition; returns the spreads of commits and of whole transactions."""
+    producer = Producer({"bootstrap.servers": bootstrap, "transactional.id": f"bench-{topic}-{os.getpid()}", "linger.ms": 0})
+    producer.init_transactions(30)
+    value, warmup = os.urandom(RECORD_BYTES), max(10, records // 10)
+    commits, wholes = [], []
+    for number in range(records + warmup):
+        begun, deliveries = time.monotonic_ns(), Deliveries()
+        producer.begin_transaction()
+        for partition in range(partitions):
+            producer.produce(topic, value, partition=partition, on_delivery=deliveries)
+        producer.flush(60)
+        if deliveries.delivered != partitions:
+            raise RuntimeError(f"not delivered: {deliveries.failed}")
+        ending = time.monotonic_ns()
+        producer.commit_transaction(60)
+        ended = time.monotonic_ns()
+        if number >= warmup:
+            commits.append(ended - ending)
+            wholes.append(ended - begun)
+    return {"records": records, "commit_ms": spread(commits), "whole_ms": spread(wholes)}
+
+
+KINDS = {"transactions": transactions, "flushes": flushes, "produce": produce, "consume": consume, "paced-produce": paced_produce, "paced-consume": paced_consume}
 
 if __name__ == "__main__":
     print(json.dumps(KINDS[sys.argv[1]](**json.loads(sys.argv[2]))))

@@ -1,6 +1,6 @@
 // Command franz-go is one stock franz-go client for the bench: franz-go KIND JSON prints one line of JSON.
 //
-// KIND is produce or consume. A client has franz-go's defaults (idempotent, acks of all, compression) apart from the
+// KIND is produce, consume or transactions. A client has franz-go's defaults (idempotent, acks of all, compression) apart from the
 // compression, which is off as for the other clients.
 package main
 
@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -79,9 +80,55 @@ func consume(ctx context.Context, asked arguments) error {
 	return nil
 }
 
+// quantiles are those that the bench shows, in milliseconds.
+func quantiles(durations []time.Duration) map[string]float64 {
+	slices.Sort(durations)
+	at := func(share int) float64 { return float64(durations[len(durations)*share/100].Microseconds()) / 1000 }
+	return map[string]float64{"p50": at(50), "p99": at(99)}
+}
+
+// transactions runs one after another, each with a record for each partition; the spreads are of commits and of whole transactions.
+func transactions(ctx context.Context, asked arguments) error {
+	client, err := kgo.NewClient(
+		kgo.SeedBrokers(asked.Bootstrap), kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.ProducerLinger(0),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.TransactionalID(fmt.Sprintf("bench-%s-%d", asked.Topic, os.Getpid())),
+	)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	value, warmup := make([]byte, recordBytes), max(10, asked.Records/10)
+	if _, err := rand.Read(value); err != nil {
+		return err
+	}
+	var commits, wholes []time.Duration
+	for number := range asked.Records + warmup {
+		begun := time.Now()
+		if err := client.BeginTransaction(); err != nil {
+			return err
+		}
+		records := make([]*kgo.Record, asked.Partitions)
+		for partition := range records {
+			records[partition] = &kgo.Record{Topic: asked.Topic, Partition: int32(partition), Value: value}
+		}
+		if err := client.ProduceSync(ctx, records...).FirstErr(); err != nil {
+			return err
+		}
+		ending := time.Now()
+		if err := client.EndTransaction(ctx, kgo.TryCommit); err != nil {
+			return err
+		}
+		if number >= warmup {
+			commits, wholes = append(commits, time.Since(ending)), append(wholes, time.Since(begun))
+		}
+	}
+	spreads := map[string]any{"records": asked.Records, "commit_ms": quantiles(commits), "whole_ms": quantiles(wholes)}
+	return json.NewEncoder(os.Stdout).Encode(spreads)
+}
+
 func run() error {
 	if len(os.Args) != 3 {
-		return fmt.Errorf("usage: franz-go produce|consume JSON")
+		return fmt.Errorf("usage: franz-go produce|consume|transactions JSON")
 	}
 	var asked arguments
 	if err := json.Unmarshal([]byte(os.Args[2]), &asked); err != nil {
@@ -89,6 +136,9 @@ func run() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
+	if os.Args[1] == "transactions" {
+		return transactions(ctx, asked)
+	}
 	kinds := map[string]func(context.Context, arguments) error{"produce": produce, "consume": consume}
 	work, known := kinds[os.Args[1]]
 	if !known {
