@@ -62,15 +62,18 @@ func (client *Client) everything(ctx context.Context, topic string, committed bo
 	return values, nil
 }
 
-func (client *Client) expect(ctx context.Context, what, topic string, committed bool, partition int32, expected ...string) error {
-	values, err := client.everything(ctx, topic, committed)
-	if err == nil && !slices.Equal(values[partition], expected) {
-		err = fmt.Errorf("%q instead of %q", values[partition], expected)
-	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", what, err)
-	}
-	return nil
+// expect is about the only partition of a topic.
+func (client *Client) expect(ctx context.Context, place *suite.Place, what, topic string, committed bool, expected ...string) error {
+	return place.Settled(ctx, func() error {
+		values, err := client.everything(ctx, topic, committed)
+		if err == nil && !slices.Equal(values[0], expected) {
+			err = fmt.Errorf("%q instead of %q", values[0], expected)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+		return nil
+	})
 }
 
 // one runs a transaction with records of these values in partition 0.
@@ -103,7 +106,7 @@ func (client *Client) transactions(ctx context.Context, place *suite.Place) erro
 	if err := one(ctx, old, kgo.TryCommit, "one", "two"); err != nil {
 		return err
 	}
-	if err := client.expect(ctx, "committed after a commit", topic, true, 0, "one", "two"); err != nil {
+	if err := client.expect(ctx, place, "committed after a commit", topic, true, "one", "two"); err != nil {
 		return err
 	}
 	if err := one(ctx, old, kgo.TryAbort, "aborted"); err != nil {
@@ -120,7 +123,7 @@ func (client *Client) transactions(ctx context.Context, place *suite.Place) erro
 	if err := old.ProduceSync(ctx, kgo.StringRecord("open")).FirstErr(); err != nil {
 		return err
 	}
-	if err := client.expect(ctx, "committed while one is open", topic, true, 0, "one", "two"); err != nil {
+	if err := client.expect(ctx, place, "committed while one is open", topic, true, "one", "two"); err != nil {
 		return err
 	}
 	young, err := client.open(kgo.TransactionalID(topic), kgo.DefaultProduceTopic(topic))
@@ -136,8 +139,8 @@ func (client *Client) transactions(ctx context.Context, place *suite.Place) erro
 		return fmt.Errorf("a commit of the first producer ends with %v", err)
 	}
 	return errors.Join(
-		client.expect(ctx, "committed in the end", topic, true, 0, "one", "two", "young"),
-		client.expect(ctx, "everything", topic, false, 0, "one", "two", "aborted", "open", "young"))
+		client.expect(ctx, place, "committed in the end", topic, true, "one", "two", "young"),
+		client.expect(ctx, place, "everything", topic, false, "one", "two", "aborted", "open", "young"))
 }
 
 // A copier reads numbers, and writes them and its offsets in transactions.

@@ -54,11 +54,13 @@ func (client *Client) transactions(ctx context.Context, place *suite.Place) erro
 	if err := client.expectCommitted(ctx, topic, "one", "two", "three"); err != nil {
 		return err
 	}
-	committed, err := client.Committed(ctx, group, topic)
-	if err == nil && committed[0] != 7 {
-		err = fmt.Errorf("the group has committed %v", committed)
-	}
-	return err
+	return place.Settled(ctx, func() error {
+		committed, err := client.Committed(ctx, group, topic)
+		if err == nil && committed[0] != 7 {
+			err = fmt.Errorf("the group has committed %v", committed)
+		}
+		return err
+	})
 }
 
 // expectCommitted reads with read_committed; the last value is one that was committed last.

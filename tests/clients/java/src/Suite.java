@@ -1,6 +1,7 @@
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.FutureTask;
@@ -55,6 +56,17 @@ final class Suite {
         if (expected == null ? found != null : !expected.equals(found)) {
             throw new AssertionError(what + ": expected " + shortened(expected) + ", found " + shortened(found));
         }
+    }
+
+    /** The same, for what Apache Kafka shows a moment after it has answered, and Alluvium at once: ends of transactions. */
+    static void shows(Object expected, Callable<?> found, String what) throws Exception {
+        if (REFERENCE) {
+            long deadline = System.nanoTime() + Duration.ofSeconds(15).toNanos();
+            while (!Objects.equals(expected, found.call()) && System.nanoTime() < deadline) {
+                Thread.sleep(50);
+            }
+        }
+        same(expected, found.call(), what);
     }
 
     /** Waits until the condition holds; a deadline in place of a fixed sleep. */

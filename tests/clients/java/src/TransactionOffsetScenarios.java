@@ -83,25 +83,25 @@ final class TransactionOffsetScenarios {
                 Suite.same(Map.of(), committed(group, false), "committed while the transaction is open");
                 notStable(topic, group);
                 producer.commitTransaction();
-                Suite.same(Map.of(0, 7L), committed(group, true), "committed after the commit");
+                Suite.shows(Map.of(0, 7L), () -> committed(group, true), "committed after the commit");
                 producer.beginTransaction();
                 producer.sendOffsetsToTransaction(at(topic, 0, 9), consumer.groupMetadata());
                 producer.sendOffsetsToTransaction(at(topic, 1, 4), consumer.groupMetadata());
                 producer.abortTransaction();
-                Suite.same(Map.of(0, 7L), committed(group, true), "committed after the abort");
+                Suite.shows(Map.of(0, 7L), () -> committed(group, true), "committed after the abort");
                 producer.beginTransaction();
                 producer.sendOffsetsToTransaction(at(topic, 0, 8), consumer.groupMetadata());
                 producer.sendOffsetsToTransaction(at(topic, 0, 10), consumer.groupMetadata());
                 producer.sendOffsetsToTransaction(at(topic, 1, 5), consumer.groupMetadata());
                 producer.commitTransaction();
-                Suite.same(Map.of(0, 10L, 1, 5L), committed(group, true), "committed by offsets alone");
+                Suite.shows(Map.of(0, 10L, 1, 5L), () -> committed(group, true), "committed by offsets alone");
             }
             try (KafkaConsumer<String, String> consumer = Clients.consumer(settings(group, protocol))) {
                 consumer.subscribe(List.of(topic));
                 List<String> values = Clients.values(Clients.read(consumer, 16)).stream().sorted().toList();
                 Suite.check(values.contains("p1-5") && !values.contains("p1-4") && values.contains("result"), "read from there: " + values);
                 consumer.commitSync(Map.of(new TopicPartition(topic, 0), new OffsetAndMetadata(3)));
-                Suite.same(3L, committed(group, true).get(0), "a plain commit after those of transactions");
+                Suite.shows(3L, () -> committed(group, true).get(0), "a plain commit after those of transactions");
             }
         }
     }
@@ -133,15 +133,15 @@ final class TransactionOffsetScenarios {
                 boolean refused = error instanceof CommitFailedException || error.getCause() instanceof CommitFailedException;
                 Suite.check(refused, "offsets of a former member end with " + error);
                 producer.abortTransaction();
-                Suite.same(Map.of(0, 7L), committed(group, true), "committed");
+                Suite.shows(Map.of(0, 7L), () -> committed(group, true), "committed");
                 producer.beginTransaction();
                 producer.sendOffsetsToTransaction(at(topic, 0, 10), consumer.groupMetadata());
                 producer.commitTransaction();
-                Suite.same(Map.of(0, 10L), committed(group, true), "committed by a member");
+                Suite.shows(Map.of(0, 10L), () -> committed(group, true), "committed by a member");
             }
         }
         List<TopicPartition> all = RecordScenarios.partitions(topic, 3);
-        Suite.same(30, TransactionScenarios.values("read_committed", all).size(), "records that count");
+        Suite.shows(30, () -> TransactionScenarios.values("read_committed", all).size(), "records that count");
     }
 
     private static void withoutMembers() throws Exception {
@@ -152,7 +152,7 @@ final class TransactionOffsetScenarios {
                 producer.beginTransaction();
                 producer.sendOffsetsToTransaction(at(topic, 1, offset), new ConsumerGroupMetadata(group));
                 producer.commitTransaction();
-                Suite.same(Map.of(1, offset), committed(group, true), "committed");
+                Suite.shows(Map.of(1, offset), () -> committed(group, true), "committed");
             }
         }
     }
@@ -254,9 +254,9 @@ final class TransactionOffsetScenarios {
                 expected.addAll(Clients.numbered(change + "-" + partition + "-", each));
             }
             List<TopicPartition> one = List.of(new TopicPartition(to, partition));
-            Suite.same(expected, TransactionScenarios.values("read_committed", one), "copies in partition " + partition);
+            Suite.shows(expected, () -> TransactionScenarios.values("read_committed", one), "copies in partition " + partition);
         }
         Map<Integer, Long> ends = Map.of(0, 3L * each, 1, 3L * each, 2, 3L * each);
-        Suite.same(ends, committed(from + "-group", true), "committed in the end");
+        Suite.shows(ends, () -> committed(from + "-group", true), "committed in the end");
     }
 }

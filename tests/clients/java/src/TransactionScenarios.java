@@ -88,18 +88,18 @@ final class TransactionScenarios {
             for (int partition = 0; partition < 3; partition++) {
                 Suite.same(List.of(0L, 1L), Clients.send(producer, topic, partition, List.of("a", "b")), "offsets of the first");
             }
-            Suite.same(List.of(), values(COMMITTED, all), "committed before the commit");
+            Suite.shows(List.of(), () -> values(COMMITTED, all), "committed before the commit");
             Suite.same(6, values(UNCOMMITTED, all).size(), "records before the commit");
             producer.commitTransaction();
-            Suite.same(6, values(COMMITTED, all).size(), "committed at once after the commit");
+            Suite.shows(6, () -> values(COMMITTED, all).size(), "committed at once after the commit");
             producer.beginTransaction();
             // The marker of the first has taken an offset.
             Suite.same(List.of(3L), Clients.send(producer, topic, 1, List.of("c")), "offset behind the marker");
             producer.commitTransaction();
         }
-        Suite.same(List.of("a", "b", "c"), values(COMMITTED, List.of(all.get(1))), "committed");
+        Suite.shows(List.of("a", "b", "c"), () -> values(COMMITTED, List.of(all.get(1))), "committed");
         Suite.same(List.of("a", "b", "c"), values(UNCOMMITTED, List.of(all.get(1))), "all, without markers");
-        Suite.same(Map.of(all.get(0), 3L, all.get(1), 5L, all.get(2), 3L), ends(COMMITTED, all), "ends behind the markers");
+        Suite.shows(Map.of(all.get(0), 3L, all.get(1), 5L, all.get(2), 3L), () -> ends(COMMITTED, all), "ends behind the markers");
     }
 
     private static void abort() throws Exception {
@@ -112,7 +112,7 @@ final class TransactionScenarios {
             producer.beginTransaction();
             Clients.send(producer, topic, 0, List.of("aborted"));
             producer.abortTransaction();
-            Suite.same(List.of("one", "two"), values(COMMITTED, all), "committed after the abort");
+            Suite.shows(List.of("one", "two"), () -> values(COMMITTED, all), "committed after the abort");
             producer.beginTransaction();
             producer.send(new ProducerRecord<>(topic, 0, null, "aborted before it was sent"));
             producer.abortTransaction();
@@ -120,7 +120,7 @@ final class TransactionScenarios {
             Clients.send(producer, topic, 0, List.of("three"));
             producer.commitTransaction();
         }
-        Suite.same(List.of("one", "two", "three"), values(COMMITTED, all), "committed");
+        Suite.shows(List.of("one", "two", "three"), () -> values(COMMITTED, all), "committed");
         List<String> everything = new ArrayList<>(values(UNCOMMITTED, all));
         everything.remove("aborted before it was sent");
         Suite.same(List.of("one", "two", "aborted", "three"), everything, "everything");
@@ -143,8 +143,8 @@ final class TransactionScenarios {
             producer.beginTransaction();
             producer.abortTransaction();
         }
-        Suite.same(List.of("x"), values(COMMITTED, all), "committed");
-        Suite.same(Map.of(all.get(0), 2L), ends(COMMITTED, all), "one record and one marker");
+        Suite.shows(List.of("x"), () -> values(COMMITTED, all), "committed");
+        Suite.shows(Map.of(all.get(0), 2L), () -> ends(COMMITTED, all), "one record and one marker");
     }
 
     /** What others write behind the first record of an open transaction waits for its end. */
@@ -161,13 +161,13 @@ final class TransactionScenarios {
             second.beginTransaction();
             Clients.send(second, topic, 0, List.of("second"));
             second.commitTransaction();
-            Suite.same(Map.of(all.get(0), 1L), ends(COMMITTED, all), "the last stable offset");
+            Suite.shows(Map.of(all.get(0), 1L), () -> ends(COMMITTED, all), "the last stable offset");
             Suite.same(Map.of(all.get(0), 5L), ends(UNCOMMITTED, all), "the high watermark");
-            Suite.same(List.of("plain-1"), values(COMMITTED, all), "before the open transaction");
+            Suite.shows(List.of("plain-1"), () -> values(COMMITTED, all), "before the open transaction");
             Suite.same(List.of("plain-1", "first", "plain-2", "second"), values(UNCOMMITTED, all), "everything");
             first.abortTransaction();
-            Suite.same(List.of("plain-1", "plain-2", "second"), values(COMMITTED, all), "after the abort");
-            Suite.same(Map.of(all.get(0), 6L), ends(COMMITTED, all), "the last stable offset in the end");
+            Suite.shows(List.of("plain-1", "plain-2", "second"), () -> values(COMMITTED, all), "after the abort");
+            Suite.shows(Map.of(all.get(0), 6L), () -> ends(COMMITTED, all), "the last stable offset in the end");
         }
     }
 
@@ -225,7 +225,7 @@ final class TransactionScenarios {
             old.beginTransaction();
             Clients.send(old, topic, 0, List.of("old"));
             try (KafkaProducer<String, String> young = transactional(topic)) {
-                Suite.same(List.of(), values(COMMITTED, all), "what the old one had under way");
+                Suite.shows(List.of(), () -> values(COMMITTED, all), "what the old one had under way");
                 young.beginTransaction();
                 Clients.send(young, topic, 0, List.of("young"));
                 fenced("a commit of the old one", () -> {
@@ -235,7 +235,7 @@ final class TransactionScenarios {
                 young.commitTransaction();
             }
         }
-        Suite.same(List.of("young"), values(COMMITTED, all), "committed");
+        Suite.shows(List.of("young"), () -> values(COMMITTED, all), "committed");
     }
 
     private static void fencingOfSends() throws Exception {
@@ -278,8 +278,8 @@ final class TransactionScenarios {
             producer.close(Duration.ZERO);
         }
         transactional(topic).close();
-        Suite.same(List.of("committed 0", "committed 1", "committed 2", "committed 3"), values(COMMITTED, all), "committed");
-        Suite.same(ends(UNCOMMITTED, all), ends(COMMITTED, all), "nothing is open any more");
+        Suite.shows(List.of("committed 0", "committed 1", "committed 2", "committed 3"), () -> values(COMMITTED, all), "committed");
+        Suite.shows(ends(UNCOMMITTED, all), () -> ends(COMMITTED, all), "nothing is open any more");
     }
 
     private static void timeout() throws Exception {
@@ -306,7 +306,7 @@ final class TransactionScenarios {
             Clients.send(next, topic, 0, List.of("next"));
             next.commitTransaction();
         }
-        Suite.same(List.of("plain", "next"), values(COMMITTED, all), "committed");
+        Suite.shows(List.of("plain", "next"), () -> values(COMMITTED, all), "committed");
     }
 
     private static void timeoutTooLong() {
@@ -342,7 +342,7 @@ final class TransactionScenarios {
         }
         for (TopicPartition partition : all) {
             List<String> expected = Clients.numbered("", count).stream().filter(number -> Integer.parseInt(number) % 3 != 1).toList();
-            Suite.same(expected, values(COMMITTED, List.of(partition)), "committed in " + partition);
+            Suite.shows(expected, () -> values(COMMITTED, List.of(partition)), "committed in " + partition);
         }
     }
 
@@ -436,9 +436,9 @@ final class TransactionScenarios {
             Clients.send(committing, topic, 0, List.of("after"));
             Clients.send(committing, topic, 1, List.of("elsewhere"));
             committing.commitTransaction();
-            Suite.same(List.of("elsewhere"), values(COMMITTED, List.of(all.get(1))), "committed where the other has written nothing");
+            Suite.shows(List.of("elsewhere"), () -> values(COMMITTED, List.of(all.get(1))), "committed where the other has written nothing");
             aborting.abortTransaction();
         }
-        Suite.same(List.of("before", "after"), values(COMMITTED, List.of(all.get(0))), "committed");
+        Suite.shows(List.of("before", "after"), () -> values(COMMITTED, List.of(all.get(0))), "committed");
     }
 }

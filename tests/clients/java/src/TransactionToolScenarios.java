@@ -100,7 +100,7 @@ final class TransactionToolScenarios {
             short epoch = (short) state.producerEpoch();
             admin.abortTransaction(new AbortTransactionSpec(only, state.producerId(), epoch, state.coordinatorEpoch().orElse(0)))
                     .all().get(20, TimeUnit.SECONDS);
-            Suite.same(List.of("behind"), TransactionScenarios.values("read_committed", List.of(only)), "committed");
+            Suite.shows(List.of("behind"), () -> TransactionScenarios.values("read_committed", List.of(only)), "committed");
         }
     }
 
@@ -117,8 +117,8 @@ final class TransactionToolScenarios {
             });
             Suite.check(error instanceof ProducerFencedException, "a commit ends with " + error);
             List<TopicPartition> all = RecordScenarios.partitions(topic, 1);
-            Suite.same(List.of(), TransactionScenarios.values("read_committed", all), "committed");
-            Suite.same(TransactionScenarios.ends("read_uncommitted", all), TransactionScenarios.ends("read_committed", all), "the end");
+            Suite.shows(List.of(), () -> TransactionScenarios.values("read_committed", all), "committed");
+            Suite.shows(TransactionScenarios.ends("read_uncommitted", all), () -> TransactionScenarios.ends("read_committed", all), "the end");
         } catch (ExecutionException e) {
             throw new AssertionError("fencing ends with " + e.getCause());
         }
@@ -169,7 +169,7 @@ final class TransactionToolScenarios {
             Clients.send(producer, topic, 0, List.of("stuck"));
             Clients.send(plain, topic, 0, List.of("behind"));
             tool("abort", "--topic", topic, "--partition", "0", "--start-offset", "1");
-            Suite.same(List.of("before", "behind"), TransactionScenarios.values("read_committed", all), "committed");
+            Suite.shows(List.of("before", "behind"), () -> TransactionScenarios.values("read_committed", all), "committed");
         }
     }
 

@@ -215,8 +215,10 @@ class KafkaJsClient {
     }
     const read = await this.read(place, topic, { 0: 0n }, 3)
     assert.deepStrictEqual(read.map(({ value }) => value.toString()), ['one', 'two', 'three'])
-    const committed = await this.committed(place, groupId, topic)
-    assert.strictEqual(committed[0], 7n, 'what the group has committed')
+    await place.settled(async () => {
+      const committed = await this.committed(place, groupId, topic)
+      assert.strictEqual(committed[0], 7n, 'what the group has committed')
+    })
   }
 
   adminTopics(place) {
