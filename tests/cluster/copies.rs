@@ -12,6 +12,7 @@ use alluvium_infra::runtime::Instant;
 use crate::asking;
 use crate::history::History;
 use crate::nodes::{Cluster, Plan};
+use crate::pulse::Pulse;
 use crate::stalls::Stalls;
 use crate::waiting::eventually;
 use crate::workers::{Workers, consume, copy, produce};
@@ -36,6 +37,7 @@ struct Pipelines {
     events: Vec<(Instant, String)>,
     /// How often the pipeline of a language was started.
     lives: BTreeMap<&'static str, u32>,
+    pulse: Pulse,
     runtime: Runtime,
 }
 
@@ -48,7 +50,8 @@ impl Pipelines {
         for language in LANGUAGES {
             asking::create_topic(first, &copies_of(language), PARTITIONS, &runtime).await;
         }
-        let mut pipelines = Pipelines { workers, events: Vec::new(), lives: BTreeMap::new(), runtime };
+        let pulse = Pulse::start(&runtime)?;
+        let mut pipelines = Pipelines { workers, events: Vec::new(), lives: BTreeMap::new(), pulse, runtime };
         for (place, language) in LANGUAGES.into_iter().enumerate() {
             let copied = copies_of(LANGUAGES[(place + 1) % LANGUAGES.len()]);
             let more = format!("topic={copied},isolation=read_committed");
@@ -116,7 +119,7 @@ impl Pipelines {
         let _took = eventually(&runtime, PROGRESS_MAX, "everything is copied", copied).await;
         self.workers.end_copiers().await;
         self.workers.end_roles(true).await;
-        let stalls = Stalls::measure(&history.lock(), &self.events, end);
+        let stalls = Stalls::measure(&history.lock(), &self.events, end, &self.pulse);
         (written, stalls)
     }
 }
@@ -213,10 +216,10 @@ async fn exactly_once(scenario: &str, shards: &str) {
     let records: usize = written.iter().map(Vec::len).sum();
     let commits: usize = history.roles.values().map(|role| role.copied.len()).sum();
     let aborts = history.roles.values().flat_map(|role| &role.notes).filter(|note| note.starts_with("aborts")).count();
-    let (worst, whose) = stalls.worst();
+    let (worst, whose) = stalls.worst(|_| true);
     println!(
         "ok {scenario}: {kills} kills; {records} records, each copied once by {} pipelines in {commits} transactions ({aborts} aborted \
-         by their producers), {shards} shards; longest stall {} ms ({whose})\n{}",
+         by their producers), {shards} shards; longest stall {} ms without what the store took ({whose})\n{}",
         LANGUAGES.len(),
         worst.as_millis(),
         stalls.table()
