@@ -60,6 +60,8 @@ struct Client {
     member_id: String,
     epoch: i32,
     owned: BTreeSet<i32>,
+    /// It is no member any more and has not heard of it: what it takes for its own may be given to others.
+    is_expelled: bool,
     phase: Phase,
     /// Those it leads and what they say they own.
     leads: Vec<(String, Vec<i32>)>,
@@ -165,10 +167,16 @@ impl Walk {
 
     fn check(&mut self) {
         self.h.table.check().unwrap();
-        let Some(group) = self.h.table.describe_consumer(GROUP) else { return };
+        let consumer = self.h.table.describe_consumer(GROUP);
+        let classic = self.h.table.describe(GROUP);
+        let members: BTreeSet<&String> = match &consumer {
+            Some(group) => group.members.iter().map(|member| &member.member_id).collect(),
+            None => classic.iter().flat_map(|group| &group.members).map(|member| &member.member_id).collect(),
+        };
         let mut owned = BTreeSet::new();
-        for client in &self.clients {
-            if group.members.iter().any(|member| member.member_id == client.member_id) {
+        for client in &mut self.clients {
+            client.is_expelled |= !members.contains(&client.member_id);
+            if consumer.is_some() && !client.is_expelled {
                 for partition in &client.owned {
                     assert!(owned.insert(*partition), "{partition} is owned twice");
                 }
@@ -219,6 +227,7 @@ impl Client {
             Response::ConsumerHeartbeat(Ok(told)) => {
                 self.epoch = told.member_epoch;
                 if let Some(assignment) = told.assignment {
+                    self.is_expelled = false;
                     self.owned = assignment.into_iter().map(|partition| partition.partition).collect();
                 }
             }
@@ -245,6 +254,7 @@ impl Client {
                 let revokes = self.owned.iter().any(|partition| !assigned.contains(partition));
                 self.phase = if revokes { Phase::Joining } else { Phase::Beating };
                 self.owned = assigned;
+                self.is_expelled = false;
             }
             Response::Sync(Err(error)) => self.hear_classic_error(Err(error)),
             Response::Delete(_) => panic!("nobody deletes"),
