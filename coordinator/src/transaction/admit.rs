@@ -102,6 +102,15 @@ impl Transactions {
         Ok(TransactionTag::verified(admitted.number, admitted.at_ms, &shard.state()))
     }
 
+    /// Whether the transaction has ended on one of the participants, so that what is known of it is old.
+    fn has_ended(&self, entrant: &Entrant<'_>, participants: &Participants, number: u64) -> bool {
+        let view = self.shared.log.view();
+        participants.partitions.iter().any(|(partition, _)| {
+            let known = view.partition(*partition).and_then(|known| known.producer(entrant.producer.producer_id));
+            known.is_some_and(|known| known.ended >= number)
+        })
+    }
+
     /// Asks the shard of the id. Whoever may becomes part of the transaction.
     async fn let_in(&self, entrant: &Entrant<'_>, participants: &Participants) -> Result<Admitted, TransactionError> {
         let mut desk = Desk::open(&self.shared, entrant.transactional_id)?;
@@ -116,6 +125,9 @@ impl Transactions {
             let missing = participants.missing_from(record.as_deref());
             match (rules::admit(record.as_deref().map(Standing::of), entrant.producer), record) {
                 (AdmitStep::Open, Some(record)) if missing.is_empty() => {
+                    if self.has_ended(entrant, participants, record.number) && !desk.may_answer().await? {
+                        continue;
+                    }
                     return Ok(Admitted { number: record.number, at_ms: desk.known_ms(), outside: missing });
                 }
                 (AdmitStep::Open | AdmitStep::Closed, _) if entrant.implicit => {

@@ -32,7 +32,7 @@ mod requests;
 
 const ID: &str = "orders-copier";
 const TIMEOUT_MS: i32 = 60_000;
-const PARTITIONS: i32 = 16;
+const PARTITIONS: i32 = 64;
 
 type Producer = (i64, i16);
 
