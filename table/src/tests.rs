@@ -7,6 +7,7 @@ use crate::{TableFacts, TableOptions, TableReader, TableSummary, TableWriter};
 
 mod damage;
 mod exact;
+mod golden;
 mod values;
 
 pub(crate) const TOPIC: TopicId = TopicId::from_bytes([7; 16]);

@@ -195,8 +195,10 @@ impl TableWriter {
         }
         let columns = RowColumns::new(options.value_columns.clone());
         // The Arrow schema follows from the Parquet one, so that it is not written a second time.
-        let encoder_options =
-            ArrowWriterOptions::new().with_skip_arrow_metadata(true).with_properties(properties::of(&options)?);
+        let encoder_options = ArrowWriterOptions::new()
+            .with_skip_arrow_metadata(true)
+            .with_schema_root("records".to_owned())
+            .with_properties(properties::of(&options)?);
         let schema = std::sync::Arc::clone(columns.schema());
         let mut encoder = ArrowWriter::try_new_with_options(Sink::default(), schema, encoder_options)?;
         encoder.sync()?;
