@@ -236,7 +236,7 @@ async fn check_merging(runtime: &Runtime, input: &Input, decoded: &[DecodedRows]
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn any_records_come_back(input in input()) {
