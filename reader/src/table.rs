@@ -1,0 +1,283 @@
+//! Record batches out of Parquet files, which hold what was retained.
+//!
+//! Owns: open files (footers) and row groups that were made into record batches again, each as one block of a cache.
+//!
+//! Invariants: 11, a record comes out as it went in, in the batch that it came in, at its offset; where no record is left, a batch
+//! without records goes to the end of the run, so that a consumer gets past it (as Kafka does it); a row group is read and
+//! decoded once however many ask, away from the tasks; memory is bounded by the caches and by the reads in flight.
+
+use std::sync::Arc;
+
+use alluvium_infra::Runtime;
+use alluvium_infra::store::{StoreError, StorePath};
+use alluvium_log::{Log, ObjectRef, Run, TableRun};
+use alluvium_record::{Attributes, BatchFrame, BatchRebuilder, Compression, Offset, ShardId, TopicPartition};
+use alluvium_table::{OpenTableError, ReadTableError, StoreFile, TableReader};
+use bytes::Bytes;
+use moka::future::Cache;
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+use crate::ReaderSettings;
+use crate::counters::{CacheKind, ReaderCounters};
+use crate::source::LoadError;
+
+/// Row groups that are made ready while a consumer takes the one before.
+const ROW_GROUPS_AHEAD: usize = 2;
+
+/// Which records of a file are wanted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted {
+    /// From this offset on.
+    pub(crate) offset: Offset,
+    /// Until there are so many bytes; at least one row group is read.
+    pub(crate) bytes_max: usize,
+}
+
+/// Batches of a file, with their offsets.
+#[derive(Debug, Clone)]
+pub(crate) struct TableBatches {
+    /// Whole batches, each with its own base offset.
+    pub(crate) slices: Vec<Bytes>,
+    /// Whether the run ends with them.
+    pub(crate) complete: bool,
+}
+
+/// A run that is a file, or nothing.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TableAt {
+    pub(crate) shard: ShardId,
+    pub(crate) topic_partition: TopicPartition,
+    pub(crate) run: Run,
+    /// What the manifest knows of it; `None` for a run without records.
+    pub(crate) table: Option<TableRun>,
+}
+
+type RowGroupKey = (Uuid, usize);
+
+/// Reads files.
+#[derive(Debug, Clone)]
+pub(crate) struct Tables {
+    log: Log,
+    runtime: Runtime,
+    open: Cache<Uuid, TableReader>,
+    row_groups: Cache<RowGroupKey, Bytes>,
+    reads: Arc<Semaphore>,
+    reads_ahead: Arc<Semaphore>,
+    counters: Arc<ReaderCounters>,
+}
+
+impl From<OpenTableError> for LoadError {
+    fn from(error: OpenTableError) -> Self {
+        match error {
+            OpenTableError::Store(error) => Self::Store(error),
+            other => Self::Corrupt(other.to_string()),
+        }
+    }
+}
+
+impl From<ReadTableError> for LoadError {
+    fn from(error: ReadTableError) -> Self {
+        match error {
+            ReadTableError::Store(error) => Self::Store(error),
+            ReadTableError::CutOff(reason) => Self::Store(StoreError::Other(reason)),
+            other => Self::Corrupt(other.to_string()),
+        }
+    }
+}
+
+impl Tables {
+    pub(crate) fn new(
+        log: Log,
+        settings: &ReaderSettings,
+        runtime: Runtime,
+        reads: Arc<Semaphore>,
+        reads_ahead: Arc<Semaphore>,
+        counters: Arc<ReaderCounters>,
+    ) -> Self {
+        let open = Cache::builder()
+            .max_capacity(settings.replay_cache_bytes_max / 4)
+            .weigher(|_, reader: &TableReader| u32::try_from(reader.summary().footer_bytes).unwrap_or(u32::MAX))
+            .build();
+        let row_groups = Cache::builder()
+            .max_capacity(settings.replay_cache_bytes_max)
+            .weigher(|_, block: &Bytes| u32::try_from(block.len().max(1)).unwrap_or(u32::MAX))
+            .build();
+        Self { log, runtime, open, row_groups, reads, reads_ahead, counters }
+    }
+
+    /// Bytes of batches that are kept.
+    pub(crate) fn cached_bytes(&self) -> u64 {
+        self.row_groups.weighted_size()
+    }
+
+    /// Batches from the one with the wanted offset, or the first behind it, on.
+    pub(crate) async fn read(&self, at: &TableAt, wanted: Wanted) -> Result<TableBatches, LoadError> {
+        let Some(reader) = self.reader(at).await? else {
+            return Ok(TableBatches { slices: vec![empty(at.run.base_offset, at.run.last_offset)], complete: true });
+        };
+        let groups = reader.row_groups();
+        let mut next = reader.row_group_of(wanted.offset).unwrap_or(groups.len());
+        let mut slices = Vec::new();
+        let mut bytes = 0;
+        while next < groups.len() && (slices.is_empty() || bytes < wanted.bytes_max) {
+            let block = self.block(at, &reader, next).await?;
+            bytes += bytes_from(&block, wanted.offset);
+            slices.push(block);
+            next += 1;
+        }
+        let complete = next == groups.len();
+        if complete {
+            let last = last_offset_of(slices.last()).or(groups.last().map(|group| group.last_offset));
+            let behind = last.map_or(at.run.base_offset, |last| last + 1).max(at.run.base_offset);
+            if behind <= at.run.last_offset {
+                slices.push(empty(behind, at.run.last_offset));
+            }
+        } else {
+            self.read_ahead(at, &reader, next);
+        }
+        Ok(TableBatches { slices, complete })
+    }
+
+    /// Batches of the row groups with a record of `timestamp` or later, one row group at a time: the first from `index` on.
+    pub(crate) async fn since(
+        &self,
+        at: &TableAt,
+        timestamp: i64,
+        index: usize,
+    ) -> Result<Option<(usize, Bytes)>, LoadError> {
+        let Some(reader) = self.reader(at).await? else { return Ok(None) };
+        let groups = reader.row_groups();
+        let Some(found) = (index..groups.len()).find(|index| groups[*index].max_timestamp >= timestamp) else {
+            return Ok(None);
+        };
+        self.block(at, &reader, found).await.map(|block| Some((found, block)))
+    }
+
+    /// The open file; `None` for a run without records.
+    async fn reader(&self, at: &TableAt) -> Result<Option<TableReader>, LoadError> {
+        let ObjectRef::Table(id) = at.run.object else { return Ok(None) };
+        let opened = self.open.try_get_with(id, async {
+            let _permit = self.reads.acquire().await;
+            let store = self.log.store().clone();
+            let file = Arc::new(StoreFile { store, path: self.path(at)? });
+            let footer_bytes = at.table.map(|table| u64::from(table.footer_bytes));
+            let reader = TableReader::open(file, u64::from(at.run.length), footer_bytes).await?;
+            reader.expect(at.topic_partition, at.run.base_offset, at.run.last_offset)?;
+            Ok::<_, LoadError>(reader)
+        });
+        opened.await.map(Some).map_err(|error: Arc<LoadError>| (*error).clone())
+    }
+
+    fn path(&self, at: &TableAt) -> Result<StorePath, LoadError> {
+        let paths = self.log.paths().shard(at.shard);
+        at.run.path(at.topic_partition, &paths).ok_or_else(|| LoadError::Corrupt("run has no object".to_owned()))
+    }
+
+    /// One row group as record batches, from the cache or from the file.
+    async fn block(&self, at: &TableAt, reader: &TableReader, index: usize) -> Result<Bytes, LoadError> {
+        let ObjectRef::Table(id) = at.run.object else {
+            return Err(LoadError::Corrupt("run has no object".to_owned()));
+        };
+        let cached = self.row_groups.get(&(id, index)).await;
+        self.counters.asked(CacheKind::Replay, cached.is_some());
+        if let Some(block) = cached {
+            return Ok(block);
+        }
+        // In a task of its own: others may wait for the same row group when this caller goes away.
+        let loading = self.clone().load((id, index), reader.clone());
+        match self.runtime.spawn("read row group", loading).await {
+            Ok(result) => result,
+            Err(error) => Err(LoadError::Store(StoreError::Other(format!("read was aborted: {error}")))),
+        }
+    }
+
+    async fn load(self, key: RowGroupKey, reader: TableReader) -> Result<Bytes, LoadError> {
+        let result = self.row_groups.try_get_with(key, async {
+            let _permit = self.reads.acquire().await;
+            let rows = reader.read_row_group(&self.runtime, key.1).await?;
+            let rebuilt = self.runtime.compute(move || rows.into_record_batches(0, Compression::None)).await;
+            let batches = rebuilt.map_err(|error| LoadError::Store(StoreError::Other(error.to_string())))?;
+            let batches = batches.map_err(|error| LoadError::Corrupt(error.to_string()))?;
+            let mut block = Vec::with_capacity(batches.iter().map(|batch| batch.bytes.len()).sum());
+            batches.iter().for_each(|batch| block.extend_from_slice(&batch.bytes));
+            Ok::<_, LoadError>(Bytes::from(block))
+        });
+        let result = result.await.map_err(|error: Arc<LoadError>| (*error).clone());
+        // The cache keeps to its budget only when it tidies up; beside a read from the store that costs nothing.
+        self.row_groups.run_pending_tasks().await;
+        result
+    }
+
+    fn read_ahead(&self, at: &TableAt, reader: &TableReader, from: usize) {
+        let ObjectRef::Table(id) = at.run.object else { return };
+        for index in from..(from + ROW_GROUPS_AHEAD).min(reader.row_groups().len()) {
+            if self.row_groups.contains_key(&(id, index)) {
+                continue;
+            }
+            let Ok(permit) = self.reads_ahead.clone().try_acquire_owned() else { return };
+            let reading = self.clone().load((id, index), reader.clone());
+            drop(self.runtime.spawn("read row group ahead", async move {
+                let _loaded = reading.await;
+                drop(permit);
+            }));
+        }
+    }
+}
+
+/// Bytes of the batches that end at `offset` or behind it.
+fn bytes_from(block: &Bytes, offset: Offset) -> usize {
+    let batches = crate::assemble::Batches::placed(vec![block.clone()]);
+    batches.flatten().filter(|batch| batch.header.last_offset() >= offset).map(|batch| batch.total_bytes()).sum()
+}
+
+fn last_offset_of(block: Option<&Bytes>) -> Option<Offset> {
+    let batches = crate::assemble::Batches::placed(vec![block?.clone()]);
+    batches.flatten().last().map(|batch| batch.header.last_offset())
+}
+
+/// Batches without records over these offsets.
+fn empty(base_offset: Offset, last_offset: Offset) -> Bytes {
+    const OFFSETS_MAX: Offset = i32::MAX as Offset;
+    let mut rebuilder = BatchRebuilder::new(Compression::None, 64);
+    let mut base_offset = base_offset;
+    while base_offset <= last_offset {
+        let end = last_offset.min(base_offset.saturating_add(OFFSETS_MAX));
+        let frame = BatchFrame {
+            base_offset,
+            last_offset: end,
+            attributes: Attributes::default(),
+            producer_id: -1,
+            producer_epoch: -1,
+            base_sequence: -1,
+        };
+        // Offsets that the log gave out are in range.
+        if rebuilder.begin(frame).is_err() {
+            break;
+        }
+        base_offset = end + 1;
+    }
+    let mut bytes = Vec::new();
+    rebuilder.finish().iter().for_each(|batch| bytes.extend_from_slice(&batch.bytes));
+    Bytes::from(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::assemble::Batches;
+
+    #[test]
+    fn a_gap_is_passed_by_batches_without_records() {
+        for (base, last) in [(7, 7), (0, 1 << 20), (5, 5 + (1_i64 << 33)), (i64::MAX - 3, i64::MAX - 1)] {
+            let mut next = base;
+            for batch in Batches::placed(vec![empty(base, last)]) {
+                let batch = batch.expect("whole");
+                assert_eq!((batch.header.base_offset, batch.header.record_count), (next, 0));
+                next = batch.header.last_offset() + 1;
+                batch.contiguous().verify_crc().expect("checksum holds");
+            }
+            assert_eq!(next, last + 1);
+        }
+    }
+}
