@@ -44,15 +44,41 @@ impl StoredBatch {
     }
 }
 
+/// The bytes of a run.
+#[derive(Debug, Clone)]
+pub(crate) struct RunBytes {
+    pub(crate) slices: Vec<Bytes>,
+    /// Whether batches carry their offsets; otherwise they follow each other from the run's base offset on.
+    pub(crate) placed: bool,
+    /// Whether they go to the end of the run.
+    pub(crate) complete: bool,
+}
+
+impl RunBytes {
+    pub(crate) fn dense(slices: Vec<Bytes>) -> Self {
+        Self { slices, placed: false, complete: true }
+    }
+
+    pub(crate) fn batches(self, base_offset: i64) -> Batches {
+        if self.placed { Batches::placed(self.slices) } else { Batches::new(self.slices, base_offset) }
+    }
+}
+
 /// Walks the batches of a run.
 pub(crate) struct Batches {
     slices: std::collections::VecDeque<Bytes>,
-    next_offset: i64,
+    /// `None` when each batch says itself where it stands.
+    next_offset: Option<i64>,
 }
 
 impl Batches {
     pub(crate) fn new(slices: Vec<Bytes>, base_offset: i64) -> Self {
-        Self { slices: slices.into(), next_offset: base_offset }
+        Self { slices: slices.into(), next_offset: Some(base_offset) }
+    }
+
+    /// Batches that carry their offsets.
+    pub(crate) fn placed(slices: Vec<Bytes>) -> Self {
+        Self { slices: slices.into(), next_offset: None }
     }
 
     fn header(&self) -> Result<BatchHeader, ReadError> {
@@ -104,8 +130,10 @@ impl Iterator for Batches {
             return None;
         }
         let batch = self.header().and_then(|mut header| {
-            header.base_offset = self.next_offset;
-            self.next_offset = header.next_offset();
+            if let Some(next_offset) = &mut self.next_offset {
+                header.base_offset = *next_offset;
+                *next_offset = header.next_offset();
+            }
             Ok(StoredBatch { slices: self.take(header.total_bytes())?, header })
         });
         if batch.is_err() {

@@ -13,9 +13,10 @@ use alluvium_record::{ShardId, TopicPartition};
 use bytes::Bytes;
 use futures_util::future::{join_all, try_join_all};
 
-use crate::assemble::Batches;
+use crate::assemble::RunBytes;
 use crate::plan::{PartitionPlan, plan};
 use crate::source::LoadError;
+use crate::table::Wanted;
 use crate::{ReadError, Reader};
 
 /// Which records a consumer sees.
@@ -136,17 +137,14 @@ impl Reader {
         request: &FetchRequest,
         plans: Vec<Result<PartitionPlan, ReadError>>,
     ) -> Vec<PartitionFetched> {
-        let reads = plans.iter().map(|plan| async {
+        let reads = plans.iter().zip(&request.partitions).map(|(plan, wanted)| async move {
             match plan {
-                Ok(plan) => {
-                    let runs = plan.runs.iter().map(|run| self.inner.source.read(plan.shard, run, plan.pool));
-                    try_join_all(runs).await
-                }
+                Ok(plan) => self.read_runs(plan, wanted).await,
                 Err(_) => Ok(Vec::new()),
             }
         });
         for plan in plans.iter().flatten() {
-            self.inner.source.read_ahead(plan.shard, &plan.ahead, plan.pool);
+            self.inner.source.read_ahead(plan);
         }
         let bytes = join_all(reads).await;
         let mut left = usize::try_from(request.bytes_max).unwrap_or(0);
@@ -166,6 +164,16 @@ impl Reader {
             answers.push(PartitionFetched { topic_partition: wanted.topic_partition, result });
         }
         answers
+    }
+
+    async fn read_runs(&self, plan: &PartitionPlan, wanted: &PartitionFetch) -> Result<Vec<RunBytes>, LoadError> {
+        let bytes_max = usize::try_from(wanted.bytes_max).unwrap_or(0);
+        let enough = Wanted { offset: wanted.offset, bytes_max };
+        let reads = plan.runs.iter().map(|run| {
+            let at = plan.at(run);
+            async move { self.inner.source.read(&at, enough, plan.pool).await }
+        });
+        try_join_all(reads).await
     }
 
     /// An object that is gone may have been replaced: read the log to its end and resolve once more before failing.
@@ -190,8 +198,7 @@ impl Reader {
         };
         let plan =
             plan(&view, &request, self.inner.distances).pop().unwrap_or(Err(ReadError::UnknownTopicOrPartition))?;
-        let runs = plan.runs.iter().map(|run| self.inner.source.read(plan.shard, run, plan.pool));
-        let runs = try_join_all(runs).await.map_err(|error| match error {
+        let runs = self.read_runs(&plan, wanted).await.map_err(|error| match error {
             LoadError::Store(alluvium_infra::store::StoreError::NotFound) => {
                 ReadError::Corrupt("an object that the manifest names is missing".to_owned())
             }
@@ -249,7 +256,7 @@ async fn wait_for_progress(
 fn assemble(
     wanted: &PartitionFetch,
     plan: &PartitionPlan,
-    runs: Vec<Vec<Bytes>>,
+    runs: Vec<RunBytes>,
     left: usize,
     at_least_one: bool,
 ) -> Result<FetchedData, ReadError> {
@@ -263,8 +270,9 @@ fn assemble(
         bytes: 0,
     };
     let mut next_offset = wanted.offset;
-    'taking: for (run, slices) in plan.runs.iter().zip(runs) {
-        for batch in Batches::new(slices, run.base_offset) {
+    'taking: for (run, bytes) in plan.runs.iter().zip(runs) {
+        let complete = bytes.complete;
+        for batch in bytes.batches(run.base_offset) {
             let batch = batch?;
             if batch.header.last_offset() < wanted.offset {
                 continue;
@@ -277,6 +285,9 @@ fn assemble(
             data.bytes += length;
             next_offset = batch.header.next_offset();
             batch.patched(&mut data.slices);
+        }
+        if !complete {
+            break;
         }
     }
     let within = plan.aborted.iter().filter(|aborted| aborted.first_offset < next_offset && data.bytes > 0);

@@ -1,7 +1,7 @@
 //! Reader: consumers get the records of any offset.
 //!
 //! Flow: index lookup in a state snapshot -> [`plan`] (which runs, within the budgets) -> [`source`] (the tail in memory, the
-//! caches, ranged GETs) -> [`assemble`] (whole batches with offset and leader epoch patched in) -> slices, ready to send.
+//! caches, ranged GETs; [`table`] for what was compacted into Parquet) -> [`assemble`] (whole batches with offset and leader epoch patched in) -> slices, ready to send.
 //! [`fetch`] waits for bytes; [`lookup`] answers ListOffsets.
 //!
 //! Invariants: 3, no offset is shown whose bytes are not durable; 10, a node that may be stale reads the log to its end
@@ -15,6 +15,7 @@ mod lookup;
 mod plan;
 mod settings;
 mod source;
+mod table;
 
 use std::sync::Arc;
 

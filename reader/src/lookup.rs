@@ -1,12 +1,12 @@
 //! Offsets by place or by time: ListOffsets.
 
 use alluvium_infra::limits::DECOMPRESSED_BYTES_MAX;
-use alluvium_log::{CatchUpError, Partition, Run, View};
+use alluvium_log::{CatchUpError, ObjectRef, Partition, Run, View};
 use alluvium_record::batch::{BatchError, RecordBatch, TimestampedOffset};
 use alluvium_record::{ShardId, TopicPartition};
 
-use crate::assemble::Batches;
 use crate::source::Pool;
+use crate::table::{RunAt, Wanted};
 use crate::{Isolation, LEADER_EPOCH, ReadError, Reader};
 
 /// Which offset is asked for.
@@ -55,6 +55,7 @@ impl Reader {
     ) -> Result<FoundOffset, ReadError> {
         let (view, shard) = self.newest(topic_partition).await?;
         let partition = view.partition(topic_partition).ok_or(ReadError::UnknownTopicOrPartition)?;
+        let place = Place { shard, topic_partition, partition };
         let at = |offset: i64| FoundOffset { offset, timestamp: -1, leader_epoch: LEADER_EPOCH };
         match query {
             OffsetQuery::Earliest => Ok(at(partition.log_start_offset())),
@@ -63,11 +64,11 @@ impl Reader {
                 Isolation::ReadCommitted => partition.last_stable_offset(),
             })),
             OffsetQuery::Timestamp(timestamp) => {
-                let found = self.first_at_or_after(shard, partition, timestamp).await?;
+                let found = self.first_at_or_after(place, timestamp).await?;
                 Ok(found.before(isolation.end_of(partition)))
             }
             OffsetQuery::MaxTimestamp => {
-                let found = self.with_max_timestamp(shard, partition).await?;
+                let found = self.with_max_timestamp(place).await?;
                 Ok(found.before(isolation.end_of(partition)))
             }
         }
@@ -89,43 +90,39 @@ impl Reader {
         Ok((view, shard))
     }
 
-    async fn first_at_or_after(
-        &self,
-        shard: ShardId,
-        partition: &Partition,
-        timestamp: i64,
-    ) -> Result<FoundOffset, ReadError> {
-        let start = partition.log_start_offset();
-        let candidates = partition.runs_from(start).filter(|run| run.max_timestamp >= timestamp);
+    async fn first_at_or_after(&self, place: Place<'_>, timestamp: i64) -> Result<FoundOffset, ReadError> {
+        let start = place.partition.log_start_offset();
+        let candidates = place.partition.runs_from(start).filter(|run| run.max_timestamp >= timestamp);
         for run in candidates {
-            for batch in self.batches(shard, run).await? {
-                let found = batch.first_offset_at_or_after(timestamp, start, DECOMPRESSED_BYTES_MAX);
-                if let Some(found) = found.unwrap_or_else(|error| by_header(&batch, start, &error)) {
-                    return Ok(FoundOffset {
-                        offset: found.offset,
-                        timestamp: found.timestamp,
-                        leader_epoch: LEADER_EPOCH,
-                    });
+            for piece in self.pieces(place, run).await? {
+                if piece.max_timestamp < timestamp {
+                    continue;
+                }
+                for batch in self.batches(place, &piece).await? {
+                    let found = batch.first_offset_at_or_after(timestamp, start, DECOMPRESSED_BYTES_MAX);
+                    if let Some(found) = found.unwrap_or_else(|error| by_header(&batch, start, &error)) {
+                        return Ok(found_at(found));
+                    }
                 }
             }
         }
         Ok(FoundOffset::NONE)
     }
 
-    /// Only the first run can hold records that were deleted: it is read for certain, and one of the others when it promises more.
-    async fn with_max_timestamp(&self, shard: ShardId, partition: &Partition) -> Result<FoundOffset, ReadError> {
-        let start = partition.log_start_offset();
-        let mut runs = partition.runs_from(start);
-        let Some(first) = runs.next() else { return Ok(FoundOffset::NONE) };
-        let mut best = self.max_timestamp_in(shard, first, start).await?;
+    /// Only the first piece can hold records that were deleted: it is read for certain, and one of the others when it promises more.
+    async fn with_max_timestamp(&self, place: Place<'_>) -> Result<FoundOffset, ReadError> {
+        let start = place.partition.log_start_offset();
+        let mut best = FoundOffset::NONE;
         let mut promising: Option<&Run> = None;
-        for run in runs {
-            if run.max_timestamp > promising.map_or(best.timestamp, |known| known.max_timestamp) {
+        for run in place.partition.runs_from(start) {
+            if run.base_offset <= start {
+                best = self.max_timestamp_in(place, run, start).await?;
+            } else if run.max_timestamp > promising.map_or(best.timestamp, |known| known.max_timestamp) {
                 promising = Some(run);
             }
         }
         if let Some(run) = promising {
-            let found = self.max_timestamp_in(shard, run, start).await?;
+            let found = self.max_timestamp_in(place, run, start).await?;
             if found.timestamp > best.timestamp {
                 best = found;
             }
@@ -133,23 +130,78 @@ impl Reader {
         Ok(best)
     }
 
-    async fn max_timestamp_in(&self, shard: ShardId, run: &Run, start: i64) -> Result<FoundOffset, ReadError> {
+    async fn max_timestamp_in(&self, place: Place<'_>, run: &Run, start: i64) -> Result<FoundOffset, ReadError> {
         let mut best = FoundOffset::NONE;
-        for batch in self.batches(shard, run).await? {
-            let found = batch.offset_of_max_timestamp(start, DECOMPRESSED_BYTES_MAX);
-            if let Some(found) = found.unwrap_or_else(|error| by_header(&batch, start, &error))
-                && found.timestamp > best.timestamp
-            {
-                best = FoundOffset { offset: found.offset, timestamp: found.timestamp, leader_epoch: LEADER_EPOCH };
+        let mut pieces = self.pieces(place, run).await?;
+        // The one that promises most first: then the others are mostly not read.
+        pieces.sort_by_key(|piece| std::cmp::Reverse(piece.max_timestamp));
+        for piece in pieces {
+            if piece.max_timestamp < best.timestamp {
+                break;
+            }
+            for batch in self.batches(place, &piece).await? {
+                let found = batch.offset_of_max_timestamp(start, DECOMPRESSED_BYTES_MAX);
+                if let Some(found) = found.unwrap_or_else(|error| by_header(&batch, start, &error))
+                    && (found.timestamp, -found.offset) > (best.timestamp, -best.offset)
+                {
+                    best = found_at(found);
+                }
             }
         }
         Ok(best)
     }
 
-    async fn batches(&self, shard: ShardId, run: &Run) -> Result<Vec<RecordBatch>, ReadError> {
-        let slices = self.inner.source.read(shard, run, Pool::Live).await?;
-        Batches::new(slices, run.base_offset).map(|batch| batch.map(|batch| batch.contiguous())).collect()
+    /// The parts of a run that are read one by one, in order.
+    async fn pieces(&self, place: Place<'_>, run: &Run) -> Result<Vec<Piece>, ReadError> {
+        let whole = Piece { run: *run, row_group: None, max_timestamp: run.max_timestamp };
+        if let ObjectRef::Entry(_) | ObjectRef::Segment(_) = run.object {
+            return Ok(vec![whole]);
+        }
+        let start = place.partition.log_start_offset();
+        let groups = self.inner.source.tables().row_groups(&place.at(run)).await?.into_iter().enumerate();
+        let visible = groups.filter(|(_, group)| group.last_offset >= start);
+        Ok(visible
+            .map(|(index, group)| Piece { row_group: Some(index), max_timestamp: group.max_timestamp, ..whole })
+            .collect())
     }
+
+    async fn batches(&self, place: Place<'_>, piece: &Piece) -> Result<Vec<RecordBatch>, ReadError> {
+        let (source, at) = (&self.inner.source, place.at(&piece.run));
+        let bytes = match piece.row_group {
+            Some(index) => source.tables().row_group(&at, index).await?,
+            None => {
+                source.read(&at, Wanted { offset: piece.run.base_offset, bytes_max: usize::MAX }, Pool::Live).await?
+            }
+        };
+        bytes.batches(piece.run.base_offset).map(|batch| batch.map(|batch| batch.contiguous())).collect()
+    }
+}
+
+/// A partition, and where its objects are.
+#[derive(Debug, Clone, Copy)]
+struct Place<'a> {
+    shard: ShardId,
+    topic_partition: TopicPartition,
+    partition: &'a Partition,
+}
+
+impl Place<'_> {
+    fn at(&self, run: &Run) -> RunAt {
+        let (shard, topic_partition) = (self.shard, self.topic_partition);
+        RunAt { shard, topic_partition, run: *run, table: self.partition.table(run).copied() }
+    }
+}
+
+/// What is read at once: a run of raw batches, or a row group of a file.
+#[derive(Debug, Clone, Copy)]
+struct Piece {
+    run: Run,
+    row_group: Option<usize>,
+    max_timestamp: i64,
+}
+
+fn found_at(found: TimestampedOffset) -> FoundOffset {
+    FoundOffset { offset: found.offset, timestamp: found.timestamp, leader_epoch: LEADER_EPOCH }
 }
 
 /// The answer for a batch whose records cannot be read, because its producer sent them so: the header's word is taken, and the

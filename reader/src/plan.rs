@@ -1,10 +1,13 @@
 //! Which runs a fetch reads: pure, over one snapshot of the state.
 
-use alluvium_log::{AbortedTransaction, Partition, Run, View};
-use alluvium_record::ShardId;
+use std::collections::BTreeMap;
+
+use alluvium_log::{AbortedTransaction, ObjectRef, Partition, Run, TableRun, View};
+use alluvium_record::{ShardId, TopicPartition};
 
 use crate::fetch::{FetchRequest, Isolation, PartitionFetch};
 use crate::source::{Pool, blocks_of};
+use crate::table::RunAt;
 use crate::{LEADER_EPOCH, ReadError};
 
 /// Runs that are looked at for reading ahead.
@@ -24,7 +27,10 @@ pub(crate) struct Distances {
 pub(crate) struct PartitionPlan {
     /// The shard whose objects hold the runs.
     pub(crate) shard: ShardId,
+    pub(crate) topic_partition: TopicPartition,
     pub(crate) runs: Vec<Run>,
+    /// What is known of those runs, and of the ones ahead, that are Parquet files, by base offset.
+    pub(crate) tables: BTreeMap<i64, TableRun>,
     /// What the consumer asks for next.
     pub(crate) ahead: Vec<Run>,
     pub(crate) pool: Pool,
@@ -37,6 +43,14 @@ pub(crate) struct PartitionPlan {
     pub(crate) bound: i64,
     /// Aborted transactions that the runs may hold batches of, for those who see none of them.
     pub(crate) aborted: Vec<AbortedTransaction>,
+}
+
+impl PartitionPlan {
+    /// One of the runs, and where it belongs.
+    pub(crate) fn at(&self, run: &Run) -> RunAt {
+        let (shard, topic_partition) = (self.shard, self.topic_partition);
+        RunAt { shard, topic_partition, run: *run, table: self.tables.get(&run.base_offset).copied() }
+    }
 }
 
 /// Plans every partition of a request, within the budgets of each and of all.
@@ -81,7 +95,7 @@ fn plan_partition(
     let is_visible = |run: &&Run| wanted.offset < bound && run.base_offset < bound;
     for run in partition.runs_from(wanted.offset).take_while(is_visible) {
         if bytes < budget || (runs.is_empty() && at_least_one) {
-            bytes += run.length as usize;
+            bytes += promised_bytes(run, wanted.offset);
             runs.push(*run);
         } else if !runs.is_empty() && blocks_ahead < distances.read_ahead_blocks {
             // Counted by what is read for it: small runs that share an object cost one read.
@@ -105,8 +119,12 @@ fn plan_partition(
         }
         _ => Vec::new(),
     };
+    let known = |run: &Run| partition.table(run).map(|table| (run.base_offset, *table));
+    let tables = runs.iter().chain(&ahead).filter_map(known).collect();
     Ok(PartitionPlan {
         shard,
+        topic_partition: wanted.topic_partition,
+        tables,
         runs,
         ahead,
         pool: pool_of(partition, wanted.offset, distances.replay_bytes),
@@ -117,6 +135,20 @@ fn plan_partition(
         bound,
         aborted,
     })
+}
+
+/// Bytes that a run has for a consumer at `offset`, at least one: a run without records has to be passed, too. Of a Parquet file
+/// as many as there are offsets behind the consumer's.
+fn promised_bytes(run: &Run, offset: i64) -> usize {
+    let length = match run.object {
+        ObjectRef::Entry(_) | ObjectRef::Segment(_) | ObjectRef::Nothing => run.length as usize,
+        ObjectRef::Table(_) => {
+            let all = run.last_offset.abs_diff(run.base_offset) as u128 + 1;
+            let left = run.last_offset.abs_diff(offset.max(run.base_offset)) as u128 + 1;
+            (u128::from(run.length) * left / all) as usize
+        }
+    };
+    length.max(1)
 }
 
 pub(crate) fn check_epoch(epoch: Option<i32>) -> Result<(), ReadError> {

@@ -21,8 +21,10 @@ use futures_util::future::try_join_all;
 use moka::future::Cache;
 use tokio::sync::Semaphore;
 
-use crate::assemble::Batches;
+use crate::assemble::{Batches, RunBytes};
 use crate::counters::{CacheKind, ReaderCounters};
+use crate::plan::PartitionPlan;
+use crate::table::{RunAt, Tables, Wanted};
 use crate::{ReadError, ReaderSettings};
 
 const DATA_START: u64 = ENVELOPE_HEADER_BYTES as u64;
@@ -47,6 +49,7 @@ pub(crate) struct Source {
     runtime: Runtime,
     live: Cache<BlockKey, Bytes>,
     replay: Cache<BlockKey, Bytes>,
+    tables: Tables,
     reads: Arc<Semaphore>,
     reads_ahead: Arc<Semaphore>,
     counters: Arc<ReaderCounters>,
@@ -72,24 +75,36 @@ impl From<LoadError> for ReadError {
 
 impl Source {
     pub(crate) fn new(log: Log, settings: &ReaderSettings, runtime: Runtime, counters: Arc<ReaderCounters>) -> Self {
-        Self {
-            counters,
-            log,
-            runtime,
-            live: cache(settings.block_cache_bytes_max),
-            replay: cache(settings.replay_cache_bytes_max),
-            reads: Arc::new(Semaphore::new(settings.reads_in_flight_max.max(1))),
-            // A share only, so that those who wait for their bytes come first.
-            reads_ahead: Arc::new(Semaphore::new((settings.reads_in_flight_max / 4).max(1))),
-        }
+        let reads = Arc::new(Semaphore::new(settings.reads_in_flight_max.max(1)));
+        // A share only, so that those who wait for their bytes come first.
+        let reads_ahead = Arc::new(Semaphore::new((settings.reads_in_flight_max / 4).max(1)));
+        let (live, replay) = (cache(settings.block_cache_bytes_max), cache(settings.replay_cache_bytes_max));
+        let tables =
+            Tables::new(log.clone(), settings, runtime.clone(), reads.clone(), reads_ahead.clone(), counters.clone());
+        Self { counters, log, runtime, live, replay, tables, reads, reads_ahead }
     }
 
     pub(crate) fn cached_bytes(&self) -> (u64, u64) {
-        (self.live.weighted_size(), self.replay.weighted_size())
+        (self.live.weighted_size(), self.replay.weighted_size() + self.tables.cached_bytes())
+    }
+
+    /// Batches of a run: all of them, or of a file enough from the wanted offset on.
+    pub(crate) async fn read(&self, at: &RunAt, wanted: Wanted, pool: Pool) -> Result<RunBytes, LoadError> {
+        match at.run.object {
+            ObjectRef::Entry(_) | ObjectRef::Segment(_) => {
+                self.read_raw(at.shard, &at.run, pool).await.map(RunBytes::dense)
+            }
+            ObjectRef::Table(_) | ObjectRef::Nothing => self.tables.read(at, wanted).await,
+        }
+    }
+
+    /// Files, and what was read of them.
+    pub(crate) fn tables(&self) -> &Tables {
+        &self.tables
     }
 
     /// The bytes of a run, in order, in as many slices as they happen to lie in.
-    pub(crate) async fn read(&self, shard: ShardId, run: &Run, pool: Pool) -> Result<Vec<Bytes>, LoadError> {
+    async fn read_raw(&self, shard: ShardId, run: &Run, pool: Pool) -> Result<Vec<Bytes>, LoadError> {
         let length = u64::from(run.length);
         let open = self.log.shard(shard);
         let in_tail = open.and_then(|open| open.tail().slices(run.object, run.position, length));
@@ -103,9 +118,7 @@ impl Source {
                 let from = (run.position - DATA_START) as usize;
                 slice(&data, from, run.length as usize).map(|slice| vec![slice])
             }
-            ObjectRef::Table(_) | ObjectRef::Nothing => {
-                Err(LoadError::Corrupt("this release cannot read Parquet files".to_owned()))
-            }
+            ObjectRef::Table(_) | ObjectRef::Nothing => Err(no_blocks()),
             ObjectRef::Segment(_) => {
                 match self.read_segment(shard, run, pool).await.and_then(|slices| verified(slices, run)) {
                     Err(LoadError::Corrupt(reason)) => {
@@ -156,10 +169,15 @@ impl Source {
 
     /// Starts reading what a consumer asks for next, unless it is at hand or enough is being read ahead already: nobody waits for
     /// it, and it waits for nobody.
-    pub(crate) fn read_ahead(&self, shard: ShardId, runs: &[Run], pool: Pool) {
+    pub(crate) fn read_ahead(&self, plan: &PartitionPlan) {
+        let (shard, pool) = (plan.shard, plan.pool);
         let Some(open) = self.log.shard(shard) else { return };
         let mut started = None;
-        for run in runs.iter().filter(|run| !open.tail().contains(run.object)) {
+        for run in plan.ahead.iter().filter(|run| !open.tail().contains(run.object)) {
+            if matches!(run.object, ObjectRef::Table(_) | ObjectRef::Nothing) {
+                self.tables.prepare(plan.at(run));
+                continue;
+            }
             let (object, first, last) = blocks_of(run);
             for index in first..=last {
                 let key = (shard, object, index);
@@ -237,9 +255,7 @@ impl Source {
                 }
             }
             ObjectRef::Segment(id) => Ok(self.log.store().get_range(&paths.segment(id), range).await?),
-            ObjectRef::Table(_) | ObjectRef::Nothing => {
-                Err(LoadError::Corrupt("this release cannot read Parquet files".to_owned()))
-            }
+            ObjectRef::Table(_) | ObjectRef::Nothing => Err(no_blocks()),
         }
     }
 }
@@ -257,6 +273,11 @@ fn verified(slices: Vec<Bytes>, run: &Run) -> Result<Vec<Bytes>, LoadError> {
         return Err(corrupt(&"batches do not end where their run ends"));
     }
     Ok(slices)
+}
+
+/// Files are read by row groups, see [`Tables`].
+fn no_blocks() -> LoadError {
+    LoadError::Corrupt("a run that is no raw bytes is read as such".to_owned())
 }
 
 fn cache(bytes_max: u64) -> Cache<BlockKey, Bytes> {

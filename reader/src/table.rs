@@ -12,13 +12,14 @@ use alluvium_infra::Runtime;
 use alluvium_infra::store::{StoreError, StorePath};
 use alluvium_log::{Log, ObjectRef, Run, TableRun};
 use alluvium_record::{Attributes, BatchFrame, BatchRebuilder, Compression, Offset, ShardId, TopicPartition};
-use alluvium_table::{OpenTableError, ReadTableError, StoreFile, TableReader};
+use alluvium_table::{OpenTableError, ReadTableError, RowGroupFacts, StoreFile, TableReader};
 use bytes::Bytes;
 use moka::future::Cache;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::ReaderSettings;
+use crate::assemble::{Batches, RunBytes};
 use crate::counters::{CacheKind, ReaderCounters};
 use crate::source::LoadError;
 
@@ -34,22 +35,13 @@ pub(crate) struct Wanted {
     pub(crate) bytes_max: usize,
 }
 
-/// Batches of a file, with their offsets.
-#[derive(Debug, Clone)]
-pub(crate) struct TableBatches {
-    /// Whole batches, each with its own base offset.
-    pub(crate) slices: Vec<Bytes>,
-    /// Whether the run ends with them.
-    pub(crate) complete: bool,
-}
-
-/// A run that is a file, or nothing.
+/// A run, and where it belongs.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct TableAt {
+pub(crate) struct RunAt {
     pub(crate) shard: ShardId,
     pub(crate) topic_partition: TopicPartition,
     pub(crate) run: Run,
-    /// What the manifest knows of it; `None` for a run without records.
+    /// What the manifest knows of it when it is a file.
     pub(crate) table: Option<TableRun>,
 }
 
@@ -112,9 +104,10 @@ impl Tables {
     }
 
     /// Batches from the one with the wanted offset, or the first behind it, on.
-    pub(crate) async fn read(&self, at: &TableAt, wanted: Wanted) -> Result<TableBatches, LoadError> {
+    pub(crate) async fn read(&self, at: &RunAt, wanted: Wanted) -> Result<RunBytes, LoadError> {
         let Some(reader) = self.reader(at).await? else {
-            return Ok(TableBatches { slices: vec![empty(at.run.base_offset, at.run.last_offset)], complete: true });
+            let slices = vec![empty(at.run.base_offset, at.run.last_offset)];
+            return Ok(RunBytes { slices, placed: true, complete: true });
         };
         let groups = reader.row_groups();
         let mut next = reader.row_group_of(wanted.offset).unwrap_or(groups.len());
@@ -136,26 +129,25 @@ impl Tables {
         } else {
             self.read_ahead(at, &reader, next);
         }
-        Ok(TableBatches { slices, complete })
+        Ok(RunBytes { slices, placed: true, complete })
     }
 
-    /// Batches of the row groups with a record of `timestamp` or later, one row group at a time: the first from `index` on.
-    pub(crate) async fn since(
-        &self,
-        at: &TableAt,
-        timestamp: i64,
-        index: usize,
-    ) -> Result<Option<(usize, Bytes)>, LoadError> {
-        let Some(reader) = self.reader(at).await? else { return Ok(None) };
-        let groups = reader.row_groups();
-        let Some(found) = (index..groups.len()).find(|index| groups[*index].max_timestamp >= timestamp) else {
-            return Ok(None);
+    /// The row groups of a file; none of a run without records.
+    pub(crate) async fn row_groups(&self, at: &RunAt) -> Result<Vec<RowGroupFacts>, LoadError> {
+        Ok(self.reader(at).await?.map(|reader| reader.row_groups().to_vec()).unwrap_or_default())
+    }
+
+    /// Batches of one of them.
+    pub(crate) async fn row_group(&self, at: &RunAt, index: usize) -> Result<RunBytes, LoadError> {
+        let slices = match self.reader(at).await? {
+            Some(reader) => vec![self.block(at, &reader, index).await?],
+            None => Vec::new(),
         };
-        self.block(at, &reader, found).await.map(|block| Some((found, block)))
+        Ok(RunBytes { slices, placed: true, complete: true })
     }
 
     /// The open file; `None` for a run without records.
-    async fn reader(&self, at: &TableAt) -> Result<Option<TableReader>, LoadError> {
+    async fn reader(&self, at: &RunAt) -> Result<Option<TableReader>, LoadError> {
         let ObjectRef::Table(id) = at.run.object else { return Ok(None) };
         let opened = self.open.try_get_with(id, async {
             let _permit = self.reads.acquire().await;
@@ -169,13 +161,13 @@ impl Tables {
         opened.await.map(Some).map_err(|error: Arc<LoadError>| (*error).clone())
     }
 
-    fn path(&self, at: &TableAt) -> Result<StorePath, LoadError> {
+    fn path(&self, at: &RunAt) -> Result<StorePath, LoadError> {
         let paths = self.log.paths().shard(at.shard);
         at.run.path(at.topic_partition, &paths).ok_or_else(|| LoadError::Corrupt("run has no object".to_owned()))
     }
 
     /// One row group as record batches, from the cache or from the file.
-    async fn block(&self, at: &TableAt, reader: &TableReader, index: usize) -> Result<Bytes, LoadError> {
+    async fn block(&self, at: &RunAt, reader: &TableReader, index: usize) -> Result<Bytes, LoadError> {
         let ObjectRef::Table(id) = at.run.object else {
             return Err(LoadError::Corrupt("run has no object".to_owned()));
         };
@@ -209,7 +201,22 @@ impl Tables {
         result
     }
 
-    fn read_ahead(&self, at: &TableAt, reader: &TableReader, from: usize) {
+    /// Makes the first row group of a file ready.
+    pub(crate) fn prepare(&self, at: RunAt) {
+        let ObjectRef::Table(id) = at.run.object else { return };
+        if self.row_groups.contains_key(&(id, 0)) {
+            return;
+        }
+        let tables = self.clone();
+        drop(self.runtime.spawn("open table ahead", async move {
+            // Whoever comes for it sees what is wrong.
+            if let Ok(Some(reader)) = tables.reader(&at).await {
+                tables.read_ahead(&at, &reader, 0);
+            }
+        }));
+    }
+
+    fn read_ahead(&self, at: &RunAt, reader: &TableReader, from: usize) {
         let ObjectRef::Table(id) = at.run.object else { return };
         for index in from..(from + ROW_GROUPS_AHEAD).min(reader.row_groups().len()) {
             if self.row_groups.contains_key(&(id, index)) {
@@ -227,12 +234,12 @@ impl Tables {
 
 /// Bytes of the batches that end at `offset` or behind it.
 fn bytes_from(block: &Bytes, offset: Offset) -> usize {
-    let batches = crate::assemble::Batches::placed(vec![block.clone()]);
+    let batches = Batches::placed(vec![block.clone()]);
     batches.flatten().filter(|batch| batch.header.last_offset() >= offset).map(|batch| batch.total_bytes()).sum()
 }
 
 fn last_offset_of(block: Option<&Bytes>) -> Option<Offset> {
-    let batches = crate::assemble::Batches::placed(vec![block?.clone()]);
+    let batches = Batches::placed(vec![block?.clone()]);
     batches.flatten().last().map(|batch| batch.header.last_offset())
 }
 
@@ -265,7 +272,6 @@ fn empty(base_offset: Offset, last_offset: Offset) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::assemble::Batches;
 
     #[test]
     fn a_gap_is_passed_by_batches_without_records() {
