@@ -112,6 +112,16 @@ impl History {
         self.roles.iter().filter(move |(_, role)| role.group.as_deref() == Some(group))
     }
 
+    /// Partitions that a member of the group had taken away, and nobody was given since.
+    pub(crate) fn lost_in_the_end(&self, group: &str) -> Vec<i32> {
+        let last = |(_, role): (_, &Role)| role.ownership.last().map(|(_, change)| change.clone());
+        let lost = self.members(group).filter_map(last).filter_map(|change| match change {
+            Ownership::Lost(partitions) => Some(partitions),
+            Ownership::Owns { .. } | Ownership::Revoked(_) => None,
+        });
+        lost.flatten().collect()
+    }
+
     /// Producers.
     pub(crate) fn producers(&self) -> impl Iterator<Item = (&String, &Role)> {
         self.roles.iter().filter(|(_, role)| role.group.is_none() && !role.copies)

@@ -96,6 +96,8 @@ def confluent_consume(role):
     client.update({name: settings[key] for key, name in optional.items() if key in settings})
     if "assignor" in settings:
         client["partition.assignment.strategy"] = {"range": "range", "cooperative": "cooperative-sticky"}[settings["assignor"]]
+    if "ALLUVIUM_TEST_CLUSTER_LOGS" in os.environ:
+        client.update({"debug": "cgrp,broker,protocol", "log_level": 7})
     cooperative = settings.get("assignor") == "cooperative" or settings.get("protocol") == "consumer"
     owned = set()
     # One commit at a time: librdkafka sends one that broke off again after later ones (../python/findings.md).
