@@ -48,7 +48,7 @@ pub(crate) fn check(history: &History, log: &[Vec<String>]) -> Checked {
     checked
 }
 
-fn at<'a>(log: &'a [Vec<String>], partition: i32, offset: i64) -> Option<&'a String> {
+fn at(log: &[Vec<String>], partition: i32, offset: i64) -> Option<&String> {
     log.get(usize::try_from(partition).ok()?)?.get(usize::try_from(offset).ok()?)
 }
 
@@ -95,11 +95,10 @@ fn check_read(group: &str, history: &History, log: &[Vec<String>], checked: &mut
     }
     let mut distinct = 0;
     for (partition, values) in log.iter().enumerate() {
-        for offset in 0..values.len() {
+        for (offset, value) in values.iter().enumerate() {
             assert!(
                 history.has_read(group, partition as i32, offset as i64),
-                "group {group} skipped {:?} at partition {partition} offset {offset}",
-                values[offset]
+                "group {group} skipped {value:?} at partition {partition} offset {offset}"
             );
             distinct += 1;
         }

@@ -210,21 +210,23 @@ async fn exactly_once(scenario: &str, shards: &str) {
         pipelines.progress(whole).await;
     }
     let (written, stalls) = pipelines.finish(&cluster).await;
-    let history = pipelines.workers.history.lock();
-    check_written(&history, &written);
-    check_copies(&history, &written);
-    let records: usize = written.iter().map(Vec::len).sum();
-    let commits: usize = history.roles.values().map(|role| role.copied.len()).sum();
-    let aborts = history.roles.values().flat_map(|role| &role.notes).filter(|note| note.starts_with("aborts")).count();
-    let (worst, whose) = stalls.worst(|_| true);
-    println!(
-        "ok {scenario}: {kills} kills; {records} records, each copied once by {} pipelines in {commits} transactions ({aborts} aborted \
+    {
+        let history = pipelines.workers.history.lock();
+        check_written(&history, &written);
+        check_copies(&history, &written);
+        let records: usize = written.iter().map(Vec::len).sum();
+        let commits: usize = history.roles.values().map(|role| role.copied.len()).sum();
+        let aborts =
+            history.roles.values().flat_map(|role| &role.notes).filter(|note| note.starts_with("aborts")).count();
+        let (worst, whose) = stalls.worst(|_| true);
+        println!(
+            "ok {scenario}: {kills} kills; {records} records, each copied once by {} pipelines in {commits} transactions ({aborts} aborted \
          by their producers), {shards} shards; longest stall {} ms without what the store took ({whose})\n{}",
-        LANGUAGES.len(),
-        worst.as_millis(),
-        stalls.table()
-    );
-    drop(history);
+            LANGUAGES.len(),
+            worst.as_millis(),
+            stalls.table()
+        );
+    }
     cluster.stop().await;
 }
 

@@ -121,10 +121,10 @@ impl Load {
         assert!(looks > 0, "nobody answered what is committed");
         let topic = self.workers.topic.clone();
         let log = self.same_log_everywhere(cluster, &topic).await;
-        let history = self.workers.history.lock();
-        let checked = checks::check(&history, &log);
-        let stalls = Stalls::measure(&history, &self.events, end, &self.pulse);
-        drop(history);
+        let (checked, stalls) = {
+            let history = self.workers.history.lock();
+            (checks::check(&history, &log), Stalls::measure(&history, &self.events, end, &self.pulse))
+        };
         self.check_committed(cluster, &log).await;
         (checked, stalls)
     }

@@ -85,13 +85,13 @@ impl Stalls {
                 let _infallible = write!(text, " | {}", shown(stalls[index]));
             }
         }
-        type Choice = fn(&mut Vec<Duration>) -> Duration;
+        type Choice = fn(&mut [Duration]) -> Duration;
         let choices: [(&str, Choice); 2] =
             [("median", median), ("longest", |all| all.iter().copied().max().unwrap_or_default())];
         for (name, choice) in choices {
             let _infallible = write!(text, "\n{name:<30} | {}", choice(&mut self.store.clone()).as_millis());
             for stalls in self.by_client.values() {
-                let of = |part: fn(&Stall) -> Duration| choice(&mut stalls.iter().map(part).collect());
+                let of = |part: fn(&Stall) -> Duration| choice(&mut stalls.iter().map(part).collect::<Vec<_>>());
                 let stall = Stall {
                     whole: of(|stall| stall.whole),
                     partition: of(|stall| stall.partition),
@@ -108,7 +108,7 @@ fn shown(stall: Stall) -> String {
     format!("{} ({})", stall.whole.as_millis(), stall.partition.as_millis())
 }
 
-fn median(durations: &mut Vec<Duration>) -> Duration {
+fn median(durations: &mut [Duration]) -> Duration {
     durations.sort_unstable();
     durations.get(durations.len() / 2).copied().unwrap_or_default()
 }
