@@ -2,7 +2,8 @@
 //! what a server refused.
 //!
 //! Flow: [`connection`] (frames, versions, many requests in flight) -> [`cluster`] (metadata, leaders, retries) ->
-//! [`admin`], [`producer`], [`consumer`], [`coordinator`] -> [`group`] (a member), [`group_admin`], [`group_describe`]; [`cluster_admin`].
+//! [`admin`], [`producer`], [`consumer`], [`coordinator`] -> [`group`] (a member), [`group_admin`], [`group_describe`]; [`transactions`];
+//! [`cluster_admin`].
 //!
 //! Invariants:
 //! 1. Every wait has a limit: requests that of `--timeout`, connections a shorter one.
@@ -22,6 +23,7 @@ pub(crate) mod group_describe;
 pub(crate) mod offsets;
 pub(crate) mod partitioner;
 pub(crate) mod producer;
+pub(crate) mod transactions;
 
 pub(crate) use cluster::{ClientFlags, Cluster};
 pub(crate) use error::ClientError;

@@ -12,6 +12,7 @@ mod produce;
 mod reference;
 mod serve;
 mod topic;
+mod transaction;
 
 use std::process::ExitCode;
 
@@ -38,6 +39,7 @@ enum Command {
     Serve(serve::Arguments),
     Topic(topic::Arguments),
     Group(group::Arguments),
+    Transaction(transaction::Arguments),
     Cluster(cluster::Arguments),
     Produce(produce::Arguments),
     Consume(consume::Arguments),
@@ -87,6 +89,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Serve(arguments) => serve::run(arguments, &context),
         Command::Topic(arguments) => topic::run(arguments, &context),
         Command::Group(arguments) => group::run(arguments, &context),
+        Command::Transaction(arguments) => transaction::run(arguments, &context),
         Command::Cluster(arguments) => cluster::run(arguments, &context),
         Command::Produce(arguments) => produce::run(arguments, &context),
         Command::Consume(arguments) => consume::run(arguments, &context),

@@ -16,3 +16,4 @@ mod serving;
 mod settings;
 mod stores;
 mod topics;
+mod transactions;

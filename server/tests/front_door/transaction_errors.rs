@@ -1,5 +1,7 @@
 //! What transactional clients are told when something is wrong: Kafka's own codes, one by one, by version.
 
+use std::time::Duration;
+
 use alluvium_infra::store::{Fault, FaultRule, StoreOperation};
 use alluvium_protocol::errors::ErrorCode;
 use alluvium_protocol::message;
@@ -10,7 +12,8 @@ use alluvium_protocol::messages::add_partitions_to_txn_response::AddPartitionsTo
 use alluvium_protocol::messages::produce_request::PartitionProduceData;
 use alluvium_protocol::messages::write_txn_markers_request::{WritableTxnMarker, WritableTxnMarkerTopic};
 use alluvium_protocol::messages::{
-    AddPartitionsToTxnRequest, DescribeTransactionsRequest, StrBytes, TxnOffsetCommitResponse, WriteTxnMarkersRequest,
+    AddPartitionsToTxnRequest, DescribeTransactionsRequest, FindCoordinatorRequest, ListTransactionsRequest,
+    MetadataRequest, StrBytes, TxnOffsetCommitResponse, WriteTxnMarkersRequest,
 };
 
 use crate::harness::{Client, Node};
@@ -277,6 +280,48 @@ async fn transactional_batches_out_of_place() {
     assert_eq!(produced(&answer).0, ErrorCode::InvalidTxnState);
     let answer = client.ask(12, &one.produce("t", 0, 7, &["gap"])).await;
     assert_eq!(produced(&answer).0, ErrorCode::OutOfOrderSequenceNumber);
+}
+
+/// Who coordinates a transactional id, as a node says.
+async fn coordinator(client: &mut Client, transactional_id: &str) -> i32 {
+    let request = message!(FindCoordinatorRequest { key: StrBytes::from(transactional_id), key_type: 1 });
+    client.ask(3, &request).await.node_id
+}
+
+#[tokio::test]
+async fn a_node_that_does_not_coordinate() {
+    let nodes = Node::start_cluster(2).await;
+    let mut clients = [nodes[0].0.client().await, nodes[1].0.client().await];
+    // Both know of each other when they name the same node of two.
+    let begun = std::time::Instant::now();
+    let leader = loop {
+        let brokers = clients[0].ask(9, &MetadataRequest::default()).await.brokers.len();
+        let named = [coordinator(&mut clients[0], "tx").await, coordinator(&mut clients[1], "tx").await];
+        if brokers == 2 && named[0] == named[1] {
+            break named[0];
+        }
+        assert!(begun.elapsed() < Duration::from_secs(30), "{brokers} nodes, {named:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    let [mut one, mut two] = clients;
+    let (leading, other) = if leader == 1 { (&mut one, &mut two) } else { (&mut two, &mut one) };
+    leading.create_topic("t", 1).await;
+    let mut producer = init(leading, "tx").await;
+    let not_coordinator = ErrorCode::NotCoordinator;
+    assert_eq!(code(other.ask(5, &init_request("tx")).await.error_code), not_coordinator);
+    assert_eq!(added(&other.ask(3, &producer.add_partitions(&[("t", &[0])])).await), [not_coordinator]);
+    assert_eq!(code(other.ask(4, &producer.add_offsets("g")).await.error_code), not_coordinator);
+    assert_eq!(offset(&other.ask(5, &producer.commit_offset("g", "t", 1)).await), not_coordinator);
+    assert_eq!(code(other.ask(5, &producer.end(true)).await.error_code), not_coordinator);
+    let ids = vec![producer.transactional_id.clone()];
+    let described = other.ask(0, &message!(DescribeTransactionsRequest { transactional_ids: ids })).await;
+    assert_eq!(code(described.transaction_states[0].error_code), not_coordinator);
+    assert!(other.ask(0, &ListTransactionsRequest::default()).await.transaction_states.is_empty());
+    // Batches are taken anywhere.
+    send(other, &producer.produce("t", 0, 0, &["a"])).await;
+    producer.end_and_raise(leading, true).await;
+    let listed = leading.ask(0, &ListTransactionsRequest::default()).await;
+    assert_eq!(listed.transaction_states[0].transaction_state.as_str(), "CompleteCommit");
 }
 
 /// A name of a topic with one partition that does not lie in the shard of the transactional id.
