@@ -155,6 +155,25 @@ impl Applier {
                 self.release(state, topic_partition, &gone);
                 Ok(())
             }
+            OperationKind::CommitOffsets(_)
+            | OperationKind::PutGroup(_)
+            | OperationKind::PutConsumerGroup(_)
+            | OperationKind::DeleteGroup(_)
+            | OperationKind::DeleteOffsets(_) => self.apply_to_group(state, kind),
+            OperationKind::SetShardCount(message) => {
+                state.shard_count = message.shard_count;
+                Ok(())
+            }
+            OperationKind::TakeOver(message) => {
+                let incarnation = uuid_of(&message.incarnation)?;
+                state.coordinator = Some(Coordinator { epoch: self.number, node: message.node, incarnation });
+                Ok(())
+            }
+        }
+    }
+
+    fn apply_to_group(&self, state: &mut State, kind: &OperationKind) -> Result<(), ApplyError> {
+        match kind {
             OperationKind::CommitOffsets(commit) => self.commit_offsets(state, commit),
             OperationKind::PutGroup(group) => {
                 let mut known = state.groups.get(&group.group).cloned().unwrap_or_default();
@@ -172,15 +191,6 @@ impl Applier {
                 state.groups.insert_mut(message.group.clone(), known);
                 Ok(())
             }
-            OperationKind::SetShardCount(message) => {
-                state.shard_count = message.shard_count;
-                Ok(())
-            }
-            OperationKind::TakeOver(message) => {
-                let incarnation = uuid_of(&message.incarnation)?;
-                state.coordinator = Some(Coordinator { epoch: self.number, node: message.node, incarnation });
-                Ok(())
-            }
             OperationKind::DeleteGroup(group) => {
                 state.groups.remove_mut(&group.group);
                 Ok(())
@@ -193,6 +203,7 @@ impl Applier {
                 }
                 Ok(())
             }
+            _ => Ok(()),
         }
     }
 

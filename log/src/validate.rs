@@ -2,7 +2,7 @@
 //!
 //! Pure. Returns the operation as it goes into the entry, or nothing when there is nothing to change.
 
-use alluvium_record::TopicPartition;
+use alluvium_record::{TopicId, TopicPartition};
 use bytes::Bytes;
 
 use crate::format::convert::{group_message, offset_message, topic_field, topic_message};
@@ -42,29 +42,8 @@ pub(crate) fn validate(
             };
             create_topic(state, &topic)
         }
-        Operation::DeleteTopic { id } => {
-            if state.topic(*id).is_none() {
-                if state.is_meta() {
-                    return Err(Rejection::UnknownTopic);
-                }
-                if !state.has_offsets_of(*id) {
-                    return Ok(None);
-                }
-            }
-            Ok(Some(OperationKind::DeleteTopic(TopicIdMessage { id: topic_field(*id) })))
-        }
-        Operation::CreatePartitions { id, new_count } => {
-            let topic = state.topic(*id).ok_or(Rejection::UnknownTopic)?;
-            let current = topic.partition_count;
-            if *new_count <= current && !state.is_meta() {
-                return Ok(None);
-            }
-            if *new_count <= current {
-                return Err(Rejection::PartitionCountNotLarger { current, requested: *new_count });
-            }
-            let message = CreatePartitionsMessage { id: topic_field(*id), partition_count: *new_count };
-            Ok(Some(OperationKind::CreatePartitions(message)))
-        }
+        Operation::DeleteTopic { id } => delete_topic(state, *id),
+        Operation::CreatePartitions { id, new_count } => create_partitions(state, *id, *new_count),
         Operation::AlterTopicConfigs { id, set, remove } => {
             state.topic(*id).ok_or(Rejection::UnknownTopic)?;
             let set =
@@ -124,6 +103,31 @@ fn create_topic(state: &State, topic: &Topic) -> Result<Option<OperationKind>, R
         None => {}
     }
     Ok(Some(OperationKind::CreateTopic(topic_message(topic))))
+}
+
+fn delete_topic(state: &State, id: TopicId) -> Result<Option<OperationKind>, Rejection> {
+    if state.topic(id).is_none() {
+        if state.is_meta() {
+            return Err(Rejection::UnknownTopic);
+        }
+        if !state.has_offsets_of(id) {
+            return Ok(None);
+        }
+    }
+    Ok(Some(OperationKind::DeleteTopic(TopicIdMessage { id: topic_field(id) })))
+}
+
+fn create_partitions(state: &State, id: TopicId, new_count: i32) -> Result<Option<OperationKind>, Rejection> {
+    let topic = state.topic(id).ok_or(Rejection::UnknownTopic)?;
+    let current = topic.partition_count;
+    if new_count <= current && !state.is_meta() {
+        return Ok(None);
+    }
+    if new_count <= current {
+        return Err(Rejection::PartitionCountNotLarger { current, requested: new_count });
+    }
+    let message = CreatePartitionsMessage { id: topic_field(id), partition_count: new_count };
+    Ok(Some(OperationKind::CreatePartitions(message)))
 }
 
 fn delete_records(

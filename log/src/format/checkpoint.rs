@@ -133,26 +133,6 @@ fn partition_message(
             ObjectRef::Entry(_) | ObjectRef::Segment(_) | ObjectRef::Nothing => None,
         })
         .collect();
-    let producers = partition
-        .producers()
-        .map(|(producer_id, state)| ProducerMessage {
-            producer_id,
-            epoch: i32::from(state.epoch),
-            batches: state
-                .batches
-                .iter()
-                .map(|batch| ProducerStateBatchMessage {
-                    base_sequence: batch.base_sequence,
-                    record_count: batch.record_count,
-                    base_offset: batch.base_offset,
-                })
-                .collect(),
-            updated_ms: state.updated_ms,
-            transaction: state.transaction.map_or(0, |open| open.number),
-            first_offset: state.transaction.map_or(0, |open| open.first_offset),
-            ended: state.ended,
-        })
-        .collect();
     let aborted = partition
         .aborted
         .values()
@@ -168,10 +148,30 @@ fn partition_message(
         log_start_offset: partition.log_start_offset,
         high_watermark: partition.high_watermark,
         runs,
-        producers,
+        producers: partition.producers().map(|(id, state)| producer_message(id, state)).collect(),
         aborted,
         tables,
         cleaned_to: partition.cleaned_to,
+    }
+}
+
+fn producer_message(producer_id: i64, state: &ProducerState) -> ProducerMessage {
+    ProducerMessage {
+        producer_id,
+        epoch: i32::from(state.epoch),
+        batches: state
+            .batches
+            .iter()
+            .map(|batch| ProducerStateBatchMessage {
+                base_sequence: batch.base_sequence,
+                record_count: batch.record_count,
+                base_offset: batch.base_offset,
+            })
+            .collect(),
+        updated_ms: state.updated_ms,
+        transaction: state.transaction.map_or(0, |open| open.number),
+        first_offset: state.transaction.map_or(0, |open| open.first_offset),
+        ended: state.ended,
     }
 }
 

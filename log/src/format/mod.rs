@@ -21,6 +21,7 @@
 
 pub mod checkpoint;
 pub mod cluster;
+pub mod consumer_group_messages;
 pub(crate) mod convert;
 pub(crate) mod convert_consumer_group;
 pub(crate) mod convert_table;
