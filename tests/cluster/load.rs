@@ -18,6 +18,9 @@ use crate::workers::{RoleSpec, Workers, consume, produce};
 /// Partitions of the topic.
 pub(crate) const PARTITIONS: i32 = 6;
 
+/// Clients begin within this time, on a busy machine.
+const WARM_MAX: Duration = Duration::from_secs(60);
+
 /// Roles by language.
 pub(crate) type Roles = Vec<(&'static str, Vec<RoleSpec>)>;
 
@@ -79,7 +82,7 @@ impl Load {
         for (language, roles) in &roles {
             workers.start(language, roles);
         }
-        workers.warm().await;
+        workers.warm(WARM_MAX).await;
         let groups = workers.history.lock().groups();
         let addresses: Vec<String> = cluster.nodes.iter().map(|node| node.address.clone()).collect();
         let questions =

@@ -66,11 +66,21 @@ impl Stalls {
 
     /// The longest stall in any partition of the clients that are chosen by name, without what the store alone took.
     pub(crate) fn worst(&self, chosen: impl Fn(&str) -> bool) -> (Duration, String) {
+        self.worst_around(chosen, |_| true)
+    }
+
+    /// The same around those events alone that are chosen by what is said of them.
+    pub(crate) fn worst_around(
+        &self,
+        chosen: impl Fn(&str) -> bool,
+        event: impl Fn(&str) -> bool,
+    ) -> (Duration, String) {
         let chosen = self.by_client.iter().filter(|(client, _)| chosen(client));
         let all = chosen.flat_map(|(client, stalls)| {
-            stalls.iter().zip(&self.events).map(move |(stall, (_, event))| (stall.own, format!("{client}, {event}")))
+            stalls.iter().zip(&self.events).map(move |(stall, (_, event))| (client, stall, event))
         });
-        all.max().unwrap_or_default()
+        let all = all.filter(|(_, _, what)| event(what));
+        all.map(|(client, stall, event)| (stall.own, format!("{client}, {event}"))).max().unwrap_or_default()
     }
 
     /// One line for each event and, last, the medians and maxima of each client.

@@ -125,7 +125,7 @@ impl Workers {
     }
 
     /// Waits until every member owns something and every producer was acknowledged something in every partition.
-    pub(crate) async fn warm(&mut self) {
+    pub(crate) async fn warm(&mut self, longest: Duration) {
         let partitions = self.partitions as usize;
         let (runtime, history) = (self.runtime.clone(), self.history.clone());
         let warm = async || {
@@ -136,7 +136,7 @@ impl Workers {
                 None => role.acknowledged.len() >= 2 * partitions,
             })
         };
-        let _took = eventually(&runtime, Duration::from_secs(60), "every client has begun", warm).await;
+        let _took = eventually(&runtime, longest, "every client has begun", warm).await;
     }
 
     /// Fails when a role failed or a process ended.
