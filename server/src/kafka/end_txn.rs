@@ -5,8 +5,8 @@
 //! one entry of the log; the answer waits until the markers are there, or for one second. A repeated request is
 //! answered like the first.
 //!
-//! To commit a transaction that was aborted because it took too long is PRODUCER_FENCED: the abort raised the epoch. Apache Kafka
-//! 4.3 says INVALID_TXN_STATE in version 5.
+//! To commit a transaction that was aborted because it took too long is PRODUCER_FENCED: the abort raised the epoch. Apache
+//! Kafka 4.3 says INVALID_TXN_STATE in version 5.
 //!
 //! Missing: nothing.
 
