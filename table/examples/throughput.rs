@@ -1,14 +1,16 @@
 //! How fast tables are written and read on one core: `cargo run --release -p alluvium-table --example throughput [MIB]`.
 //!
-//! Prints a line of JSON for each kind of record. Raw bytes are those of keys, values and headers, and 12 for each record.
+//! Prints a line of JSON for each kind of record. Raw bytes are those of keys, values and headers, and 12 for each record; rates
+//! are by processor time, so that whatever else the machine does changes them little.
 
 use std::hint::black_box;
 use std::io::Write;
-use std::time::Duration;
 
 use alluvium_infra::Runtime;
+use alluvium_infra::process::ProcessUsage;
 use alluvium_record::{BatchBuilder, Compression, Header, RecordBatch, TopicId};
 use alluvium_table::{FORMAT, TableFacts, TableOptions, TableReader, TableWriter};
+use anyhow::Context;
 use bytes::Bytes;
 
 struct Kind {
@@ -82,15 +84,20 @@ fn facts(last_offset: i64) -> TableFacts {
     }
 }
 
-fn rate(bytes: u64, time: Duration) -> f64 {
-    bytes as f64 / 1e6 / time.as_secs_f64()
+fn rate(bytes: u64, seconds: f64) -> f64 {
+    bytes as f64 / 1e6 / seconds
+}
+
+/// Processor time of all threads so far.
+fn seconds() -> anyhow::Result<f64> {
+    ProcessUsage::read().cpu_seconds.context("the system does not tell processor time")
 }
 
 async fn measure(runtime: &Runtime, kind: &Kind, bytes: usize) -> anyhow::Result<String> {
     let batches = batches(runtime, kind, bytes);
     let last = batches.last().map_or(0, |batch| batch.header.last_offset());
     let options = TableOptions { value_columns: kind.value_columns.parse()?, ..TableOptions::default() };
-    let started = runtime.monotonic();
+    let started = seconds()?;
     let mut writer = TableWriter::new(facts(last), options)?;
     let (mut file, mut memory_bytes) = (Vec::new(), 0);
     for batch in &batches {
@@ -99,25 +106,25 @@ async fn measure(runtime: &Runtime, kind: &Kind, bytes: usize) -> anyhow::Result
         file.extend(writer.take_finished());
     }
     let finished = writer.finish()?;
-    let writing = runtime.monotonic() - started;
+    let writing = seconds()? - started;
     file.extend(finished.rest);
     let (raw, file) = (finished.summary.raw_bytes, Bytes::from(file.concat()));
 
     let reader = TableReader::open(std::sync::Arc::new(file), finished.summary.bytes, None).await?;
-    let started = runtime.monotonic();
+    let started = seconds()?;
     let mut decoded = Vec::new();
     for index in 0..reader.row_groups().len() {
         decoded.push(reader.read_row_group(runtime, index).await?);
     }
-    let decoding = runtime.monotonic() - started;
-    let started = runtime.monotonic();
+    let decoding = seconds()? - started;
+    let started = seconds()?;
     for rows in decoded {
         black_box(rows.into_record_batches(0, Compression::None)?);
     }
-    let rebuilding = runtime.monotonic() - started;
-    let started = runtime.monotonic();
+    let rebuilding = seconds()? - started;
+    let started = seconds()?;
     let summary = reader.verify(runtime, |_| {}).await?;
-    let verifying = runtime.monotonic() - started;
+    let verifying = seconds()? - started;
     anyhow::ensure!(summary == finished.summary, "the table is not what was written");
     Ok(format!(
         "{{\"records\": \"{}\", \"raw_mb\": {:.0}, \"file_mb\": {:.0}, \"row_groups\": {}, \"footer_kb\": {:.0}, \"write_mb_s\": {:.0}, \
