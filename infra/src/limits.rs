@@ -87,6 +87,12 @@ pub const CHECKPOINT_BYTES_MAX: usize = 1024 * MIB;
 pub const ENTRIES_PER_CHECKPOINT: u64 = 1_000;
 /// Keys that are asked for with one LIST request.
 pub const LIST_KEYS_MAX: usize = 1_000;
+/// Bytes of a part of an object that comes in parts, but for the last one. No S3 takes less than 5 MiB.
+pub const UPLOAD_PART_BYTES: usize = 8 * MIB;
+/// Parts of one object that are sent at the same time.
+pub const UPLOAD_PARTS_IN_FLIGHT_MAX: usize = 4;
+/// Parts of one object, as S3 takes them.
+pub const UPLOAD_PARTS_MAX: usize = 10_000;
 
 // Tables (Parquet files).
 

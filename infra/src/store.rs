@@ -7,6 +7,7 @@
 //! 2. An object appears whole or not at all, and is never changed by `put_if_absent`.
 //! 3. `get_range` gives exactly the bytes asked for or an error.
 //! 4. `list` is in the byte order of the keys, and sees what was written before it began.
+//! 5. An object that comes in parts appears when its upload is finished, and never when it is not.
 
 use std::fmt::Debug;
 use std::ops::Range;
@@ -25,6 +26,7 @@ mod modelled;
 mod open;
 mod path;
 mod prices;
+mod upload;
 
 pub use error::{OpenStoreError, StoreError};
 pub use faulty::{Fault, FaultRule, Faulty, InjectedFault};
@@ -35,6 +37,7 @@ pub use modelled::{Modelled, StoreModel};
 pub use open::{StoreCredentials, StoreOptions, open};
 pub use path::{InvalidStorePath, STORE_PATH_BYTES_MAX, STORE_PATH_PART_BYTES_MAX, StorePath};
 pub use prices::{InvalidPrices, StorePrices};
+pub use upload::{LargeUpload, PartId, UploadId};
 
 /// The bytes of an object in parts, so that nothing needs to be copied together before it is sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -125,6 +128,25 @@ pub trait Store: Send + Sync + Debug + 'static {
     /// Deletes an object. It is no error when there is none.
     async fn delete(&self, path: &StorePath) -> Result<(), StoreError>;
 
+    /// Begins an object that comes in parts ([`LargeUpload`] does all of it). For unique keys only.
+    async fn begin_upload(&self, path: &StorePath) -> Result<UploadId, StoreError>;
+
+    /// One part: the one at `index`, from 0 on, in any order. All but the last have exactly
+    /// [`UPLOAD_PART_BYTES`](crate::limits::UPLOAD_PART_BYTES). Sent again, it replaces what was sent before.
+    async fn put_part(
+        &self,
+        path: &StorePath,
+        upload: &UploadId,
+        index: usize,
+        payload: Payload,
+    ) -> Result<PartId, StoreError>;
+
+    /// The object appears, made of its parts in order. After an error that is not definite it may have.
+    async fn finish_upload(&self, path: &StorePath, upload: &UploadId, parts: &[PartId]) -> Result<(), StoreError>;
+
+    /// Throws the parts away. It is no error when there is no such upload.
+    async fn abort_upload(&self, path: &StorePath, upload: &UploadId) -> Result<(), StoreError>;
+
     /// The newest time that this store has told us (the HTTP `Date` header), in milliseconds since 1970; `None` before the
     /// first reply. Stores on this machine answer with its wall clock.
     fn clock_ms(&self) -> Option<i64>;
@@ -158,6 +180,28 @@ impl<S: Store + ?Sized> Store for std::sync::Arc<S> {
 
     async fn delete(&self, path: &StorePath) -> Result<(), StoreError> {
         (**self).delete(path).await
+    }
+
+    async fn begin_upload(&self, path: &StorePath) -> Result<UploadId, StoreError> {
+        (**self).begin_upload(path).await
+    }
+
+    async fn put_part(
+        &self,
+        path: &StorePath,
+        upload: &UploadId,
+        index: usize,
+        payload: Payload,
+    ) -> Result<PartId, StoreError> {
+        (**self).put_part(path, upload, index, payload).await
+    }
+
+    async fn finish_upload(&self, path: &StorePath, upload: &UploadId, parts: &[PartId]) -> Result<(), StoreError> {
+        (**self).finish_upload(path, upload, parts).await
+    }
+
+    async fn abort_upload(&self, path: &StorePath, upload: &UploadId) -> Result<(), StoreError> {
+        (**self).abort_upload(path, upload).await
     }
 
     fn clock_ms(&self) -> Option<i64> {

@@ -66,8 +66,10 @@ impl Server {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn memory() {
     let runtime = Runtime::system();
-    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(runtime.clone()));
+    let memory = Arc::new(MemoryStore::new(runtime.clone()));
+    let store: Arc<dyn Store> = memory.clone();
     scenarios::run("memory", &store, &store, &runtime).await;
+    assert_eq!(memory.upload_count(), 0, "uploads that were left behind");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use alluvium_infra::Runtime;
-use alluvium_infra::store::{ListPage, Payload, Store, StoreError, StorePath};
+use alluvium_infra::store::{ListPage, PartId, Payload, Store, StoreError, StorePath, UploadId};
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -224,6 +224,42 @@ impl Store for SimulatedStore {
     async fn delete(&self, path: &StorePath) -> Result<(), StoreError> {
         let (world, at) = (self.world.clone(), path.clone());
         self.send("delete", path.as_ref(), true, async move { world.bucket.delete(&at).await }).await
+    }
+
+    async fn begin_upload(&self, path: &StorePath) -> Result<UploadId, StoreError> {
+        let (world, at) = (self.world.clone(), path.clone());
+        self.send("begin upload", path.as_ref(), true, async move { world.bucket.begin_upload(&at).await }).await
+    }
+
+    async fn put_part(
+        &self,
+        path: &StorePath,
+        upload: &UploadId,
+        index: usize,
+        payload: Payload,
+    ) -> Result<PartId, StoreError> {
+        let (world, at, upload) = (self.world.clone(), path.clone(), upload.clone());
+        self.send(
+            "put part",
+            path.as_ref(),
+            true,
+            async move { world.bucket.put_part(&at, &upload, index, payload).await },
+        )
+        .await
+    }
+
+    async fn finish_upload(&self, path: &StorePath, upload: &UploadId, parts: &[PartId]) -> Result<(), StoreError> {
+        let (world, at, upload, parts) = (self.world.clone(), path.clone(), upload.clone(), parts.to_vec());
+        self.send("finish upload", path.as_ref(), true, async move {
+            world.bucket.finish_upload(&at, &upload, &parts).await
+        })
+        .await
+    }
+
+    async fn abort_upload(&self, path: &StorePath, upload: &UploadId) -> Result<(), StoreError> {
+        let (world, at, upload) = (self.world.clone(), path.clone(), upload.clone());
+        self.send("abort upload", path.as_ref(), true, async move { world.bucket.abort_upload(&at, &upload).await })
+            .await
     }
 
     fn clock_ms(&self) -> Option<i64> {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use alluvium_infra::store::{ListPage, Payload, Store, StoreError, StorePath};
+use alluvium_infra::store::{ListPage, PartId, Payload, Store, StoreError, StorePath, UploadId};
 use async_trait::async_trait;
 use bytes::Bytes;
 
@@ -74,6 +74,28 @@ impl Store for RogueStore {
 
     async fn delete(&self, path: &StorePath) -> Result<(), StoreError> {
         self.inner.delete(path).await
+    }
+
+    async fn begin_upload(&self, path: &StorePath) -> Result<UploadId, StoreError> {
+        self.inner.begin_upload(path).await
+    }
+
+    async fn put_part(
+        &self,
+        path: &StorePath,
+        upload: &UploadId,
+        index: usize,
+        payload: Payload,
+    ) -> Result<PartId, StoreError> {
+        self.inner.put_part(path, upload, index, payload).await
+    }
+
+    async fn finish_upload(&self, path: &StorePath, upload: &UploadId, parts: &[PartId]) -> Result<(), StoreError> {
+        self.inner.finish_upload(path, upload, parts).await
+    }
+
+    async fn abort_upload(&self, path: &StorePath, upload: &UploadId) -> Result<(), StoreError> {
+        self.inner.abort_upload(path, upload).await
     }
 
     fn clock_ms(&self) -> Option<i64> {

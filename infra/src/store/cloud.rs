@@ -14,11 +14,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use object_store::list::{PaginatedListOptions, PaginatedListStore};
+use object_store::multipart::{MultipartStore, PartId as ClientPartId};
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 
 use super::open::{StoreOptions, StoreUrl};
-use super::{ListPage, ObjectInfo, OpenStoreError, Payload, Store, StoreError, StorePath};
+use super::{ListPage, ObjectInfo, OpenStoreError, PartId, Payload, Store, StoreError, StorePath, UploadId};
 use crate::Runtime;
 
 mod builders;
@@ -32,8 +33,8 @@ use failure::Failures;
 const LIST_KEYS_MAX: usize = 1000;
 
 /// What object_store's clients can do together.
-pub(crate) trait Client: ObjectStore + PaginatedListStore {}
-impl<T: ObjectStore + PaginatedListStore> Client for T {}
+pub(crate) trait Client: ObjectStore + PaginatedListStore + MultipartStore {}
+impl<T: ObjectStore + PaginatedListStore + MultipartStore> Client for T {}
 
 /// The two clients of one store, see the module's contract.
 pub(crate) struct Clients {
@@ -196,6 +197,43 @@ impl Store for CloudStore {
     async fn delete(&self, path: &StorePath) -> Result<(), StoreError> {
         let location = self.location(path);
         match clock::observed(self.clients.retrying.delete(&location)).await {
+            Ok(()) => Ok(()),
+            Err(failed) => match self.failures.classify(&failed.error, failed.status) {
+                StoreError::NotFound => Ok(()),
+                error => Err(error),
+            },
+        }
+    }
+
+    async fn begin_upload(&self, path: &StorePath) -> Result<UploadId, StoreError> {
+        let location = self.location(path);
+        let begun = clock::observed(self.clients.retrying.create_multipart(&location)).await;
+        begun.map(UploadId).map_err(|failed| self.failures.classify(&failed.error, failed.status))
+    }
+
+    async fn put_part(
+        &self,
+        path: &StorePath,
+        upload: &UploadId,
+        index: usize,
+        payload: Payload,
+    ) -> Result<PartId, StoreError> {
+        let location = self.location(path);
+        let payload: PutPayload = payload.0.into_iter().collect();
+        let sent = clock::observed(self.clients.retrying.put_part(&location, &upload.0, index, payload)).await;
+        sent.map(|part| PartId(part.content_id)).map_err(|failed| self.failures.classify(&failed.error, failed.status))
+    }
+
+    async fn finish_upload(&self, path: &StorePath, upload: &UploadId, parts: &[PartId]) -> Result<(), StoreError> {
+        let location = self.location(path);
+        let parts = parts.iter().map(|part| ClientPartId { content_id: part.0.clone() }).collect();
+        let finished = clock::observed(self.clients.retrying.complete_multipart(&location, &upload.0, parts)).await;
+        finished.map(|_| ()).map_err(|failed| self.failures.classify(&failed.error, failed.status))
+    }
+
+    async fn abort_upload(&self, path: &StorePath, upload: &UploadId) -> Result<(), StoreError> {
+        let location = self.location(path);
+        match clock::observed(self.clients.retrying.abort_multipart(&location, &upload.0)).await {
             Ok(()) => Ok(()),
             Err(failed) => match self.failures.classify(&failed.error, failed.status) {
                 StoreError::NotFound => Ok(()),

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::metered::StoreOperation;
-use super::{ListPage, Payload, Store, StoreError, StorePath};
+use super::{ListPage, PartId, Payload, Store, StoreError, StorePath, UploadId};
 use crate::Runtime;
 
 /// One way in which an object store misbehaves.
@@ -240,9 +240,10 @@ impl Faulty {
         Ok(())
     }
 
-    async fn change(&self, change: Change) -> Result<(), StoreError> {
+    /// What the store answers: ids of uploads and parts, and nothing otherwise.
+    async fn change(&self, change: Change) -> Result<String, StoreError> {
         self.check_down()?;
-        let Some(fault) = self.decide(change.operation, change.path.as_str()) else {
+        let Some(fault) = self.decide(change.kind.operation(), change.path.as_str()) else {
             return change.apply(&*self.inner).await;
         };
         match fault {
@@ -316,17 +317,51 @@ impl Faulty {
 
 /// A request that changes something, kept so that it can be carried out later.
 struct Change {
-    operation: StoreOperation,
     path: StorePath,
-    payload: Payload,
+    kind: ChangeKind,
+}
+
+enum ChangeKind {
+    PutIfAbsent(Payload),
+    Put(Payload),
+    Delete,
+    BeginUpload,
+    PutPart(UploadId, usize, Payload),
+    FinishUpload(UploadId, Vec<PartId>),
+    AbortUpload(UploadId),
+}
+
+impl ChangeKind {
+    fn operation(&self) -> StoreOperation {
+        match self {
+            ChangeKind::PutIfAbsent(_) => StoreOperation::PutIfAbsent,
+            ChangeKind::Put(_) => StoreOperation::Put,
+            ChangeKind::Delete => StoreOperation::Delete,
+            ChangeKind::BeginUpload => StoreOperation::BeginUpload,
+            ChangeKind::PutPart(..) => StoreOperation::PutPart,
+            ChangeKind::FinishUpload(..) => StoreOperation::FinishUpload,
+            ChangeKind::AbortUpload(_) => StoreOperation::AbortUpload,
+        }
+    }
 }
 
 impl Change {
-    async fn apply(&self, store: &dyn Store) -> Result<(), StoreError> {
-        match self.operation {
-            StoreOperation::PutIfAbsent => store.put_if_absent(&self.path, self.payload.clone()).await,
-            StoreOperation::Delete => store.delete(&self.path).await,
-            _ => store.put(&self.path, self.payload.clone()).await,
+    fn of(path: &StorePath, kind: ChangeKind) -> Change {
+        Change { path: path.clone(), kind }
+    }
+
+    async fn apply(&self, store: &dyn Store) -> Result<String, StoreError> {
+        let (path, nothing) = (&self.path, |()| String::new());
+        match &self.kind {
+            ChangeKind::PutIfAbsent(payload) => store.put_if_absent(path, payload.clone()).await.map(nothing),
+            ChangeKind::Put(payload) => store.put(path, payload.clone()).await.map(nothing),
+            ChangeKind::Delete => store.delete(path).await.map(nothing),
+            ChangeKind::BeginUpload => store.begin_upload(path).await.map(|upload| upload.0),
+            ChangeKind::PutPart(upload, index, payload) => {
+                store.put_part(path, upload, *index, payload.clone()).await.map(|part| part.0)
+            }
+            ChangeKind::FinishUpload(upload, parts) => store.finish_upload(path, upload, parts).await.map(nothing),
+            ChangeKind::AbortUpload(upload) => store.abort_upload(path, upload).await.map(nothing),
         }
     }
 }
@@ -347,11 +382,11 @@ fn damaged(path: &StorePath, bytes: &Bytes, fault: &Fault) -> Result<Bytes, Stor
 #[async_trait]
 impl Store for Faulty {
     async fn put_if_absent(&self, path: &StorePath, payload: Payload) -> Result<(), StoreError> {
-        self.change(Change { operation: StoreOperation::PutIfAbsent, path: path.clone(), payload }).await
+        self.change(Change::of(path, ChangeKind::PutIfAbsent(payload))).await.map(drop)
     }
 
     async fn put(&self, path: &StorePath, payload: Payload) -> Result<(), StoreError> {
-        self.change(Change { operation: StoreOperation::Put, path: path.clone(), payload }).await
+        self.change(Change::of(path, ChangeKind::Put(payload))).await.map(drop)
     }
 
     async fn get(&self, path: &StorePath) -> Result<Bytes, StoreError> {
@@ -372,7 +407,29 @@ impl Store for Faulty {
     }
 
     async fn delete(&self, path: &StorePath) -> Result<(), StoreError> {
-        self.change(Change { operation: StoreOperation::Delete, path: path.clone(), payload: Payload::default() }).await
+        self.change(Change::of(path, ChangeKind::Delete)).await.map(drop)
+    }
+
+    async fn begin_upload(&self, path: &StorePath) -> Result<UploadId, StoreError> {
+        self.change(Change::of(path, ChangeKind::BeginUpload)).await.map(UploadId)
+    }
+
+    async fn put_part(
+        &self,
+        path: &StorePath,
+        upload: &UploadId,
+        index: usize,
+        payload: Payload,
+    ) -> Result<PartId, StoreError> {
+        self.change(Change::of(path, ChangeKind::PutPart(upload.clone(), index, payload))).await.map(PartId)
+    }
+
+    async fn finish_upload(&self, path: &StorePath, upload: &UploadId, parts: &[PartId]) -> Result<(), StoreError> {
+        self.change(Change::of(path, ChangeKind::FinishUpload(upload.clone(), parts.to_vec()))).await.map(drop)
+    }
+
+    async fn abort_upload(&self, path: &StorePath, upload: &UploadId) -> Result<(), StoreError> {
+        self.change(Change::of(path, ChangeKind::AbortUpload(upload.clone()))).await.map(drop)
     }
 
     fn clock_ms(&self) -> Option<i64> {

@@ -18,8 +18,10 @@ use std::time::{Duration, UNIX_EPOCH};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{ListPage, ObjectInfo, OpenStoreError, Payload, Store, StoreError, StorePath};
+use super::{ListPage, ObjectInfo, OpenStoreError, PartId, Payload, Store, StoreError, StorePath, UploadId};
 use crate::Runtime;
+
+mod upload;
 
 const TEMPORARY_FOLDER: &str = ".tmp";
 /// A file in `.tmp/` that is older than this belongs to nobody who lives.
@@ -138,12 +140,20 @@ impl Folder {
             // The object has its own name now, or never gets one; a leftover is removed at a later start.
             let _leftover = fs::remove_file(&temporary);
         }
-        placed.map_err(|error| match error.kind() {
+        placed.map_err(|error| self.placing_error(&error, path))?;
+        self.sync_parent(&target, path)
+    }
+
+    fn placing_error(&self, error: &io::Error, path: &StorePath) -> StoreError {
+        match error.kind() {
             io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory => {
                 StoreError::Unsupported(format!("{path}: one key goes on from another with a slash"))
             }
-            _ => self.error(&error, path),
-        })?;
+            _ => self.error(error, path),
+        }
+    }
+
+    fn sync_parent(&self, target: &Path, path: &StorePath) -> Result<(), StoreError> {
         if self.sync
             && let Some(parent) = target.parent()
         {
@@ -377,6 +387,32 @@ impl Store for FolderStore {
     async fn delete(&self, path: &StorePath) -> Result<(), StoreError> {
         let path = path.clone();
         self.blocking(move |folder| folder.delete(&path)).await
+    }
+
+    async fn begin_upload(&self, path: &StorePath) -> Result<UploadId, StoreError> {
+        let path = path.clone();
+        self.blocking(move |folder| folder.begin_upload(&path)).await
+    }
+
+    async fn put_part(
+        &self,
+        path: &StorePath,
+        upload: &UploadId,
+        index: usize,
+        payload: Payload,
+    ) -> Result<PartId, StoreError> {
+        let (path, upload) = (path.clone(), upload.clone());
+        self.blocking(move |folder| folder.put_part(&path, &upload, index, &payload)).await
+    }
+
+    async fn finish_upload(&self, path: &StorePath, upload: &UploadId, parts: &[PartId]) -> Result<(), StoreError> {
+        let (path, upload, parts) = (path.clone(), upload.clone(), parts.to_vec());
+        self.blocking(move |folder| folder.finish_upload(&path, &upload, &parts)).await
+    }
+
+    async fn abort_upload(&self, path: &StorePath, upload: &UploadId) -> Result<(), StoreError> {
+        let (path, upload) = (path.clone(), upload.clone());
+        self.blocking(move |folder| folder.abort_upload(&path, &upload)).await
     }
 
     fn clock_ms(&self) -> Option<i64> {

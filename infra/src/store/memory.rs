@@ -9,13 +9,16 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::{ListPage, ObjectInfo, Payload, Store, StoreError, StorePath};
+use super::upload::{check_lengths, foreign_part, unknown_upload};
+use super::{ListPage, ObjectInfo, PartId, Payload, Store, StoreError, StorePath, UploadId};
 use crate::Runtime;
 
 /// A store in memory.
 #[derive(Debug)]
 pub struct MemoryStore {
     objects: Mutex<BTreeMap<String, Object>>,
+    /// Parts by index, of uploads by id.
+    uploads: Mutex<BTreeMap<String, BTreeMap<usize, Bytes>>>,
     runtime: Runtime,
 }
 
@@ -28,12 +31,17 @@ struct Object {
 impl MemoryStore {
     /// An empty store.
     pub fn new(runtime: Runtime) -> MemoryStore {
-        MemoryStore { objects: Mutex::new(BTreeMap::new()), runtime }
+        MemoryStore { objects: Mutex::default(), uploads: Mutex::default(), runtime }
     }
 
     /// How many objects there are.
     pub fn object_count(&self) -> usize {
         self.objects.lock().len()
+    }
+
+    /// How many uploads were begun and neither finished nor aborted.
+    pub fn upload_count(&self) -> usize {
+        self.uploads.lock().len()
     }
 
     fn object(&self, payload: Payload) -> Object {
@@ -103,6 +111,46 @@ impl Store for MemoryStore {
 
     async fn delete(&self, path: &StorePath) -> Result<(), StoreError> {
         self.objects.lock().remove(path.as_str());
+        Ok(())
+    }
+
+    async fn begin_upload(&self, _path: &StorePath) -> Result<UploadId, StoreError> {
+        let id = self.runtime.unique_uuid().to_string();
+        self.uploads.lock().insert(id.clone(), BTreeMap::new());
+        Ok(UploadId(id))
+    }
+
+    async fn put_part(
+        &self,
+        _path: &StorePath,
+        upload: &UploadId,
+        index: usize,
+        payload: Payload,
+    ) -> Result<PartId, StoreError> {
+        let bytes = payload.into_bytes();
+        let mut uploads = self.uploads.lock();
+        let parts = uploads.get_mut(&upload.0).ok_or_else(|| unknown_upload(upload))?;
+        parts.insert(index, bytes);
+        Ok(PartId(index.to_string()))
+    }
+
+    async fn finish_upload(&self, path: &StorePath, upload: &UploadId, parts: &[PartId]) -> Result<(), StoreError> {
+        let mut uploads = self.uploads.lock();
+        let sent = uploads.get(&upload.0).ok_or_else(|| unknown_upload(upload))?;
+        let named = |(index, part): (usize, &PartId)| {
+            let sent = sent.get(&index).filter(|_| part.0 == index.to_string());
+            sent.cloned().ok_or_else(|| foreign_part(index))
+        };
+        let parts: Vec<Bytes> = parts.iter().enumerate().map(named).collect::<Result<_, _>>()?;
+        check_lengths(parts.iter().map(|part| part.len() as u64))?;
+        let object = self.object(Payload(parts));
+        uploads.remove(&upload.0);
+        self.objects.lock().insert(path.as_str().to_owned(), object);
+        Ok(())
+    }
+
+    async fn abort_upload(&self, _path: &StorePath, upload: &UploadId) -> Result<(), StoreError> {
+        self.uploads.lock().remove(&upload.0);
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{ListPage, Payload, Store, StoreError, StorePath};
+use super::{ListPage, PartId, Payload, Store, StoreError, StorePath, UploadId};
 use crate::Runtime;
 use crate::metrics::{Counter, Latencies, LatencySnapshot};
 use crate::runtime::Instant;
@@ -31,17 +31,29 @@ pub enum StoreOperation {
     List,
     /// `delete`.
     Delete,
+    /// `begin_upload`.
+    BeginUpload,
+    /// `put_part`.
+    PutPart,
+    /// `finish_upload`.
+    FinishUpload,
+    /// `abort_upload`.
+    AbortUpload,
 }
 
 impl StoreOperation {
     /// All kinds, in the order of their ordinals.
-    pub const ALL: [StoreOperation; 6] = [
+    pub const ALL: [StoreOperation; 10] = [
         StoreOperation::PutIfAbsent,
         StoreOperation::Put,
         StoreOperation::Get,
         StoreOperation::GetRange,
         StoreOperation::List,
         StoreOperation::Delete,
+        StoreOperation::BeginUpload,
+        StoreOperation::PutPart,
+        StoreOperation::FinishUpload,
+        StoreOperation::AbortUpload,
     ];
 
     /// Its name in logs and metrics.
@@ -53,6 +65,10 @@ impl StoreOperation {
             StoreOperation::GetRange => "get_range",
             StoreOperation::List => "list",
             StoreOperation::Delete => "delete",
+            StoreOperation::BeginUpload => "begin_upload",
+            StoreOperation::PutPart => "put_part",
+            StoreOperation::FinishUpload => "finish_upload",
+            StoreOperation::AbortUpload => "abort_upload",
         }
     }
 }
@@ -203,7 +219,7 @@ impl StoreSnapshot {
         self.operations.iter().map(|operation| operation.requests).sum()
     }
 
-    /// PUT requests of both kinds.
+    /// PUT requests of both kinds, of whole objects.
     pub fn puts(&self) -> u64 {
         self.of(StoreOperation::PutIfAbsent).requests + self.of(StoreOperation::Put).requests
     }
@@ -318,6 +334,40 @@ impl Store for Metered {
         let begun = self.runtime.monotonic();
         let result = self.inner.delete(path).await;
         self.count(StoreOperation::Delete, begun, 0, &result);
+        result
+    }
+
+    async fn begin_upload(&self, path: &StorePath) -> Result<UploadId, StoreError> {
+        let begun = self.runtime.monotonic();
+        let result = self.inner.begin_upload(path).await;
+        self.count(StoreOperation::BeginUpload, begun, 0, &result);
+        result
+    }
+
+    async fn put_part(
+        &self,
+        path: &StorePath,
+        upload: &UploadId,
+        index: usize,
+        payload: Payload,
+    ) -> Result<PartId, StoreError> {
+        let (begun, bytes) = (self.runtime.monotonic(), payload.len());
+        let result = self.inner.put_part(path, upload, index, payload).await;
+        self.count(StoreOperation::PutPart, begun, bytes, &result);
+        result
+    }
+
+    async fn finish_upload(&self, path: &StorePath, upload: &UploadId, parts: &[PartId]) -> Result<(), StoreError> {
+        let begun = self.runtime.monotonic();
+        let result = self.inner.finish_upload(path, upload, parts).await;
+        self.count(StoreOperation::FinishUpload, begun, 0, &result);
+        result
+    }
+
+    async fn abort_upload(&self, path: &StorePath, upload: &UploadId) -> Result<(), StoreError> {
+        let begun = self.runtime.monotonic();
+        let result = self.inner.abort_upload(path, upload).await;
+        self.count(StoreOperation::AbortUpload, begun, 0, &result);
         result
     }
 

@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::{ListPage, Payload, Store, StoreError, StorePath};
+use super::{ListPage, PartId, Payload, Store, StoreError, StorePath, UploadId};
 use crate::Runtime;
 use crate::runtime::Instant;
 
@@ -144,6 +144,28 @@ impl Store for Modelled {
 
     async fn delete(&self, path: &StorePath) -> Result<(), StoreError> {
         self.write(self.model.delete, 0, self.inner.delete(path)).await
+    }
+
+    async fn begin_upload(&self, path: &StorePath) -> Result<UploadId, StoreError> {
+        self.write(self.model.put, 0, self.inner.begin_upload(path)).await
+    }
+
+    async fn put_part(
+        &self,
+        path: &StorePath,
+        upload: &UploadId,
+        index: usize,
+        payload: Payload,
+    ) -> Result<PartId, StoreError> {
+        self.write(self.model.put, payload.len(), self.inner.put_part(path, upload, index, payload)).await
+    }
+
+    async fn finish_upload(&self, path: &StorePath, upload: &UploadId, parts: &[PartId]) -> Result<(), StoreError> {
+        self.write(self.model.put, 0, self.inner.finish_upload(path, upload, parts)).await
+    }
+
+    async fn abort_upload(&self, path: &StorePath, upload: &UploadId) -> Result<(), StoreError> {
+        self.write(self.model.delete, 0, self.inner.abort_upload(path, upload)).await
     }
 
     fn clock_ms(&self) -> Option<i64> {

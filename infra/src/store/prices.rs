@@ -11,7 +11,7 @@ use super::{StoreOperation, StoreSnapshot};
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct StorePrices {
-    /// PUT, with a condition or without.
+    /// PUT, with a condition or without, of the whole or of a part; beginning and finishing an upload in parts.
     pub put: f64,
     /// GET, of a range or of the whole.
     pub get: f64,
@@ -38,10 +38,14 @@ impl StorePrices {
     /// Dollars per request.
     pub fn of(&self, operation: StoreOperation) -> f64 {
         let per_thousand = match operation {
-            StoreOperation::PutIfAbsent | StoreOperation::Put => self.put,
+            StoreOperation::PutIfAbsent
+            | StoreOperation::Put
+            | StoreOperation::BeginUpload
+            | StoreOperation::PutPart
+            | StoreOperation::FinishUpload => self.put,
             StoreOperation::Get | StoreOperation::GetRange => self.get,
             StoreOperation::List => self.list,
-            StoreOperation::Delete => self.delete,
+            StoreOperation::Delete | StoreOperation::AbortUpload => self.delete,
         };
         per_thousand / 1_000.0
     }

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alluvium_infra::Runtime;
-use alluvium_infra::store::{Fault, FaultRule, Faulty, Payload, Store, StoreError, StoreOperation, StorePath};
+use alluvium_infra::limits::UPLOAD_PART_BYTES;
+use alluvium_infra::store::{
+    Fault, FaultRule, Faulty, LargeUpload, Payload, Store, StoreError, StoreOperation, StorePath,
+};
 use bytes::Bytes;
 
 /// A fresh corner of a store: two handles to the same place, and keys of this scenario alone.
@@ -63,6 +66,9 @@ pub(crate) async fn run(name: &str, one: &Arc<dyn Store>, other: &Arc<dyn Store>
         14 long_lists_have_many_pages,
         15 ambiguous_writes_are_resolved_by_reading,
         16 a_late_write_loses_to_the_slot_that_is_taken,
+        17 an_object_in_parts_appears_when_it_is_finished,
+        18 an_upload_that_is_aborted_leaves_nothing,
+        19 an_upload_that_fails_on_its_way_is_no_object,
     }
 }
 
@@ -312,4 +318,68 @@ async fn a_late_write_loses_to_the_slot_that_is_taken(corner: &Corner<'_>) {
     store.put_if_absent(&path, Payload::from(&b"taken"[..])).await.unwrap();
     corner.runtime.sleep(Duration::from_millis(400)).await;
     assert_eq!(&store.get(&path).await.unwrap()[..], b"taken");
+}
+
+/// Bytes that are not the same in any two parts.
+fn long_bytes(length: usize) -> Bytes {
+    (0..length).map(|index| (index / 1000) as u8).collect::<Vec<u8>>().into()
+}
+
+async fn an_object_in_parts_appears_when_it_is_finished(corner: &Corner<'_>) {
+    let path = corner.path("parts/out-of-order");
+    let whole = long_bytes(UPLOAD_PART_BYTES + 100_000);
+    let (store, other) = (corner.one, corner.other);
+    let upload = store.begin_upload(&path).await.unwrap();
+    let second = whole.slice(UPLOAD_PART_BYTES..);
+    let wrong = Payload::from(second.slice(7..));
+    store.put_part(&path, &upload, 1, wrong).await.unwrap();
+    let second = Payload(vec![second.slice(..1000), second.slice(1000..)]);
+    let last = store.put_part(&path, &upload, 1, second).await.unwrap();
+    let first = store.put_part(&path, &upload, 0, whole.slice(..UPLOAD_PART_BYTES).into()).await.unwrap();
+    assert_eq!(other.get(&path).await, Err(StoreError::NotFound));
+    assert_eq!(corner.keys("parts/", None, 10).await, (vec![], false));
+    store.finish_upload(&path, &upload, &[first, last]).await.unwrap();
+    assert!(other.get(&path).await.unwrap() == whole, "the parts in their order");
+    for (key, length) in
+        [("empty", 0), ("small", 1000), ("one", UPLOAD_PART_BYTES), ("many", 3 * UPLOAD_PART_BYTES + 1)]
+    {
+        let (path, whole) = (corner.path(&format!("large/{key}")), long_bytes(length));
+        let mut upload = LargeUpload::new(Arc::clone(store), path.clone(), corner.runtime.clone());
+        for piece in whole.chunks(5_000_000) {
+            upload.write(whole.slice_ref(piece)).await.unwrap();
+        }
+        assert_eq!(upload.finish().await, Ok(length as u64));
+        assert!(other.get(&path).await.unwrap() == whole, "{key}");
+    }
+}
+
+async fn an_upload_that_is_aborted_leaves_nothing(corner: &Corner<'_>) {
+    let path = corner.path("aborted");
+    let mut upload = LargeUpload::new(Arc::clone(corner.one), path.clone(), corner.runtime.clone());
+    upload.write(long_bytes(2 * UPLOAD_PART_BYTES + 1)).await.unwrap();
+    upload.abort().await;
+    assert_eq!(corner.one.get(&path).await, Err(StoreError::NotFound));
+    let upload = corner.one.begin_upload(&path).await.unwrap();
+    let part = corner.one.put_part(&path, &upload, 0, Payload::from(&b"part"[..])).await.unwrap();
+    corner.one.abort_upload(&path, &upload).await.unwrap();
+    corner.one.abort_upload(&path, &upload).await.unwrap();
+    corner.one.finish_upload(&path, &upload, &[part]).await.unwrap_err();
+    assert_eq!(corner.one.get(&path).await, Err(StoreError::NotFound));
+}
+
+async fn an_upload_that_fails_on_its_way_is_no_object(corner: &Corner<'_>) {
+    let faulty = Faulty::new(Arc::clone(corner.one), corner.runtime.clone());
+    let kinds = [StoreOperation::BeginUpload, StoreOperation::PutPart, StoreOperation::FinishUpload];
+    for (index, kind) in kinds.into_iter().enumerate() {
+        let path = corner.path(&format!("failed/{index}"));
+        faulty.script(FaultRule::next(kind, Fault::Unavailable503));
+        let mut upload = LargeUpload::new(faulty.clone(), path.clone(), corner.runtime.clone());
+        let written = upload.write(long_bytes(2 * UPLOAD_PART_BYTES + 1)).await;
+        match written {
+            Ok(()) => assert!(upload.finish().await.is_err(), "{kind}"),
+            Err(_) => upload.abort().await,
+        }
+        assert_eq!(corner.one.get(&path).await, Err(StoreError::NotFound), "{kind}");
+        assert_eq!(faulty.injected_count(), index as u64 + 1);
+    }
 }
