@@ -106,8 +106,33 @@ pub const TABLE_CHUNK_BYTES_MAX: usize = MIB;
 pub const TABLE_FOOTER_BYTES_MAX: usize = 32 * MIB;
 /// What is read of a table's end when the length of its footer is not known.
 pub const TABLE_FOOTER_BYTES_GUESSED: usize = 64 * KIB;
+/// Bytes of runs that become one table, unless one run alone is longer.
+pub const TABLE_BYTES_TARGET: usize = 256 * MIB;
+/// A table that is shorter is merged with others.
+pub const SMALL_TABLE_BYTES: usize = 32 * MIB;
 /// Columns that a topic may ask for out of its values.
 pub const TABLE_VALUE_COLUMNS_MAX: usize = 64;
+
+// Compaction.
+
+/// So many bytes of runs are worth a table.
+pub const MERGE_BYTES_MIN: usize = 64 * MIB;
+/// So few bytes of runs wait for more, for a while.
+pub const MERGE_IDLE_BYTES_MIN: usize = 64 * KIB;
+/// Bytes that are read of runs with one request.
+pub const MERGE_READ_BYTES: usize = 8 * MIB;
+/// Reads that are under way, or wait to be merged, of one job.
+pub const MERGE_READS_AHEAD_MAX: usize = 4;
+/// Memory for the keys of a compaction by key.
+pub const KEY_MEMORY_BYTES_MAX: usize = 128 * MIB;
+/// Garbage that is deleted at the same time.
+pub const DELETES_IN_FLIGHT_MAX: usize = 8;
+/// Garbage that one entry forgets.
+pub const FORGOTTEN_PER_ENTRY_MAX: usize = 1_000;
+/// Garbage stays for so long.
+pub const GARBAGE_GRACE_MS_MIN: u64 = 3_600_000;
+/// An entry never names a table whose upload began longer ago than this.
+pub const TABLE_AGE_MS_MAX: u64 = 6 * 3_600_000;
 
 // What clients can create.
 
@@ -203,5 +228,11 @@ const _: () = {
     assert!(PARTITIONS_PER_TOPIC_MAX <= PARTITIONS_MAX, "the largest topic fits into the cluster");
     assert!(GROUP_SESSION_TIMEOUT_MS_MIN < GROUP_SESSION_TIMEOUT_MS_MAX, "there is a timeout between");
     assert!(SEGMENT_AGE_MS_MAX < ORPHAN_AGE_MS_MIN, "what may still be named is never collected");
+    assert!(TABLE_AGE_MS_MAX < ORPHAN_AGE_MS_MIN, "a table that may still be named is never collected");
+    assert!(HEAD_AGE_MS_MAX < GARBAGE_GRACE_MS_MIN, "readers look at the log long before garbage goes");
+    assert!(SMALL_TABLE_BYTES < TABLE_BYTES_TARGET, "tables of full size are not merged again");
+    assert!(MERGE_IDLE_BYTES_MIN <= MERGE_BYTES_MIN, "enough bytes are enough at any age");
+    assert!(MERGE_BYTES_MIN <= TABLE_BYTES_TARGET, "what is due fits into a table");
+    assert!(RUN_BYTES_MAX <= MERGE_READ_BYTES, "a usual run is read at once");
     assert!(HEAD_AGE_MS_MAX < SEGMENT_AGE_MS_MAX, "the head is looked at long before collection");
 };

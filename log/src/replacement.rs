@@ -3,6 +3,7 @@
 //! Invariants: 11, no record is lost: those that were read are those that were written and those that were left out, in number and
 //! in sum; a replacement loses cleanly against everything that changed the runs that it was made from.
 
+use alluvium_infra::limits::TABLE_AGE_MS_MAX;
 use alluvium_record::TopicPartition;
 use bytes::Bytes;
 use uuid::Uuid;
@@ -65,7 +66,11 @@ pub struct Replacement {
     pub cleaned_to: Option<i64>,
 }
 
-pub(crate) fn validate(state: &State, replacement: &Replacement) -> Result<OperationKind, Rejection> {
+pub(crate) fn validate(
+    state: &State,
+    replacement: &Replacement,
+    timestamp_ms: i64,
+) -> Result<OperationKind, Rejection> {
     let Replacement { topic_partition, base_offset, last_offset, .. } = *replacement;
     let partition = state.partition(topic_partition).ok_or(Rejection::UnknownPartition)?;
     let runs = partition.runs_between(base_offset, last_offset).ok_or(Rejection::RunsChanged)?;
@@ -83,6 +88,11 @@ pub(crate) fn validate(state: &State, replacement: &Replacement) -> Result<Opera
         let bounds = "not behind what was read".to_owned();
         return Err(Rejection::OutOfBounds { what: "offset that keys are compacted to", bounds });
     }
+    if replacement.file.is_some_and(|file| is_too_old(file.id, timestamp_ms)) {
+        // Files that nobody names are collected: this one may be gone.
+        let bounds = format!("at most {TABLE_AGE_MS_MAX} ms");
+        return Err(Rejection::OutOfBounds { what: "age of the file", bounds });
+    }
     Ok(OperationKind::ReplaceRuns(ReplaceRunsMessage {
         topic: topic_field(topic_partition.topic),
         partition: topic_partition.partition,
@@ -96,6 +106,14 @@ pub(crate) fn validate(state: &State, replacement: &Replacement) -> Result<Opera
         file: replacement.file.map(|file| table_file(file.id, file.length, file.max_timestamp, &file.table)),
         cleaned_to: replacement.cleaned_to.unwrap_or(0),
     }))
+}
+
+/// By the time that a version 7 id has in it.
+fn is_too_old(id: Uuid, timestamp_ms: i64) -> bool {
+    let begun_ms = id.get_timestamp().map(|begun| begun.to_unix()).and_then(|(seconds, nanos)| {
+        i64::try_from(seconds.saturating_mul(1000).saturating_add(u64::from(nanos) / 1_000_000)).ok()
+    });
+    begun_ms.is_some_and(|begun_ms| timestamp_ms.saturating_sub(begun_ms) > TABLE_AGE_MS_MAX as i64)
 }
 
 fn total_of(table: &TableRun) -> RecordTotal {

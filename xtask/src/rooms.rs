@@ -15,8 +15,27 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("reader", &["log", "record", "infra", "table"]),
     ("coordinator", &["log", "record", "infra"]),
     ("cluster", &["log", "record", "infra"]),
-    ("server", &["record", "protocol", "infra", "log", "table", "ingest", "reader", "coordinator", "cluster"]),
-    ("cli", &["record", "protocol", "infra", "log", "table", "ingest", "reader", "coordinator", "cluster", "server"]),
+    ("compactor", &["log", "record", "infra", "table"]),
+    (
+        "server",
+        &["record", "protocol", "infra", "log", "table", "ingest", "reader", "coordinator", "cluster", "compactor"],
+    ),
+    (
+        "cli",
+        &[
+            "record",
+            "protocol",
+            "infra",
+            "log",
+            "table",
+            "ingest",
+            "reader",
+            "coordinator",
+            "cluster",
+            "compactor",
+            "server",
+        ],
+    ),
 ];
 
 /// Every import that goes against an arrow.

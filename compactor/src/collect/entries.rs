@@ -1,0 +1,60 @@
+//! Entries that checkpoints cover, and checkpoints that newer ones replace.
+//!
+//! Invariants:
+//! 1. An entry goes when two checkpoints cover it that are older than the log retention, so that one of them may be damaged; when
+//!    no run has its data in it; and when it is older than the log retention itself, which is what writers count on (7).
+//! 2. The checkpoints that cover what is gone stay, and so do the two newest.
+
+use alluvium_log::paths::ShardPaths;
+use alluvium_log::{ObjectRef, Shard};
+
+use super::{CollectError, Collector, DELETES_PER_ROUND_MAX, is_past};
+
+/// Checkpoints that stay of those that are old, and of all.
+const CHECKPOINTS_KEPT: usize = 2;
+
+impl Collector {
+    /// How many entries and how many checkpoints were deleted.
+    pub(super) async fn collect_log(&self, shard: &Shard, now_ms: i64) -> Result<(u64, u64), CollectError> {
+        let (paths, retention) = (shard.paths(), self.settings.log_retention);
+        let mut checkpoints = Vec::new();
+        self.list(&paths.checkpoint_prefix(), |object| {
+            let number = ShardPaths::parse_number(object.path.as_str());
+            checkpoints.extend(number.map(|number| (number, is_past(object.last_modified_ms, retention, now_ms))));
+            true
+        })
+        .await?;
+        checkpoints.sort_unstable();
+        let old: Vec<u64> = checkpoints.iter().filter(|(_, is_old)| *is_old).map(|(number, _)| *number).collect();
+        let kept_old = old.len().saturating_sub(CHECKPOINTS_KEPT);
+        let mut entries = 0;
+        if old.len() >= CHECKPOINTS_KEPT {
+            entries = self.collect_entries(shard, old[kept_old], now_ms).await?;
+        }
+        let newest = checkpoints.len().saturating_sub(CHECKPOINTS_KEPT);
+        let behind = checkpoints.get(newest).map_or(0, |(number, _)| *number);
+        let gone = old[..kept_old].iter().filter(|number| **number < behind);
+        let gone = gone.map(|number| (paths.checkpoint(*number), *number)).collect();
+        Ok((entries, self.delete(gone).await.len() as u64))
+    }
+
+    async fn collect_entries(&self, shard: &Shard, covered: u64, now_ms: i64) -> Result<u64, CollectError> {
+        let mut old = Vec::new();
+        let known = shard.state();
+        self.list(&shard.paths().entry_prefix(), |object| {
+            let Some(number) = ShardPaths::parse_number(object.path.as_str()) else { return true };
+            let is_old = number <= covered && is_past(object.last_modified_ms, self.settings.log_retention, now_ms);
+            if is_old && known.references(ObjectRef::Entry(number)) == 0 {
+                old.push((object.path, number));
+            }
+            is_old && old.len() < DELETES_PER_ROUND_MAX
+        })
+        .await?;
+        if old.is_empty() {
+            return Ok(0);
+        }
+        let state = shard.catch_up().await?;
+        old.retain(|(_, number)| state.references(ObjectRef::Entry(*number)) == 0);
+        Ok(self.delete(old).await.len() as u64)
+    }
+}

@@ -1,0 +1,132 @@
+//! Which offsets stay: files are read once for each class of keys, those that were not compacted before twice.
+//!
+//! Invariants: what was read of each file is what the log says of it; memory is that of one map, the reads ahead, and the bitmap of
+//! offsets, which takes at most an eighth of a byte for each offset.
+
+use alluvium_log::{Run, TableRun};
+use alluvium_table::{RecordHasher, RecordTally};
+use roaring::RoaringTreemap;
+
+use super::map::{KeyHash, OffsetMap};
+use crate::input::{Inputs, Records};
+use crate::job::{JobError, Workshop};
+use crate::merge::check_table;
+use crate::pick::CompactionSpec;
+
+/// What stays.
+pub(super) struct Staying {
+    pub(super) offsets: RoaringTreemap,
+    /// Run by run.
+    pub(super) found: Vec<RunFindings>,
+}
+
+/// What stays of one run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct RunFindings {
+    pub(super) kept: u64,
+    pub(super) tombstones: u64,
+}
+
+/// What is compacted, and when.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scope {
+    pub(super) dirty_from: i64,
+    pub(super) log_start_offset: i64,
+    pub(super) now_ms: i64,
+}
+
+/// Finds the offsets that stay.
+pub(super) async fn scan(
+    workshop: &Workshop,
+    spec: &CompactionSpec,
+    runs: &[(Run, Option<TableRun>)],
+    scope: Scope,
+) -> Result<Staying, JobError> {
+    let dirty = runs.partition_point(|(run, _)| run.last_offset < scope.dirty_from);
+    let mut map = OffsetMap::new(workshop.settings.key_memory_bytes);
+    let mut staying = Staying { offsets: RoaringTreemap::new(), found: vec![RunFindings::default(); runs.len()] };
+    let mut is_first = true;
+    loop {
+        map = fill(workshop, spec, &runs[dirty..], map).await?;
+        (map, staying) = judge(workshop, spec, runs, (map, staying), scope, is_first).await?;
+        is_first = false;
+        if !map.next_class() {
+            return Ok(staying);
+        }
+    }
+}
+
+/// Puts the keys of the class, as far as the map holds them, with their newest offsets into the map.
+async fn fill(
+    workshop: &Workshop,
+    spec: &CompactionSpec,
+    runs: &[(Run, Option<TableRun>)],
+    mut map: OffsetMap,
+) -> Result<OffsetMap, JobError> {
+    let mut inputs = inputs(workshop, spec, runs)?;
+    while let Some(chunk) = inputs.next().await? {
+        let Records::Rows(rows) = chunk.records else { continue };
+        let worked = workshop.runtime.compute(move || {
+            for row in rows.rows() {
+                if let Some(key) = row.key {
+                    map.put(KeyHash::of(key), row.offset);
+                }
+            }
+            map
+        });
+        map = worked.await.map_err(|_| JobError::Stopped)?;
+    }
+    Ok(map)
+}
+
+/// Judges the records of the class.
+async fn judge(
+    workshop: &Workshop,
+    spec: &CompactionSpec,
+    runs: &[(Run, Option<TableRun>)],
+    (mut map, mut staying): (OffsetMap, Staying),
+    scope: Scope,
+    is_first: bool,
+) -> Result<(OffsetMap, Staying), JobError> {
+    let mut inputs = inputs(workshop, spec, runs)?;
+    let mut tally = RecordTally::default();
+    while let Some(chunk) = inputs.next().await? {
+        let Records::Rows(rows) = chunk.records else { continue };
+        let (run, table) = &runs[chunk.run];
+        let may_forget = table.is_some_and(|table| table.tombstone_horizon_ms <= scope.now_ms);
+        let (index, before) = (chunk.run, tally);
+        let worked = workshop.runtime.compute(move || {
+            let (mut hasher, mut tally) = (RecordHasher::default(), before);
+            for row in rows.rows() {
+                if is_first {
+                    tally.count(hasher.sum(&row));
+                }
+                let Some(key) = row.key.map(KeyHash::of).filter(|key| map.holds(*key)) else { continue };
+                let is_newest = map.get(key).is_none_or(|newest| row.offset >= newest);
+                let is_forgotten = row.is_tombstone() && may_forget;
+                let offset = u64::try_from(row.offset).ok().filter(|_| row.offset >= scope.log_start_offset);
+                let Some(offset) = offset.filter(|_| is_newest && !is_forgotten) else { continue };
+                staying.offsets.insert(offset);
+                staying.found[index].kept += 1;
+                staying.found[index].tombstones += u64::from(row.is_tombstone());
+            }
+            (map, staying, tally)
+        });
+        (map, staying, tally) = worked.await.map_err(|_| JobError::Stopped)?;
+        if let Some(table) = chunk.ends_table
+            && is_first
+        {
+            check_table(run, &table, std::mem::take(&mut tally))?;
+        }
+    }
+    Ok((map, staying))
+}
+
+fn inputs(
+    workshop: &Workshop,
+    spec: &CompactionSpec,
+    runs: &[(Run, Option<TableRun>)],
+) -> Result<Inputs, JobError> {
+    let shard = workshop.log.shard(spec.shard).ok_or(JobError::Stopped)?;
+    Ok(Inputs::new(workshop, shard.paths().clone(), spec.topic_partition, runs))
+}

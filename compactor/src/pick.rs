@@ -1,0 +1,258 @@
+//! Which runs become one: pure, over what a snapshot of the state says.
+//!
+//! Invariants:
+//! 1. Only runs behind the last stable offset are picked, and those side by side.
+//! 2. Raw runs are picked from the front: the log forgets aborted transactions behind the first one that is left.
+//! 3. What is picked is within the length that a file may have, unless one run alone is longer.
+//! 4. A file is merged again only with about as much as it has itself, so that each record is written a few times at most.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::time::Duration;
+
+use alluvium_log::{ObjectRef, Partition, Run, TableRun, View};
+use alluvium_record::{ShardId, TopicPartition};
+
+use crate::keys;
+use crate::rules::TopicRules;
+use crate::settings::CompactorSettings;
+
+/// What is done to runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CompactionKind {
+    /// Raw runs become a file.
+    Merge,
+    /// Files become a larger one.
+    Rewrite,
+    /// Keys are compacted, from this offset on for the first time.
+    Keys {
+        /// Before it they were compacted before.
+        dirty_from: i64,
+        /// The time by which tombstones go, milliseconds since 1970.
+        now_ms: i64,
+    },
+}
+
+/// What time it is.
+#[derive(Debug, Clone, Copy)]
+pub struct PickTime {
+    /// By this machine, milliseconds since 1970.
+    pub local_ms: i64,
+    /// By the store, when that is believed. Keys are not compacted without it.
+    pub store_ms: Option<i64>,
+}
+
+/// A job: runs of a partition side by side, and what is done to them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CompactionSpec {
+    /// The shard of the partition.
+    pub shard: ShardId,
+    /// The partition.
+    pub topic_partition: TopicPartition,
+    /// The runs.
+    pub runs: Vec<Run>,
+    /// What is done.
+    pub kind: CompactionKind,
+}
+
+impl CompactionSpec {
+    /// Bytes that are read.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.runs.iter().map(|run| u64::from(run.length)).sum()
+    }
+}
+
+/// What picking looks at in a partition: the runs behind the last stable offset, in order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StableRuns {
+    /// The runs, with what is known of those that are files.
+    pub runs: Vec<(Run, Option<TableRun>)>,
+    /// Before this offset keys were compacted.
+    pub cleaned_to: i64,
+}
+
+impl StableRuns {
+    /// Those of a partition.
+    #[must_use]
+    pub fn of(partition: &Partition) -> Self {
+        let stable = partition.last_stable_offset();
+        let runs = partition.runs().take_while(|run| run.last_offset < stable);
+        Self {
+            runs: runs.map(|run| (*run, partition.table(run).copied())).collect(),
+            cleaned_to: partition.cleaned_to(),
+        }
+    }
+
+    pub(crate) fn slice(&self, range: Range<usize>) -> Vec<Run> {
+        self.runs[range].iter().map(|(run, _)| *run).collect()
+    }
+
+    fn first_raw(&self) -> Option<usize> {
+        self.runs.iter().position(|(run, _)| is_raw(run))
+    }
+}
+
+/// Whether a run is record batches as they came.
+pub(crate) fn is_raw(run: &Run) -> bool {
+    matches!(run.object, ObjectRef::Entry(_) | ObjectRef::Segment(_))
+}
+
+/// When the oldest raw run of each partition was first seen. Runs carry no time of their own but that of producers.
+#[derive(Debug, Default)]
+pub struct FirstSeen {
+    seen: BTreeMap<TopicPartition, (i64, i64)>,
+}
+
+impl FirstSeen {
+    /// How long ago the oldest raw run was first seen; partitions without raw runs are forgotten.
+    pub fn age(&mut self, topic_partition: TopicPartition, runs: &StableRuns, now_ms: i64) -> Duration {
+        let Some(first) = runs.first_raw() else {
+            self.seen.remove(&topic_partition);
+            return Duration::ZERO;
+        };
+        let base_offset = runs.runs[first].0.base_offset;
+        let seen = self.seen.entry(topic_partition).or_insert((base_offset, now_ms));
+        if seen.0 != base_offset {
+            *seen = (base_offset, now_ms);
+        }
+        Duration::from_millis(u64::try_from(now_ms.saturating_sub(seen.1)).unwrap_or(0))
+    }
+
+    /// Forgets partitions that are not among these any more.
+    pub fn keep(&mut self, known: impl Fn(TopicPartition) -> bool) {
+        self.seen.retain(|topic_partition, _| known(*topic_partition));
+    }
+}
+
+/// All jobs that are due, the most urgent first: raw runs before files before keys, many bytes before few.
+pub fn pick(
+    view: &View,
+    leads: impl Fn(ShardId) -> bool,
+    seen: &mut FirstSeen,
+    settings: &CompactorSettings,
+    now: PickTime,
+) -> Vec<CompactionSpec> {
+    let mut specs = Vec::new();
+    for topic in view.topics() {
+        let rules = TopicRules::of(topic);
+        for index in 0..topic.partition_count {
+            let (shard, topic_partition) = (topic.shard_of(index), TopicPartition::new(topic.id, index));
+            let Some(partition) = view.partition(topic_partition).filter(|_| leads(shard)) else { continue };
+            let runs = StableRuns::of(partition);
+            let age = seen.age(topic_partition, &runs, now.local_ms);
+            let due = due(&runs, &rules, age, settings, now.store_ms);
+            specs.extend(due.into_iter().map(|(range, kind)| CompactionSpec {
+                shard,
+                topic_partition,
+                runs: runs.slice(range),
+                kind,
+            }));
+        }
+    }
+    seen.keep(|topic_partition| view.partition(topic_partition).is_some());
+    let rank = |spec: &CompactionSpec| match spec.kind {
+        CompactionKind::Merge => 0,
+        CompactionKind::Rewrite => 1,
+        CompactionKind::Keys { .. } => 2,
+    };
+    specs.sort_by_key(|spec| (rank(spec), std::cmp::Reverse(spec.bytes())));
+    specs
+}
+
+/// What is due in one partition. The ranges do not overlap.
+pub(crate) fn due(
+    runs: &StableRuns,
+    rules: &TopicRules,
+    raw_age: Duration,
+    settings: &CompactorSettings,
+    store_ms: Option<i64>,
+) -> Vec<(Range<usize>, CompactionKind)> {
+    let mut due = Vec::new();
+    if let Some(range) = due_merge(runs, raw_age, settings) {
+        due.push((range, CompactionKind::Merge));
+    }
+    let keys = store_ms.filter(|_| rules.compacts).and_then(|now_ms| {
+        let (range, dirty_from) = keys::due(runs, rules, now_ms)?;
+        Some((range, CompactionKind::Keys { dirty_from, now_ms }))
+    });
+    if let Some(keys) = keys {
+        due.push(keys);
+    } else {
+        let rewrites = due_rewrites(runs, rules, settings);
+        due.extend(rewrites.into_iter().map(|range| (range, CompactionKind::Rewrite)));
+    }
+    due
+}
+
+fn length(run: &(Run, Option<TableRun>)) -> u64 {
+    u64::from(run.0.length)
+}
+
+fn due_merge(runs: &StableRuns, age: Duration, settings: &CompactorSettings) -> Option<Range<usize>> {
+    let first = runs.first_raw()?;
+    let raw = runs.runs[first..].iter().take_while(|(run, _)| is_raw(run));
+    let bytes: u64 = raw.clone().map(length).sum();
+    let is_due = bytes >= settings.merge_bytes_min
+        || (age >= settings.merge_age && bytes >= settings.merge_idle_bytes_min)
+        || age >= settings.merge_idle_age;
+    is_due.then(|| {
+        let mut total = 0;
+        let count = raw
+            .take_while(|run| {
+                total += length(run);
+                total <= settings.file_bytes_max
+            })
+            .count();
+        first..first + count.max(1)
+    })
+}
+
+/// Stretches of small files that are worth a larger one.
+fn due_rewrites(runs: &StableRuns, rules: &TopicRules, settings: &CompactorSettings) -> Vec<Range<usize>> {
+    let may = |index: usize| {
+        let (run, _) = &runs.runs[index];
+        // What was compacted by key is grouped by the next compaction, which knows when tombstones may go.
+        let is_compacted = rules.compacts && run.base_offset < runs.cleaned_to;
+        !is_raw(run) && u64::from(run.length) < settings.small_file_bytes && !is_compacted
+    };
+    let mut found = Vec::new();
+    let mut index = 0;
+    while index < runs.runs.len() {
+        let end = (index..runs.runs.len()).find(|index| !may(*index)).unwrap_or(runs.runs.len());
+        windows(runs, index..end, settings, &mut found);
+        index = end + 1;
+    }
+    found
+}
+
+fn windows(runs: &StableRuns, range: Range<usize>, settings: &CompactorSettings, found: &mut Vec<Range<usize>>) {
+    if range.len() < settings.small_files_min.max(2) {
+        return;
+    }
+    let lengths = range.clone().map(|index| length(&runs.runs[index]));
+    let total: u64 = lengths.clone().sum();
+    let largest = lengths.clone().zip(range.clone()).max().unwrap_or((0, range.start));
+    if largest.0 > total - largest.0 {
+        // Too large for what is beside it: it waits until there is more.
+        windows(runs, range.start..largest.1, settings, found);
+        windows(runs, largest.1 + 1..range.end, settings, found);
+        return;
+    }
+    let mut sum = 0;
+    let fitting = lengths
+        .take_while(|length| {
+            sum += length;
+            sum <= settings.file_bytes_max
+        })
+        .count();
+    if fitting >= 2 {
+        found.push(range.start..range.start + fitting);
+    }
+    windows(runs, range.start + fitting.max(1)..range.end, settings, found);
+}
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+pub(crate) use tests::stable;

@@ -1,0 +1,130 @@
+use alluvium_record::TopicId;
+use uuid::Uuid;
+
+use super::*;
+
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+
+/// One run of ten offsets for each length: `r` raw, `t` a file, `n` nothing.
+pub(crate) fn stable(kinds: &str, lengths: &[u64]) -> StableRuns {
+    let runs = kinds.chars().zip(lengths).enumerate().map(|(index, (kind, length))| {
+        let id = Uuid::from_u128(index as u128);
+        let object = match kind {
+            'r' => ObjectRef::Segment(id),
+            't' => ObjectRef::Table(id),
+            _ => ObjectRef::Nothing,
+        };
+        let run = Run {
+            base_offset: index as i64 * 10,
+            last_offset: index as i64 * 10 + 9,
+            object,
+            position: 0,
+            length: *length as u32,
+            segment_end: 0,
+            max_timestamp: 1000 + index as i64,
+            sum: 0,
+        };
+        let table = TableRun {
+            record_count: 10,
+            sum: 1,
+            footer_bytes: 1,
+            min_timestamp: 1000 + index as i64,
+            tombstone_horizon_ms: i64::MAX,
+        };
+        (run, (kind == 't').then_some(table))
+    });
+    StableRuns { runs: runs.collect(), cleaned_to: 0 }
+}
+
+fn merge(kinds: &str, lengths: &[u64], age_s: u64) -> Option<Range<usize>> {
+    due_merge(&stable(kinds, lengths), Duration::from_secs(age_s), &CompactorSettings::default())
+}
+
+#[test]
+fn raw_runs_are_merged_by_bytes_and_by_age() {
+    assert_eq!(merge("", &[], 1_000_000), None);
+    assert_eq!(merge("tt", &[MIB, MIB], 1_000_000), None);
+    assert_eq!(merge("trr", &[MIB, 32 * MIB, 31 * MIB], 0), None);
+    assert_eq!(merge("trr", &[MIB, 32 * MIB, 32 * MIB], 0), Some(1..3));
+    assert_eq!(merge("rr", &[32 * KIB, 32 * KIB], 599), None);
+    assert_eq!(merge("rr", &[32 * KIB, 32 * KIB], 600), Some(0..2));
+    assert_eq!(merge("rr", &[32 * KIB, 31 * KIB], 3_599), None);
+    assert_eq!(merge("rr", &[32 * KIB, 31 * KIB], 3_600), Some(0..2));
+}
+
+#[test]
+fn a_merge_begins_at_the_front_and_is_cut_to_the_length_of_a_file() {
+    assert_eq!(merge("trrrr", &[1, 100 * MIB, 100 * MIB, 100 * MIB, 100 * MIB], 0), Some(1..3));
+    assert_eq!(merge("rr", &[300 * MIB, 1], 0), Some(0..1));
+    assert_eq!(merge("rtr", &[64 * MIB, 1, 64 * MIB], 0), Some(0..1));
+}
+
+fn rewrites(kinds: &str, lengths: &[u64]) -> Vec<Range<usize>> {
+    let rules = TopicRules::of(&topic());
+    due_rewrites(&stable(kinds, lengths), &rules, &CompactorSettings::default())
+}
+
+fn topic() -> alluvium_log::Topic {
+    alluvium_log::Topic {
+        id: TopicId::NIL,
+        name: "orders".to_owned(),
+        partition_count: 1,
+        replication_factor: 1,
+        configs: BTreeMap::new(),
+        shard_count: 1,
+        created_ms: 0,
+    }
+}
+
+#[test]
+fn four_small_files_side_by_side_become_one() {
+    assert_eq!(rewrites("ttt", &[MIB; 3]), []);
+    assert_eq!(rewrites("tttt", &[MIB; 4]), [0..4]);
+    assert_eq!(rewrites("tntn", &[MIB, 0, MIB, 0]), [0..4]);
+    assert_eq!(rewrites("nnnn", &[0; 4]), [0..4]);
+    assert_eq!(rewrites("ttrtt", &[MIB; 5]), []);
+    assert_eq!(rewrites("tttttrtttt", &[40 * MIB, MIB, MIB, MIB, MIB, 1, MIB, MIB, MIB, MIB]), [1..5, 6..10]);
+}
+
+#[test]
+fn a_file_waits_until_there_is_as_much_beside_it() {
+    assert_eq!(rewrites("ttttt", &[20 * MIB, MIB, MIB, MIB, MIB]), [1..5]);
+    assert_eq!(rewrites("tttt", &[20 * MIB, MIB, MIB, MIB]), []);
+    assert_eq!(rewrites("ttttt", &[20 * MIB, 10 * MIB, 5 * MIB, 5 * MIB, MIB]), [0..5]);
+    assert_eq!(rewrites("t".repeat(12).as_str(), &[31 * MIB; 12]), [0..8, 8..12]);
+}
+
+#[test]
+fn each_record_is_written_a_few_times() {
+    // A file of 1 MiB arrives 1024 times; whatever is due is done at once.
+    let settings = CompactorSettings::default();
+    let rules = TopicRules::of(&topic());
+    let mut lengths: Vec<u64> = Vec::new();
+    let mut written = 0;
+    for _ in 0..1024 {
+        lengths.push(MIB);
+        loop {
+            let runs = stable(&"t".repeat(lengths.len()), &lengths);
+            let Some(range) = due_rewrites(&runs, &rules, &settings).into_iter().next() else { break };
+            let total: u64 = lengths[range.clone()].iter().sum();
+            written += total;
+            lengths.splice(range, [total]);
+        }
+    }
+    assert!(written <= 4 * 1024 * MIB, "{} MiB were written again", written / MIB);
+    assert!(lengths.iter().filter(|length| **length < 32 * MIB).count() < 12, "{lengths:?}");
+}
+
+#[test]
+fn age_counts_from_when_the_oldest_run_was_seen() {
+    let at = TopicPartition::new(TopicId::NIL, 0);
+    let mut seen = FirstSeen::default();
+    let seconds = |duration: Duration| duration.as_secs();
+    assert_eq!(seconds(seen.age(at, &stable("tr", &[1, 1]), 5_000)), 0);
+    assert_eq!(seconds(seen.age(at, &stable("trr", &[1, 1, 1]), 65_000)), 60);
+    assert_eq!(seconds(seen.age(at, &stable("ttr", &[1, 1, 1]), 70_000)), 0);
+    assert_eq!(seconds(seen.age(at, &stable("ttr", &[1, 1, 1]), 80_000)), 10);
+    assert_eq!(seconds(seen.age(at, &stable("ttt", &[1, 1, 1]), 90_000)), 0);
+    assert_eq!(seconds(seen.age(at, &stable("ttr", &[1, 1, 1]), 95_000)), 0);
+}

@@ -1,0 +1,340 @@
+//! The role: on the leader of a shard, one job at a time, and beside it retention and garbage collection.
+//!
+//! Invariants: nothing here holds a lock that anybody else waits for; a job that fails is reported and its partition left alone for a
+//! while, longer each time; on a stop jobs end between two steps and leave at most an orphan.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use alluvium_infra::Runtime;
+use alluvium_infra::runtime::Instant;
+use alluvium_infra::shutdown::{DrainTimedOut, Shutdown};
+use alluvium_log::{Log, View};
+use alluvium_record::{ShardId, TopicId, TopicPartition};
+use parking_lot::Mutex;
+
+use crate::clock::{ClockDoubt, TrustedClock};
+use crate::collect::{Collected, Collector};
+use crate::counters::CompactorCounters;
+use crate::job::{JobError, JobOutcome, Workshop};
+use crate::pick::{CompactionKind, CompactionSpec, FirstSeen, PickTime, pick};
+use crate::settings::CompactorSettings;
+use crate::{keys, merge, retention};
+
+/// How often the clocks are looked at.
+const LOOK_INTERVAL: Duration = Duration::from_secs(60);
+/// The longest time that a partition is left alone after failures.
+const FAILURE_PAUSE_MAX: Duration = Duration::from_secs(3_600);
+/// How long a stop waits for a step of a job.
+const STOP_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// Which shards this node works for: a hint, as leadership is.
+pub trait Duty: Send + Sync + Debug + 'static {
+    /// Whether this node leads the shard.
+    fn leads(&self, shard: ShardId) -> bool;
+}
+
+/// The duty of a node that stands alone.
+#[derive(Debug, Clone, Copy)]
+pub struct AllShards;
+
+impl Duty for AllShards {
+    fn leads(&self, _shard: ShardId) -> bool {
+        true
+    }
+}
+
+/// What a compactor stands on.
+#[derive(Debug)]
+pub struct CompactorParts {
+    /// The log.
+    pub log: Log,
+    /// Which shards it works for.
+    pub duty: Arc<dyn Duty>,
+    /// Its settings.
+    pub settings: CompactorSettings,
+}
+
+/// A running compactor. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Compactor {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    workshop: Workshop,
+    collector: Collector,
+    duty: Arc<dyn Duty>,
+    clock: Mutex<TrustedClock>,
+}
+
+/// What one round over everything did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RoundReport {
+    /// Jobs whose files took the place of runs.
+    pub replaced: u64,
+    /// Jobs that lost against others.
+    pub lost: u64,
+    /// Jobs that failed.
+    pub failed: u64,
+    /// Log starts that retention moved.
+    pub retentions: u64,
+    /// What was deleted.
+    pub collected: Collected,
+}
+
+impl Compactor {
+    /// A compactor that does nothing by itself.
+    #[must_use]
+    pub fn new(parts: CompactorParts) -> Self {
+        let CompactorParts { log, duty, settings } = parts;
+        let (settings, counters, shutdown) =
+            (Arc::new(settings), Arc::<CompactorCounters>::default(), Shutdown::new());
+        let collector = Collector::new(log.clone(), settings.clone(), counters.clone(), shutdown.clone());
+        let runtime = log.runtime().clone();
+        let workshop = Workshop { log, settings, counters, shutdown, runtime };
+        Self { inner: Arc::new(Inner { workshop, collector, duty, clock: Mutex::default() }) }
+    }
+
+    /// A compactor that works until it is stopped.
+    #[must_use]
+    pub fn start(parts: CompactorParts) -> Self {
+        let compactor = Self::new(parts);
+        let (jobs, house) = (compactor.clone(), compactor.clone());
+        let Workshop { shutdown, runtime, .. } = &compactor.inner.workshop;
+        drop(shutdown.spawn(runtime, "compaction", async move { jobs.inner.work().await }));
+        drop(shutdown.spawn(runtime, "housekeeping", async move { house.inner.keep_house().await }));
+        compactor
+    }
+
+    /// Stops: no job begins, and the one that runs ends after its step.
+    ///
+    /// # Errors
+    /// When the step takes too long. What it leaves is collected later.
+    pub async fn stop(&self) -> Result<(), DrainTimedOut> {
+        let Workshop { shutdown, runtime, .. } = &self.inner.workshop;
+        shutdown.drain(runtime, STOP_WAIT_MAX).await
+    }
+
+    /// What it counts.
+    #[must_use]
+    pub fn counters(&self) -> &CompactorCounters {
+        &self.inner.workshop.counters
+    }
+
+    /// Does all that can be done now, once: of one topic, or of all, and then retention and collection as well.
+    pub async fn run_once(&self, topic: Option<TopicId>, report: impl Fn(&CompactionSpec) + Send) -> RoundReport {
+        self.inner.run_once(topic, report).await
+    }
+}
+
+/// Partitions that are left alone after failures, until when, and how often it was in a row.
+#[derive(Debug, Default)]
+struct Pauses(BTreeMap<TopicPartition, (u32, Instant)>);
+
+impl Pauses {
+    fn holds(&self, spec: &CompactionSpec, now: Instant) -> bool {
+        self.0.get(&spec.topic_partition).is_some_and(|(_, until)| now < *until)
+    }
+
+    fn failed(&mut self, spec: &CompactionSpec, first: Duration, now: Instant) {
+        let entry = self.0.entry(spec.topic_partition).or_insert((0, now));
+        let pause = first.saturating_mul(1 << entry.0.min(16)).min(FAILURE_PAUSE_MAX);
+        *entry = (entry.0 + 1, now + pause);
+    }
+
+    fn ended(&mut self, spec: &CompactionSpec) {
+        self.0.remove(&spec.topic_partition);
+    }
+}
+
+impl Inner {
+    fn runtime(&self) -> &Runtime {
+        &self.workshop.runtime
+    }
+
+    fn settings(&self) -> &CompactorSettings {
+        &self.workshop.settings
+    }
+
+    /// The store's time, when it is believed.
+    async fn store_ms(&self) -> Result<i64, ClockDoubt> {
+        let store = self.workshop.store();
+        // An idle store tells no time: any answer does.
+        let _answer = store.get(&self.workshop.log.meta().paths().head()).await;
+        let (store_ms, wall_ms, at) = (store.clock_ms(), self.runtime().now_ms(), self.runtime().monotonic());
+        let looked = self.clock.lock().look(store_ms, wall_ms, at);
+        if let Err(doubt) = looked {
+            self.workshop.counters.clock_doubts.increment();
+            tracing::warn!(%doubt, "nothing is deleted and no key compacted for now");
+        }
+        looked
+    }
+
+    fn pick(&self, view: &View, seen: &mut FirstSeen, store_ms: Option<i64>) -> Vec<CompactionSpec> {
+        let now = PickTime { local_ms: self.runtime().now_ms(), store_ms };
+        pick(view, |shard| self.duty.leads(shard), seen, self.settings(), now)
+    }
+
+    /// Job after job, until the stop.
+    async fn work(&self) {
+        let (mut seen, mut pauses, mut looked) = (FirstSeen::default(), Pauses::default(), None);
+        let shutdown = self.workshop.shutdown.clone();
+        while !shutdown.is_triggered() {
+            let now = self.runtime().monotonic();
+            let (at, store_ms) = match looked {
+                Some((at, store_ms)) if now.saturating_duration_since(at) < LOOK_INTERVAL => (at, store_ms),
+                _ => (now, self.store_ms().await.ok()),
+            };
+            looked = Some((at, store_ms));
+            let specs = self.pick(&self.workshop.log.view(), &mut seen, store_ms);
+            let spec = specs.into_iter().find(|spec| !pauses.holds(spec, now));
+            let Some(spec) = spec else {
+                let _stopped = shutdown.unless_triggered(self.runtime().sleep(self.settings().pick_interval)).await;
+                continue;
+            };
+            match self.run(&spec).await {
+                Ok(JobOutcome::Replaced) => pauses.ended(&spec),
+                Ok(JobOutcome::Nothing | JobOutcome::Lost | JobOutcome::Unknown) => {
+                    pauses.failed(&spec, self.settings().pick_interval, self.runtime().monotonic());
+                }
+                Err(_) => pauses.failed(&spec, self.settings().failure_pause, self.runtime().monotonic()),
+            }
+        }
+    }
+
+    async fn run(&self, spec: &CompactionSpec) -> Result<JobOutcome, JobError> {
+        let workshop = &self.workshop;
+        let ended = match spec.kind {
+            CompactionKind::Merge | CompactionKind::Rewrite => merge::merge(workshop, spec).await,
+            CompactionKind::Keys { dirty_from, now_ms } => keys::compact(workshop, spec, dirty_from, now_ms).await,
+        };
+        let (topic_partition, kind, counters) = (spec.topic_partition, spec.kind, &workshop.counters);
+        match &ended {
+            Ok(JobOutcome::Replaced | JobOutcome::Nothing) => counters.jobs_done.increment(),
+            Ok(JobOutcome::Lost | JobOutcome::Unknown) => {
+                counters.jobs_lost.increment();
+                // What was picked from may be old.
+                if let Some(shard) = workshop.log.shard(spec.shard) {
+                    let _newest = shard.catch_up().await;
+                }
+            }
+            Err(JobError::Stopped) => {}
+            Err(error) if error.is_damage() && self.is_as_picked(spec).await => {
+                counters.jobs_failed.increment();
+                counters.jobs_damaged.increment();
+                tracing::error!(%topic_partition, ?kind, %error, "what is in the store is damaged: the runs stay as they are");
+            }
+            Err(error) => {
+                counters.jobs_failed.increment();
+                tracing::warn!(%topic_partition, ?kind, %error, "compaction failed: the runs stay as they are");
+            }
+        }
+        ended
+    }
+
+    /// Whether the runs of a job are still those of the log: an object that is gone with its runs is no damage.
+    async fn is_as_picked(&self, spec: &CompactionSpec) -> bool {
+        let Some(shard) = self.workshop.log.shard(spec.shard) else { return false };
+        let Ok(state) = shard.catch_up().await else { return true };
+        let bounds = merge::bounds(&spec.runs);
+        let now = state
+            .partition(spec.topic_partition)
+            .and_then(|partition| bounds.and_then(|(base, last)| partition.runs_between(base, last)));
+        now.as_ref() == Some(&spec.runs)
+    }
+
+    /// Retention and collection, until the stop.
+    async fn keep_house(&self) {
+        let (settings, shutdown) = (self.settings(), self.workshop.shutdown.clone());
+        let (mut retained, mut collected, mut listed) = (None, None, None);
+        let is_due = |last: Option<Instant>, interval: Duration| {
+            last.is_none_or(|last: Instant| self.runtime().monotonic().saturating_duration_since(last) >= interval)
+        };
+        let tick = LOOK_INTERVAL.min(settings.retention_interval).min(settings.collect_interval);
+        while !shutdown.is_triggered() {
+            if let Ok(now_ms) = self.store_ms().await {
+                if is_due(retained, settings.retention_interval) {
+                    retained = Some(self.runtime().monotonic());
+                    self.retain(now_ms, None).await;
+                }
+                if is_due(collected, settings.collect_interval) {
+                    let listing = is_due(listed, settings.orphan_interval);
+                    collected = Some(self.runtime().monotonic());
+                    listed = if listing { collected } else { listed };
+                    self.collect(now_ms, listing).await;
+                }
+            }
+            let _stopped = shutdown.unless_triggered(self.runtime().sleep(tick)).await;
+        }
+    }
+
+    async fn retain(&self, now_ms: i64, topic: Option<TopicId>) -> u64 {
+        let mut expired = retention::expired(&self.workshop.log.view(), |shard| self.duty.leads(shard), now_ms);
+        expired.retain(|expired| topic.is_none_or(|topic| expired.topic_partition.topic == topic));
+        retention::apply(&self.workshop, expired).await
+    }
+
+    async fn collect(&self, now_ms: i64, listing: bool) -> Collected {
+        let mut all = Collected::default();
+        for shard in self.workshop.log.shards().into_iter().filter(|shard| self.duty.leads(shard.id())) {
+            match self.collector.collect(&shard, now_ms, listing).await {
+                Ok(collected) => {
+                    all.garbage += collected.garbage;
+                    all.orphans += collected.orphans;
+                    all.entries += collected.entries;
+                    all.checkpoints += collected.checkpoints;
+                    if collected != Collected::default() {
+                        tracing::info!(shard = shard.id().0, ?collected, "garbage was deleted");
+                    }
+                }
+                Err(error) => tracing::info!(shard = shard.id().0, %error, "garbage is collected later"),
+            }
+        }
+        all
+    }
+
+    async fn run_once(&self, topic: Option<TopicId>, tell: impl Fn(&CompactionSpec) + Send) -> RoundReport {
+        let (mut seen, mut report, mut given_up) = (FirstSeen::default(), RoundReport::default(), Vec::new());
+        let store_ms = self.store_ms().await.ok();
+        let ends: BTreeMap<TopicPartition, i64> = self
+            .workshop
+            .log
+            .view()
+            .partitions()
+            .map(|(topic_partition, partition)| (topic_partition, partition.high_watermark()))
+            .collect();
+        let is_wanted = |spec: &CompactionSpec| {
+            let is_old = ends.get(&spec.topic_partition).is_some_and(|end| spec.runs[0].base_offset < *end);
+            is_old && topic.is_none_or(|topic| spec.topic_partition.topic == topic)
+        };
+        while !self.workshop.shutdown.is_triggered() {
+            let specs = self.pick(&self.workshop.log.view(), &mut seen, store_ms);
+            let spec = specs.into_iter().find(|spec| is_wanted(spec) && !given_up.contains(&spec.topic_partition));
+            let Some(spec) = spec else { break };
+            tell(&spec);
+            match self.run(&spec).await {
+                Ok(JobOutcome::Replaced) => report.replaced += 1,
+                Ok(JobOutcome::Lost | JobOutcome::Unknown) => {
+                    report.lost += 1;
+                    given_up.push(spec.topic_partition);
+                }
+                Ok(JobOutcome::Nothing) => given_up.push(spec.topic_partition),
+                Err(_) => {
+                    report.failed += 1;
+                    given_up.push(spec.topic_partition);
+                }
+            }
+        }
+        if let Some(now_ms) = store_ms {
+            report.retentions = self.retain(now_ms, topic).await;
+            if topic.is_none() {
+                report.collected = self.collect(now_ms, true).await;
+            }
+        }
+        report
+    }
+}

@@ -1,0 +1,164 @@
+//! Jobs that are overtaken, cut off, or run twice: nothing is lost, nothing is changed twice.
+
+use std::time::Duration;
+
+use alluvium_infra::Runtime;
+use alluvium_infra::store::{Fault, FaultRule, StoreOperation};
+use alluvium_log::Operation;
+use alluvium_record::Compression;
+
+use crate::world::{Pair, World, pair, tombstone};
+
+fn records(count: usize) -> Vec<Pair> {
+    (0..count).map(|index| pair(&format!("key {index}"), "value")).collect()
+}
+
+/// Compacts while the upload of the file is held up, and does `meanwhile` then.
+async fn overtaken<F: Future<Output = ()>>(world: &World, meanwhile: impl FnOnce() -> F) -> alluvium_compactor::RoundReport {
+    world.faulty.script(FaultRule::nth(1, StoreOperation::Put, "/topic/", Fault::SlowReply(Duration::from_secs(60))));
+    let compactor = world.compactor(World::settings());
+    let job = world.runtime.spawn("job", async move { compactor.run_once(None, |_| {}).await });
+    world.runtime.sleep(Duration::from_secs(30)).await;
+    meanwhile().await;
+    job.await.unwrap()
+}
+
+#[test]
+fn a_job_loses_against_retention_and_leaves_no_file() {
+    Runtime::simulate(11, |runtime| async move {
+        let world = World::new(&runtime, &[]).await;
+        world.write(&records(10)).await;
+        world.write(&records(10)).await;
+        let report = overtaken(&world, async || {
+            let delete = Operation::DeleteRecords { topic_partition: world.at(0), before_offset: 12 };
+            world.log.meta().commit(delete, None).await.unwrap();
+        })
+        .await;
+        assert_eq!((report.replaced, report.lost, report.failed), (0, 1, 0));
+        assert_eq!(world.table_paths().await, []);
+        assert_eq!(world.kinds(0), "r");
+        assert_eq!(world.compact().await.replaced, 1);
+        assert_eq!(world.read(0).await.len(), 8);
+    });
+}
+
+#[test]
+fn a_job_loses_against_the_deletion_of_its_topic() {
+    Runtime::simulate(12, |runtime| async move {
+        let world = World::new(&runtime, &[]).await;
+        world.write(&records(10)).await;
+        let report = overtaken(&world, async || {
+            world.log.meta().commit(Operation::DeleteTopic { id: world.topic }, None).await.unwrap();
+        })
+        .await;
+        assert_eq!((report.replaced, report.lost, report.failed), (0, 1, 0));
+        assert_eq!(world.table_paths().await, []);
+    });
+}
+
+#[test]
+fn of_two_compactors_one_wins_and_the_other_leaves_nothing() {
+    Runtime::simulate(13, |runtime| async move {
+        let world = World::new(&runtime, &[]).await;
+        for _ in 0..3 {
+            world.write(&records(100)).await;
+            world.append_segment(vec![(0, world.batch(&records(50), Compression::Zstd))]).await;
+        }
+        let before = world.read(0).await;
+        let report = overtaken(&world, async || {
+            assert_eq!(world.compact().await.replaced, 1);
+        })
+        .await;
+        assert_eq!((report.replaced, report.lost, report.failed), (0, 1, 0));
+        assert_eq!(world.table_paths().await.len(), 1);
+        assert_eq!(world.read(0).await, before);
+        world.check_reachable().await;
+    });
+}
+
+#[test]
+fn what_is_written_meanwhile_is_no_hindrance() {
+    Runtime::simulate(14, |runtime| async move {
+        let world = World::new(&runtime, &[]).await;
+        world.write(&records(10)).await;
+        let report = overtaken(&world, async || world.write(&records(5)).await).await;
+        assert_eq!((report.replaced, report.lost), (1, 0));
+        assert_eq!(world.kinds(0), "tr");
+        assert_eq!(world.read(0).await.len(), 15);
+    });
+}
+
+/// A world with raw runs, small files and keys to compact, whose content is known.
+async fn prepared(runtime: &Runtime) -> World {
+    let world = World::new(runtime, &[("cleanup.policy", "compact"), ("min.cleanable.dirty.ratio", "0.01")]).await;
+    world.write(&records(50)).await;
+    world.compact().await;
+    world.write(&[pair("key 1", "new"), tombstone("key 2"), pair("key 3", "new")]).await;
+    world.append_segment(vec![(0, world.batch(&records(5), Compression::Lz4)), (1, world.batch(&records(5), Compression::None))]).await;
+    world
+}
+
+/// The newest value of each key.
+async fn newest(world: &World) -> std::collections::BTreeMap<Vec<u8>, (i64, Option<Vec<u8>>)> {
+    let seen = world.read(0).await;
+    seen.into_iter().map(|seen| (seen.2.unwrap().to_vec(), (seen.0, seen.3.map(|value| value.to_vec())))).collect()
+}
+
+async fn cut_at(nth: u64, times: u64, fault: Fault) -> u64 {
+    let runtime = Runtime::seeded(100 + nth);
+    let world = prepared(&runtime).await;
+    let (before, other) = (newest(&world).await, world.read(1).await);
+    let rule = FaultRule { operation: None, path_contains: String::new(), skip: nth - 1, times, fault };
+    world.faulty.script(rule);
+    let compactor = world.compactor(World::settings());
+    // A process that dies: wherever it is, it does nothing more.
+    let _ended = runtime.timeout(Duration::from_secs(90), compactor.run_once(None, |_| {})).await;
+    let injected = world.faulty.injected_count();
+    world.faulty.clear();
+    world.log.catch_up().await.unwrap();
+    world.check();
+    world.check_reachable().await;
+    assert_eq!(newest(&world).await, before, "after a cut at operation {nth}");
+    assert_eq!(world.read(1).await, other, "after a cut at operation {nth}");
+    world.write(&[pair("behind", "all")]).await;
+    world.compact().await;
+    world.check_reachable().await;
+    let mut after = newest(&world).await;
+    after.remove(b"behind".as_slice());
+    assert_eq!(after, before, "after a cut at operation {nth} and another try");
+    injected
+}
+
+#[test]
+fn a_cut_at_any_operation_of_the_store_loses_nothing() {
+    Runtime::simulate(15, |_| async move {
+        for fault in [Fault::Unavailable503, Fault::ReplyLost] {
+            let mut nth = 1;
+            while cut_at(nth, u64::MAX, fault.clone()).await > 0 {
+                nth += 1;
+            }
+            assert!(nth > 20, "{nth} operations");
+        }
+    });
+}
+
+#[test]
+fn a_failure_of_any_operation_of_the_store_loses_nothing() {
+    Runtime::simulate(16, |_| async move {
+        let faults = [
+            Fault::Unavailable503,
+            Fault::Unavailable503AfterApply,
+            Fault::Conflict409,
+            Fault::Precondition412,
+            Fault::LatePut(Duration::from_secs(3)),
+            Fault::TruncatedRead,
+        ];
+        for fault in faults {
+            let mut nth = 1;
+            while cut_at(nth, 1, fault.clone()).await > 0 {
+                nth += 1;
+            }
+            assert!(nth > 20, "{nth} operations");
+        }
+    });
+}

@@ -1,0 +1,144 @@
+//! Runs become files, record for record.
+
+use alluvium_infra::Runtime;
+use alluvium_infra::store::{Fault, FaultRule, Store, StoreOperation};
+use alluvium_log::{ObjectRef, Operation};
+use alluvium_record::Compression;
+
+use crate::world::{Pair, World, pair, tombstone};
+
+fn many(count: usize, prefix: &str) -> Vec<Pair> {
+    (0..count).map(|index| pair(&format!("{prefix} {index}"), &"value ".repeat(index % 50))).collect()
+}
+
+#[test]
+fn a_merged_partition_has_every_record_as_it_was() {
+    Runtime::simulate(1, |runtime| async move {
+        let world = World::new(&runtime, &[]).await;
+        let odd: Vec<Pair> = vec![(None, None), (None, Some(String::new())), (Some(String::new()), None)];
+        let mut segments = Vec::new();
+        for (round, compression) in
+            [Compression::None, Compression::Zstd, Compression::Lz4, Compression::Gzip, Compression::Snappy]
+                .into_iter()
+                .enumerate()
+        {
+            world.append(vec![(0, world.batch(&odd, compression)), (1, world.batch(&odd, compression))]).await;
+            let records = many(500, &format!("round {round}"));
+            let batches = (0..3).flat_map(|_| [(0, world.batch(&records, compression))]);
+            let other = [(1, world.batch(&records[..7], compression))];
+            segments.push(world.append_segment(batches.chain(other).collect()).await);
+        }
+        let (before, other_before) = (world.read(0).await, world.read(1).await);
+        assert_eq!(before.len(), 5 * (3 + 1500));
+        let report = world.compact().await;
+        assert_eq!((report.replaced, report.lost, report.failed), (2, 0, 0));
+        assert_eq!((world.kinds(0), world.kinds(1)), ("t".to_owned(), "t".to_owned()));
+        assert_eq!(world.read(0).await, before);
+        assert_eq!(world.read(1).await, other_before);
+        let garbage: Vec<ObjectRef> = world.log.meta().state().garbage().map(|(object, _)| object).collect();
+        segments.sort();
+        assert_eq!(garbage, segments);
+        assert_eq!(world.compact().await.replaced, 0, "there is nothing left to do");
+        world.check_reachable().await;
+    });
+}
+
+#[test]
+fn small_files_become_a_larger_one() {
+    Runtime::simulate(2, |runtime| async move {
+        let world = World::new(&runtime, &[]).await;
+        for round in 0..3 {
+            world.write(&many(100, &format!("round {round}"))).await;
+            assert_eq!(world.compact().await.replaced, 1);
+        }
+        assert_eq!(world.kinds(0), "ttt");
+        world.write(&many(100, "the last")).await;
+        let before = world.read(0).await;
+        assert_eq!(world.compact().await.replaced, 2);
+        assert_eq!(world.kinds(0), "t");
+        assert_eq!(world.read(0).await, before);
+    });
+}
+
+#[test]
+fn what_was_aborted_and_markers_are_left_out() {
+    Runtime::simulate(3, |runtime| async move {
+        let world = World::new(&runtime, &[]).await;
+        world.init_transactions().await;
+        world.write(&many(10, "outside")).await;
+        world.write_in_transaction(0, 0, &many(10, "committed")).await;
+        world.end_transaction(0, true).await;
+        world.write_in_transaction(1, 0, &many(10, "aborted")).await;
+        world.write(&many(10, "between")).await;
+        world.write_in_transaction(1, 10, &many(10, "aborted too")).await;
+        world.end_transaction(1, false).await;
+        world.write_in_transaction(2, 0, &many(10, "committed again")).await;
+        world.end_transaction(2, true).await;
+        world.write_in_transaction(3, 0, &many(10, "open")).await;
+        let key = |prefix: &str| prefix.to_owned();
+        let is_aborted = |seen: &crate::world::Seen| seen.2.as_ref().is_some_and(|key| key.starts_with(b"aborted"));
+        let (stable, mut expected) = (world.partition(0).last_stable_offset(), world.read(0).await);
+        expected.retain(|seen| !is_aborted(seen));
+        assert_eq!(world.compact().await.replaced, 1);
+        assert_eq!(world.kinds(0), "tr", "{}", key("what is open stays raw"));
+        let file = world.partition(0).runs().next().copied().unwrap();
+        assert_eq!(file.last_offset + 1, stable);
+        assert_eq!(world.read(0).await, expected);
+        world.end_transaction(3, false).await;
+        let expected: Vec<_> = expected.into_iter().filter(|seen| seen.0 < stable).collect();
+        assert_eq!(world.compact().await.replaced, 1);
+        assert_eq!(world.kinds(0), "tn", "no record is left of the second run");
+        assert_eq!(world.read(0).await, expected);
+    });
+}
+
+#[test]
+fn deleted_records_are_left_out() {
+    Runtime::simulate(4, |runtime| async move {
+        let world = World::new(&runtime, &[]).await;
+        world.write(&many(10, "one batch")).await;
+        world.write(&[tombstone("x")]).await;
+        let delete = Operation::DeleteRecords { topic_partition: world.at(0), before_offset: 4 };
+        world.log.meta().commit(delete, None).await.unwrap();
+        let before = world.read(0).await;
+        assert_eq!(before[0].0, 4);
+        assert_eq!(world.compact().await.replaced, 1);
+        assert_eq!(world.read(0).await, before);
+        let run = *world.partition(0).runs().next().unwrap();
+        assert_eq!(world.partition(0).table(&run).unwrap().record_count, 7);
+    });
+}
+
+#[test]
+fn what_arrives_damaged_is_read_again_and_what_is_damaged_stays_as_it_is() {
+    Runtime::simulate(5, |runtime| async move {
+        let world = World::new(&runtime, &[]).await;
+        let segment = world.append_segment(vec![(0, world.batch(&many(100, "a"), Compression::None))]).await;
+        world.write(&many(100, "b")).await;
+        let before = world.read(0).await;
+        for fault in [Fault::FlippedBit, Fault::TruncatedRead] {
+            let other = World::new(&runtime, &[]).await;
+            other.write(&many(100, "b")).await;
+            let written = other.read(0).await;
+            other.faulty.script(FaultRule::nth(1, StoreOperation::GetRange, "/log/", fault));
+            assert_eq!(other.compact().await.replaced, 1);
+            assert_eq!(other.faulty.injected_count(), 1);
+            assert_eq!(other.read(0).await, written);
+        }
+        let ObjectRef::Segment(id) = segment else { panic!("a segment") };
+        let path = world.log.meta().paths().segment(id);
+        let whole = world.memory.get(&path).await.unwrap();
+        world.overwrite(&path, |bytes| bytes[2000] ^= 1).await;
+        let compactor = world.compactor(World::settings());
+        let report = compactor.run_once(None, |_| {}).await;
+        assert_eq!((report.replaced, report.failed), (0, 1));
+        assert_eq!(compactor.counters().jobs_damaged.get(), 1);
+        assert_eq!(world.kinds(0), "rr");
+        world.memory.delete(&path).await.unwrap();
+        assert_eq!(world.compact().await.failed, 1);
+        assert_eq!(world.table_paths().await, []);
+        world.memory.put(&path, whole.into()).await.unwrap();
+        assert_eq!(world.compact().await.replaced, 1);
+        assert_eq!(world.read(0).await, before);
+    });
+}
