@@ -72,7 +72,12 @@ pub struct Collector {
 impl Collector {
     /// A collector of the garbage of `log`.
     #[must_use]
-    pub fn new(log: Log, settings: Arc<CompactorSettings>, counters: Arc<CompactorCounters>, shutdown: Shutdown) -> Self {
+    pub fn new(
+        log: Log,
+        settings: Arc<CompactorSettings>,
+        counters: Arc<CompactorCounters>,
+        shutdown: Shutdown,
+    ) -> Self {
         let runtime = log.runtime().clone();
         Self { log, settings, counters, shutdown, runtime }
     }
@@ -129,11 +134,7 @@ impl Collector {
     }
 
     /// All objects under a prefix, a page at a time, until `each` has seen enough.
-    async fn list(
-        &self,
-        prefix: &str,
-        mut each: impl FnMut(ObjectInfo) -> bool + Send,
-    ) -> Result<(), StoreError> {
+    async fn list(&self, prefix: &str, mut each: impl FnMut(ObjectInfo) -> bool + Send) -> Result<(), StoreError> {
         let mut after: Option<String> = None;
         loop {
             let page = self.store().list(prefix, after.as_deref(), LIST_KEYS_MAX).await?;

@@ -45,7 +45,13 @@ enum Step {
     /// Runs side by side in one object.
     Raw(usize, Vec<Run>),
     Table(usize, Run, TableRun),
-    RowGroup { run: usize, reader: TableReader, path: StorePath, index: usize, ends_table: Option<TableRun> },
+    RowGroup {
+        run: usize,
+        reader: TableReader,
+        path: StorePath,
+        index: usize,
+        ends_table: Option<TableRun>,
+    },
 }
 
 /// Reads runs.
@@ -146,9 +152,7 @@ pub(crate) async fn open_table(
     let file = Arc::new(StoreFile { store: workshop.store().clone(), path: path.clone() });
     let opened = TableReader::open(file, u64::from(run.length), Some(u64::from(table.footer_bytes))).await;
     let reader = opened.map_err(|error| JobError::open(path, error))?;
-    reader
-        .expect(topic_partition, run.base_offset, run.last_offset)
-        .map_err(|error| JobError::open(path, error))?;
+    reader.expect(topic_partition, run.base_offset, run.last_offset).map_err(|error| JobError::open(path, error))?;
     let tally = reader.tally();
     if (tally.record_count, tally.sum.0) != (table.record_count, table.sum) {
         let reason = format!(
@@ -160,7 +164,12 @@ pub(crate) async fn open_table(
     Ok(reader)
 }
 
-async fn read_raw(workshop: &Workshop, path: &StorePath, runs: &[Run]) -> Result<Vec<RecordBatch>, JobError> {
+/// Reads runs side by side in one object, checked.
+pub(crate) async fn read_raw(
+    workshop: &Workshop,
+    path: &StorePath,
+    runs: &[Run],
+) -> Result<Vec<RecordBatch>, JobError> {
     let from = runs.first().map_or(0, |run| run.position);
     let to = runs.last().map_or(0, |run| run.position + u64::from(run.length));
     let mut damage = None;
@@ -194,9 +203,11 @@ fn check(runs: &[Run], bytes: &Bytes) -> Result<Vec<RecordBatch>, String> {
         // The runs are within the bytes: they were read for them.
         let from = (run.position - start) as usize;
         let slice = bytes.get(from..from + run.length as usize).ok_or("a run is cut off")?;
-        batches.extend(batches_of(run, bytes.slice_ref(slice)).map_err(|reason| {
-            format!("the run from offset {} to {}: {reason}", run.base_offset, run.last_offset)
-        })?);
+        batches.extend(
+            batches_of(run, bytes.slice_ref(slice)).map_err(|reason| {
+                format!("the run from offset {} to {}: {reason}", run.base_offset, run.last_offset)
+            })?,
+        );
     }
     Ok(batches)
 }

@@ -83,8 +83,7 @@ pub(crate) async fn compact(
     now_ms: i64,
 ) -> Result<JobOutcome, JobError> {
     let view = workshop.log.view();
-    let (Some(topic), Some(partition)) =
-        (view.topic(spec.topic_partition.topic), view.partition(spec.topic_partition))
+    let (Some(topic), Some(partition)) = (view.topic(spec.topic_partition.topic), view.partition(spec.topic_partition))
     else {
         return Ok(JobOutcome::Lost);
     };
@@ -170,8 +169,9 @@ fn groups(
         let group = Group { runs: index..index + 1, tombstone_horizon_ms: own, is_dirty };
         groups.push((group, kept_bytes, changes));
     }
-    let is_one_empty_run =
-        |group: &Group| group.runs.len() == 1 && runs[group.runs.start].0.object == ObjectRef::Nothing && !group.is_dirty;
+    let is_one_empty_run = |group: &Group| {
+        group.runs.len() == 1 && runs[group.runs.start].0.object == ObjectRef::Nothing && !group.is_dirty
+    };
     groups
         .into_iter()
         .filter(|(group, _, changes)| *changes && !is_one_empty_run(group))

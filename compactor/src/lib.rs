@@ -2,7 +2,8 @@
 //!
 //! Flow: [`pick`] (which runs, from a snapshot of the state) -> [`merge`] or [`keys`] ([`input`]: runs and files, checked;
 //! [`output`]: one file, uploaded in parts and read back) -> [`replace`] (the log takes it or not). Beside it [`retention`]
-//! moves the log start, and [`collect`] deletes what nobody refers to. [`role`] runs all of it on the leader of a shard.
+//! moves the log start, and [`collect`] deletes what nobody refers to. [`role`] runs all of it on the leader of a shard. [`scrub`]
+//! proves what is there.
 //!
 //! Invariants:
 //! 1. 11, no record is lost: a file takes the place of runs only when the log finds their sums equal; what is damaged fails its
@@ -24,6 +25,7 @@ mod replace;
 mod retention;
 mod role;
 mod rules;
+mod scrub;
 mod settings;
 
 pub use clock::{ClockDoubt, TrustedClock};
@@ -32,4 +34,5 @@ pub use counters::CompactorCounters;
 pub use job::{JobError, JobOutcome};
 pub use role::{AllShards, Compactor, CompactorParts, Duty, RoundReport};
 pub use rules::TopicRules;
+pub use scrub::{ScrubFinding, ScrubProgress, ScrubReport};
 pub use settings::CompactorSettings;

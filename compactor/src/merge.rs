@@ -64,8 +64,7 @@ impl Keep for LeftOut {
 /// Runs a job of the kinds merge and rewrite.
 pub(crate) async fn merge(workshop: &Workshop, spec: &CompactionSpec) -> Result<JobOutcome, JobError> {
     let view = workshop.log.view();
-    let (Some(topic), Some(partition)) =
-        (view.topic(spec.topic_partition.topic), view.partition(spec.topic_partition))
+    let (Some(topic), Some(partition)) = (view.topic(spec.topic_partition.topic), view.partition(spec.topic_partition))
     else {
         return Ok(JobOutcome::Lost);
     };

@@ -112,7 +112,10 @@ mod tests {
             name: "orders".to_owned(),
             partition_count: 1,
             replication_factor: 1,
-            configs: configs.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect::<BTreeMap<_, _>>(),
+            configs: configs
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into_iter()
+                .collect::<BTreeMap<_, _>>(),
             shard_count: 1,
             created_ms: 0,
         })

@@ -20,6 +20,7 @@ use crate::collect::{Collected, Collector};
 use crate::counters::CompactorCounters;
 use crate::job::{JobError, JobOutcome, Workshop};
 use crate::pick::{CompactionKind, CompactionSpec, FirstSeen, PickTime, pick};
+use crate::scrub::{ScrubProgress, ScrubReport, scrub};
 use crate::settings::CompactorSettings;
 use crate::{keys, merge, retention};
 
@@ -91,8 +92,7 @@ impl Compactor {
     #[must_use]
     pub fn new(parts: CompactorParts) -> Self {
         let CompactorParts { log, duty, settings } = parts;
-        let (settings, counters, shutdown) =
-            (Arc::new(settings), Arc::<CompactorCounters>::default(), Shutdown::new());
+        let (settings, counters, shutdown) = (Arc::new(settings), Arc::<CompactorCounters>::default(), Shutdown::new());
         let collector = Collector::new(log.clone(), settings.clone(), counters.clone(), shutdown.clone());
         let runtime = log.runtime().clone();
         let workshop = Workshop { log, settings, counters, shutdown, runtime };
@@ -123,6 +123,11 @@ impl Compactor {
     #[must_use]
     pub fn counters(&self) -> &CompactorCounters {
         &self.inner.workshop.counters
+    }
+
+    /// Proves a topic, or all, from the manifest to the last byte.
+    pub async fn scrub(&self, topic: Option<TopicId>, tell: impl Fn(ScrubProgress) + Send) -> ScrubReport {
+        scrub(&self.inner.workshop, topic, tell).await
     }
 
     /// Does all that can be done now, once: of one topic, or of all, and then retention and collection as well.

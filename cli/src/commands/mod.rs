@@ -1,6 +1,7 @@
 //! The subcommands: a file for each, with `Arguments` and `run(arguments, context)`.
 
 mod cluster;
+mod compact;
 mod completions;
 mod confirmation;
 mod consume;
@@ -10,6 +11,7 @@ mod group;
 mod inspect;
 mod produce;
 mod reference;
+mod scrub;
 mod serve;
 mod topic;
 mod transaction;
@@ -43,6 +45,8 @@ enum Command {
     Cluster(cluster::Arguments),
     Produce(produce::Arguments),
     Consume(consume::Arguments),
+    Compact(compact::Arguments),
+    Scrub(scrub::Arguments),
     Inspect(inspect::Arguments),
     Completions(completions::Arguments),
     #[command(hide = true)]
@@ -93,6 +97,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Cluster(arguments) => cluster::run(arguments, &context),
         Command::Produce(arguments) => produce::run(arguments, &context),
         Command::Consume(arguments) => consume::run(arguments, &context),
+        Command::Compact(arguments) => compact::run(arguments, &context),
+        Command::Scrub(arguments) => scrub::run(arguments, &context),
         Command::Inspect(arguments) => inspect::run(arguments, &context),
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Reference(arguments) => reference::run(&arguments),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alluvium_cluster::{Cluster, JoinError, TcpTransport};
+use alluvium_compactor::{Compactor, CompactorParts, Duty};
 use alluvium_infra::shutdown::Shutdown;
 use alluvium_infra::store::{self, Metered};
 use alluvium_infra::{Runtime, telemetry};
@@ -12,6 +13,7 @@ use alluvium_ingest::Ingest;
 use alluvium_log::Log;
 use alluvium_log::format::node::NodeListener;
 use alluvium_reader::Reader;
+use alluvium_record::ShardId;
 use alluvium_server::http::{self, HttpServer, Observed, ObservedParts};
 use alluvium_server::{Listeners, Server, ServerParts, StartServerError};
 
@@ -33,6 +35,7 @@ pub(crate) struct Node {
     cluster: Option<Cluster>,
     ingest: Ingest,
     server: Server,
+    compactor: Option<Compactor>,
     http: Option<HttpServer>,
     observed: Observed,
     shutdown: Shutdown,
@@ -76,7 +79,11 @@ impl Node {
         match Server::start(parts).await {
             Ok(server) => {
                 observed.serving(&server);
-                Ok(Node { log, cluster, ingest, server, http, observed, shutdown, runtime: runtime.clone() })
+                let compactor = compact(&log, &cluster, settings);
+                if let Some(compactor) = &compactor {
+                    observed.compacting(compactor);
+                }
+                Ok(Node { log, cluster, ingest, server, compactor, http, observed, shutdown, runtime: runtime.clone() })
             }
             Err(error) => {
                 if let Some(cluster) = cluster {
@@ -126,6 +133,11 @@ impl Node {
         if let Err(error) = self.server.drain().await {
             cut.push(format!("connections: {error}"));
         }
+        if let Some(compactor) = &self.compactor
+            && let Err(error) = compactor.stop().await
+        {
+            cut.push(format!("compaction: {error}"));
+        }
         if self.runtime.timeout(FLUSH_WAIT_MAX, self.ingest.drain()).await.is_err() {
             cut.push("produce requests were still waiting for the store".to_owned());
         }
@@ -143,6 +155,27 @@ impl Node {
             "stopped before everything was answered ({}); nothing that was acknowledged is lost",
             cut.join("; ")
         )))
+    }
+}
+
+/// Begins to compact the shards that this node leads, if it is to.
+fn compact(log: &Log, cluster: &Option<Cluster>, settings: &NodeSettings) -> Option<Compactor> {
+    let parts = || CompactorParts {
+        log: log.clone(),
+        duty: Arc::new(NodeDuty(cluster.clone())),
+        settings: settings.compactor_settings(),
+    };
+    settings.compaction.then(|| Compactor::start(parts()))
+}
+
+/// What the cluster advises; all shards for a process that stands alone.
+#[derive(Debug)]
+struct NodeDuty(Option<Cluster>);
+
+impl Duty for NodeDuty {
+    fn leads(&self, shard: ShardId) -> bool {
+        let Some(cluster) = &self.0 else { return true };
+        cluster.members().leader(shard).is_some_and(|member| member.id == cluster.node_id())
     }
 }
 

@@ -62,6 +62,14 @@ pub(crate) struct NodeSettings {
     pub(crate) read_ahead_blocks: u64,
     pub(crate) reads_in_flight: usize,
 
+    pub(crate) compaction: bool,
+    pub(crate) merge_bytes: ByteSize,
+    pub(crate) merge_age: Duration,
+    pub(crate) parquet_bytes: ByteSize,
+    pub(crate) key_memory_bytes: ByteSize,
+    pub(crate) retention_interval: Duration,
+    pub(crate) garbage_grace: Duration,
+
     pub(crate) auto_create_topics: bool,
     pub(crate) default_partitions: i32,
     pub(crate) default_replication_factor: i16,
@@ -136,6 +144,13 @@ impl Default for NodeSettings {
             replay_distance: bytes(limits::TAIL_CACHE_BYTES_MAX),
             read_ahead_blocks: 8,
             reads_in_flight: limits::READS_IN_FLIGHT_MAX,
+            compaction: false,
+            merge_bytes: bytes(limits::MERGE_BYTES_MIN),
+            merge_age: Duration::from_secs(10 * 60),
+            parquet_bytes: bytes(limits::TABLE_BYTES_TARGET),
+            key_memory_bytes: bytes(limits::KEY_MEMORY_BYTES_MAX),
+            retention_interval: Duration::from_secs(5 * 60),
+            garbage_grace: Duration::from_millis(limits::GARBAGE_GRACE_MS_MIN),
             auto_create_topics: true,
             default_partitions: 1,
             default_replication_factor: 1,
@@ -194,6 +209,12 @@ impl Settings for NodeSettings {
             if count == 0 {
                 return Err(format!("{name} must be at least 1"));
             }
+        }
+        if self.merge_bytes > self.parquet_bytes {
+            return Err("merge_bytes must not be above parquet_bytes".to_owned());
+        }
+        if self.retention_interval.get().is_zero() {
+            return Err("retention_interval must be above 0".to_owned());
         }
         if self.worker_threads == Automatic::Given(0) {
             return Err("worker_threads must be at least 1, or \"auto\"".to_owned());

@@ -17,13 +17,21 @@ impl Collector {
         let mut old: Vec<(StorePath, ObjectRef)> = Vec::new();
         self.list(&paths.segment_prefix(), |object| {
             let id = object.path.as_str().rsplit('/').next().and_then(|name| Uuid::parse_str(name).ok());
-            old.extend(self.is_old(&object, id, now_ms).filter(|id| !referred(*id)).map(|id| (object.path, ObjectRef::Segment(id))));
+            old.extend(
+                self.is_old(&object, id, now_ms)
+                    .filter(|id| !referred(*id))
+                    .map(|id| (object.path, ObjectRef::Segment(id))),
+            );
             old.len() < DELETES_PER_ROUND_MAX
         })
         .await?;
         self.list(&paths.table_prefix(), |object| {
             let id = ShardPaths::parse_table(object.path.as_str()).map(|(_, id)| id);
-            old.extend(self.is_old(&object, id, now_ms).filter(|id| !referred(*id)).map(|id| (object.path, ObjectRef::Table(id))));
+            old.extend(
+                self.is_old(&object, id, now_ms)
+                    .filter(|id| !referred(*id))
+                    .map(|id| (object.path, ObjectRef::Table(id))),
+            );
             old.len() < 2 * DELETES_PER_ROUND_MAX
         })
         .await?;

@@ -122,11 +122,7 @@ async fn judge(
     Ok((map, staying))
 }
 
-fn inputs(
-    workshop: &Workshop,
-    spec: &CompactionSpec,
-    runs: &[(Run, Option<TableRun>)],
-) -> Result<Inputs, JobError> {
+fn inputs(workshop: &Workshop, spec: &CompactionSpec, runs: &[(Run, Option<TableRun>)]) -> Result<Inputs, JobError> {
     let shard = workshop.log.shard(spec.shard).ok_or(JobError::Stopped)?;
     Ok(Inputs::new(workshop, shard.paths().clone(), spec.topic_partition, runs))
 }

@@ -19,7 +19,13 @@ fn rules(configs: &[(&str, &str)]) -> TopicRules {
     })
 }
 
-fn when(kinds: &str, lengths: &[u64], cleaned_to: i64, configs: &[(&str, &str)], now_ms: i64) -> Option<(Range<usize>, i64)> {
+fn when(
+    kinds: &str,
+    lengths: &[u64],
+    cleaned_to: i64,
+    configs: &[(&str, &str)],
+    now_ms: i64,
+) -> Option<(Range<usize>, i64)> {
     due(&StableRuns { cleaned_to, ..stable(kinds, lengths) }, &rules(configs), now_ms)
 }
 
@@ -62,14 +68,21 @@ fn horizons_are_late_by_a_quarter_at_most() {
 }
 
 /// `kept` and `tombstones` of each run of ten records; `dirty_from` is the offset.
-fn grouped(kinds: &str, lengths: &[u64], found: &[(u64, u64)], horizons: &[i64], dirty_from: i64) -> Vec<(Range<usize>, i64, bool)> {
+fn grouped(
+    kinds: &str,
+    lengths: &[u64],
+    found: &[(u64, u64)],
+    horizons: &[i64],
+    dirty_from: i64,
+) -> Vec<(Range<usize>, i64, bool)> {
     let mut runs = stable(kinds, lengths).runs;
     for ((_, table), horizon) in runs.iter_mut().zip(horizons) {
         if let Some(table) = table {
             table.tombstone_horizon_ms = *horizon;
         }
     }
-    let found: Vec<RunFindings> = found.iter().map(|(kept, tombstones)| RunFindings { kept: *kept, tombstones: *tombstones }).collect();
+    let found: Vec<RunFindings> =
+        found.iter().map(|(kept, tombstones)| RunFindings { kept: *kept, tombstones: *tombstones }).collect();
     let groups = groups(&runs, &found, dirty_from, 700, 1_000);
     groups.into_iter().map(|group| (group.runs, group.tombstone_horizon_ms, group.is_dirty)).collect()
 }
@@ -80,8 +93,14 @@ fn files_with_one_horizon_are_put_together_and_what_does_not_change_is_left() {
     let all = (10, 0);
     assert_eq!(grouped("tt", &[500, 500], &[all, all], &[1, NEVER], 10), [(1..2, 1, true)]);
     assert_eq!(grouped("tt", &[500, 500], &[(9, 0), (5, 2)], &[1, NEVER], 10), [(0..1, 1, false), (1..2, 700, true)]);
-    assert_eq!(grouped("ttt", &[500, 900, 900], &[all, (5, 0), (4, 0)], &[1, 1, 1], 30), [(0..2, 1, false), (2..3, 1, false)]);
-    assert_eq!(grouped("ttt", &[300; 3], &[(9, 1), (9, 1), (9, 1)], &[500, 500, 600], 30), [(0..2, 500, false), (2..3, 600, false)]);
+    assert_eq!(
+        grouped("ttt", &[500, 900, 900], &[all, (5, 0), (4, 0)], &[1, 1, 1], 30),
+        [(0..2, 1, false), (2..3, 1, false)]
+    );
+    assert_eq!(
+        grouped("ttt", &[300; 3], &[(9, 1), (9, 1), (9, 1)], &[500, 500, 600], 30),
+        [(0..2, 500, false), (2..3, 600, false)]
+    );
     assert_eq!(grouped("ttt", &[300; 3], &[(9, 1), (9, 0), (9, 1)], &[500, 400, 500], 30), [(0..3, 500, false)]);
     assert_eq!(grouped("nt", &[0, 300], &[(0, 0), all], &[0, 1], 20), []);
     assert_eq!(grouped("nt", &[0, 300], &[(0, 0), (8, 0)], &[0, 1], 20), [(0..2, 1, false)]);

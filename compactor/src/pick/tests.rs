@@ -3,6 +3,7 @@ use uuid::Uuid;
 
 use super::*;
 
+const NONE: [Range<usize>; 0] = [];
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 
@@ -79,18 +80,18 @@ fn topic() -> alluvium_log::Topic {
 
 #[test]
 fn four_small_files_side_by_side_become_one() {
-    assert_eq!(rewrites("ttt", &[MIB; 3]), []);
+    assert_eq!(rewrites("ttt", &[MIB; 3]), NONE);
     assert_eq!(rewrites("tttt", &[MIB; 4]), [0..4]);
     assert_eq!(rewrites("tntn", &[MIB, 0, MIB, 0]), [0..4]);
     assert_eq!(rewrites("nnnn", &[0; 4]), [0..4]);
-    assert_eq!(rewrites("ttrtt", &[MIB; 5]), []);
+    assert_eq!(rewrites("ttrtt", &[MIB; 5]), NONE);
     assert_eq!(rewrites("tttttrtttt", &[40 * MIB, MIB, MIB, MIB, MIB, 1, MIB, MIB, MIB, MIB]), [1..5, 6..10]);
 }
 
 #[test]
 fn a_file_waits_until_there_is_as_much_beside_it() {
     assert_eq!(rewrites("ttttt", &[20 * MIB, MIB, MIB, MIB, MIB]), [1..5]);
-    assert_eq!(rewrites("tttt", &[20 * MIB, MIB, MIB, MIB]), []);
+    assert_eq!(rewrites("tttt", &[20 * MIB, MIB, MIB, MIB]), NONE);
     assert_eq!(rewrites("ttttt", &[20 * MIB, 10 * MIB, 5 * MIB, 5 * MIB, MIB]), [0..5]);
     assert_eq!(rewrites("t".repeat(12).as_str(), &[31 * MIB; 12]), [0..8, 8..12]);
 }

@@ -48,13 +48,18 @@ fn garbage_goes_when_a_checkpoint_of_the_graces_age_knows_it() {
     Runtime::simulate(31, |runtime| async move {
         let world = World::new(&runtime, &[]).await;
         let segment = world.append_segment(vec![(0, world.batch(&records(10), Compression::None))]).await;
-        let both = vec![(0, world.batch(&records(10), Compression::None)), (1, world.batch(&records(10), Compression::None))];
+        let both =
+            vec![(0, world.batch(&records(10), Compression::None)), (1, world.batch(&records(10), Compression::None))];
         let shared = world.append_segment(both).await;
         world.compact().await;
         let garbage = Garbage::of(&world);
         assert_eq!(garbage.collect(&world, true).await, Collected::default());
         runtime.sleep(HOUR + Duration::from_secs(1)).await;
-        assert_eq!(garbage.collect(&world, false).await, Collected::default(), "no checkpoint covers it: one is written");
+        assert_eq!(
+            garbage.collect(&world, false).await,
+            Collected::default(),
+            "no checkpoint covers it: one is written"
+        );
         runtime.sleep(HOUR / 2).await;
         assert_eq!(garbage.collect(&world, false).await, Collected::default(), "that is too young");
         assert!(world.exists(segment).await && world.exists(shared).await);
@@ -125,7 +130,10 @@ fn orphans_go_after_a_day_by_their_id_and_by_the_store() {
 
 async fn numbers(memory: &MemoryStore, prefix: &str) -> Vec<u64> {
     let page = memory.list(prefix, None, 10_000).await.unwrap();
-    page.objects.iter().filter_map(|object| alluvium_log::paths::ShardPaths::parse_number(object.path.as_str())).collect()
+    page.objects
+        .iter()
+        .filter_map(|object| alluvium_log::paths::ShardPaths::parse_number(object.path.as_str()))
+        .collect()
 }
 
 #[test]

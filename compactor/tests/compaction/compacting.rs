@@ -11,7 +11,9 @@ const HOUR: Duration = Duration::from_secs(3_600);
 
 /// Offset and value by key, for those that are there.
 async fn shown(world: &World) -> String {
-    let text = |bytes: Option<bytes::Bytes>| bytes.map_or("-".to_owned(), |bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let text = |bytes: Option<bytes::Bytes>| {
+        bytes.map_or("-".to_owned(), |bytes| String::from_utf8_lossy(&bytes).into_owned())
+    };
     let seen = world.read(0).await;
     seen.into_iter().map(|seen| format!("{}:{}={}", seen.0, text(seen.2), text(seen.3))).collect::<Vec<_>>().join(" ")
 }

@@ -14,7 +14,10 @@ fn records(count: usize) -> Vec<Pair> {
 }
 
 /// Compacts while the upload of the file is held up, and does `meanwhile` then.
-async fn overtaken<F: Future<Output = ()>>(world: &World, meanwhile: impl FnOnce() -> F) -> alluvium_compactor::RoundReport {
+async fn overtaken<F: Future<Output = ()>>(
+    world: &World,
+    meanwhile: impl FnOnce() -> F,
+) -> alluvium_compactor::RoundReport {
     world.faulty.script(FaultRule::nth(1, StoreOperation::Put, "/topic/", Fault::SlowReply(Duration::from_secs(60))));
     let compactor = world.compactor(World::settings());
     let job = world.runtime.spawn("job", async move { compactor.run_once(None, |_| {}).await });
@@ -94,7 +97,12 @@ async fn prepared(runtime: &Runtime) -> World {
     world.write(&records(50)).await;
     world.compact().await;
     world.write(&[pair("key 1", "new"), tombstone("key 2"), pair("key 3", "new")]).await;
-    world.append_segment(vec![(0, world.batch(&records(5), Compression::Lz4)), (1, world.batch(&records(5), Compression::None))]).await;
+    world
+        .append_segment(vec![
+            (0, world.batch(&records(5), Compression::Lz4)),
+            (1, world.batch(&records(5), Compression::None)),
+        ])
+        .await;
     world
 }
 

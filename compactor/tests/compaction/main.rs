@@ -7,4 +7,5 @@ mod compacting;
 mod losing;
 mod merging;
 mod retaining;
+mod scrubbing;
 mod world;

@@ -189,9 +189,13 @@ impl World {
         let path = match object {
             ObjectRef::Segment(id) => paths.segment(id),
             ObjectRef::Entry(number) => paths.entry(number),
-            ObjectRef::Table(_) | ObjectRef::Nothing => return self.table_paths().await.iter().any(|path| {
-                matches!(object, ObjectRef::Table(id) if path.as_str().contains(&id.to_string()))
-            }),
+            ObjectRef::Table(_) | ObjectRef::Nothing => {
+                return self
+                    .table_paths()
+                    .await
+                    .iter()
+                    .any(|path| matches!(object, ObjectRef::Table(id) if path.as_str().contains(&id.to_string())));
+            }
         };
         self.memory.get(&path).await.is_ok()
     }

@@ -6,6 +6,7 @@
 //!    per group have limits, and what is left out is counted.
 
 mod cluster;
+mod compaction;
 pub mod definitions;
 mod groups;
 mod kafka;
@@ -46,6 +47,7 @@ pub(super) fn collect(observed: &Observed) -> String {
         log::collect(&mut exposition, node, &view, observed.parts().topic_series_max);
         cluster::collect(&mut exposition, node);
         read_path::collect(&mut exposition, node);
+        compaction::collect(&mut exposition, observed.compactor_counters(), &view);
         groups::collect(&mut exposition, node, &view, observed.parts().group_series_max);
         transactions::collect(&mut exposition, node, &view);
     }

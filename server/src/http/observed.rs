@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use alluvium_compactor::{Compactor, CompactorCounters};
 use alluvium_infra::Runtime;
 use alluvium_infra::store::{Metered, StorePrices};
 
@@ -39,6 +40,9 @@ struct Inner {
     parts: ObservedParts,
     started_ms: i64,
     node: OnceLock<Arc<Node>>,
+    compactor: OnceLock<Compactor>,
+    /// Those of a node that has no compactor.
+    no_compaction: CompactorCounters,
     draining: AtomicBool,
 }
 
@@ -53,7 +57,14 @@ impl Observed {
     pub fn new(parts: ObservedParts) -> Observed {
         let started_ms = parts.runtime.now_ms();
         Observed {
-            inner: Arc::new(Inner { parts, started_ms, node: OnceLock::new(), draining: AtomicBool::new(false) }),
+            inner: Arc::new(Inner {
+                parts,
+                started_ms,
+                node: OnceLock::new(),
+                compactor: OnceLock::new(),
+                no_compaction: CompactorCounters::default(),
+                draining: AtomicBool::new(false),
+            }),
         }
     }
 
@@ -61,6 +72,11 @@ impl Observed {
     pub fn serving(&self, server: &Server) {
         // A node serves once; a second call changes nothing.
         let _kept = self.inner.node.set(server.node.clone());
+    }
+
+    /// From now on the node compacts.
+    pub fn compacting(&self, compactor: &Compactor) {
+        let _kept = self.inner.compactor.set(compactor.clone());
     }
 
     /// From now on the node is ending.
@@ -79,6 +95,10 @@ impl Observed {
     /// The node, once it serves.
     pub(super) fn node(&self) -> Option<&Arc<Node>> {
         self.inner.node.get()
+    }
+
+    pub(super) fn compactor_counters(&self) -> &CompactorCounters {
+        self.inner.compactor.get().map_or(&self.inner.no_compaction, Compactor::counters)
     }
 
     pub(super) fn is_draining(&self) -> bool {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use alluvium_cluster::ClusterSettings;
+use alluvium_compactor::CompactorSettings;
 use alluvium_infra::Runtime;
 use alluvium_infra::limits;
 use alluvium_infra::settings;
@@ -101,6 +102,18 @@ impl NodeSettings {
             replay_distance_bytes: self.replay_distance.get(),
             read_ahead_blocks: self.read_ahead_blocks,
             reads_in_flight_max: self.reads_in_flight,
+        }
+    }
+
+    pub(crate) fn compactor_settings(&self) -> CompactorSettings {
+        CompactorSettings {
+            merge_bytes_min: self.merge_bytes.get(),
+            merge_age: self.merge_age.get(),
+            file_bytes_max: self.parquet_bytes.get(),
+            key_memory_bytes: self.key_memory_bytes.as_usize(),
+            retention_interval: self.retention_interval.get(),
+            garbage_grace: self.garbage_grace.get(),
+            ..CompactorSettings::default()
         }
     }
 

@@ -74,6 +74,16 @@ pub(crate) const NAMED: &[NamedSetting] = &[
     row("replay_distance", "A consumer is far behind when more bytes than this follow its position."),
     row("read_ahead_blocks", "Blocks of 512 KiB read ahead of a consumer far behind."),
     row("reads_in_flight", "Reads from the store that run at the same time."),
+    row(
+        "compaction",
+        "Whether this node merges records into Parquet files, applies retention, compacts keys and deletes garbage, for the shards that it leads.",
+    ),
+    row("merge_bytes", "Records of a partition become a Parquet file when there are so many bytes of them,"),
+    row("merge_age", "or when the oldest have waited for so long. Very few wait longer."),
+    row("parquet_bytes", "Bytes of records that become one Parquet file at most."),
+    row("key_memory_bytes", "Memory for keys when a topic is compacted. With less of it there are more passes."),
+    row("retention_interval", "How often retention.ms and retention.bytes are looked at."),
+    row("garbage_grace", "How long an object stays that nothing refers to any more."),
     row("auto_create_topics", "Whether a topic is made when a client first asks for it."),
     row("default_partitions", "Partitions of a topic made without a count."),
     row(

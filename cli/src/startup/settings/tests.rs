@@ -29,6 +29,8 @@ fn the_defaults_are_those_of_the_rooms() {
     assert_eq!(format!("{ingest:?}"), format!("{:?}", alluvium_ingest::IngestSettings::default()));
     let reader = settings.reader_settings();
     assert_eq!(format!("{reader:?}"), format!("{:?}", alluvium_reader::ReaderSettings::default()));
+    let compactor = settings.compactor_settings();
+    assert_eq!(format!("{compactor:?}"), format!("{:?}", alluvium_compactor::CompactorSettings::default()));
     let store = settings.store_options();
     assert_eq!(format!("{store:?}"), format!("{:?}", alluvium_infra::store::StoreOptions::default()));
     let log = alluvium_log::LogOptions { node: "node-1".to_owned(), ..alluvium_log::LogOptions::default() };

@@ -88,6 +88,17 @@ metrics! {
         FETCH_WAITS = Counter "alluvium_fetch_waits_total" [] "Fetches that found too little and began to wait.";
         FETCH_WAKEUPS = Counter "alluvium_fetch_wakeups_total" [] "Times a waiting fetch was woken because one of its partitions had changed.";
     }
+    "Compaction": {
+        COMPACTION_JOBS = Counter "alluvium_compaction_jobs_total" ["outcome"] "Jobs of this node's compactor: `done`, `lost` (their runs were changed meanwhile) or `failed`.";
+        COMPACTION_DAMAGED = Counter "alluvium_compaction_damaged_total" [] "Jobs that failed because something in the store is damaged or missing. Look at the log: nothing is repaired by itself.";
+        COMPACTION_READ_BYTES = Counter "alluvium_compaction_read_bytes_total" [] "Bytes of runs that were read to be merged.";
+        COMPACTION_WRITTEN_BYTES = Counter "alluvium_compaction_written_bytes_total" [] "Bytes of Parquet files that were written.";
+        COMPACTION_RECORDS = Counter "alluvium_compaction_records_total" ["what"] "Records that files were `written` with, and those that were `removed`: aborted, deleted, or compacted by key.";
+        RETENTIONS = Counter "alluvium_retentions_total" [] "Times that retention moved the start of a partition.";
+        GARBAGE_OBJECTS = Gauge "alluvium_garbage_objects" ["shard"] "Objects that nobody refers to and that are not deleted yet.";
+        GARBAGE_DELETES = Counter "alluvium_garbage_deletes_total" ["outcome"] "Objects that garbage collection `deleted`, or could not (`failed`) and tries again.";
+        CLOCK_DOUBTS = Counter "alluvium_compaction_clock_doubts_total" [] "Times that the store's clock was not believed, so that nothing was deleted.";
+    }
     "Consumer groups": {
         GROUPS = Gauge "alluvium_groups" ["protocol"] "Groups of the cluster: `classic`, `consumer` (KIP-848), or `none` for those that have offsets and no members.";
         GROUP_MEMBERS = Gauge "alluvium_group_members" ["protocol"] "Members of all groups, as the log knows them.";
