@@ -4,9 +4,10 @@
 //! 1. Only runs behind the last stable offset are picked, and those side by side.
 //! 2. Raw runs are picked from the front: the log forgets aborted transactions behind the first one that is left.
 //! 3. What is picked is within the length that a file may have, unless one run alone is longer.
-//! 4. A file is merged again only with about as much as it has itself, so that each record is written a few times at most.
+//! 4. A run whose records cannot be unpacked, because its producer sent them so, stays raw and holds up nothing behind it.
+//! 5. A file is merged again only with about as much as it has itself, so that each record is written a few times at most.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -70,6 +71,8 @@ pub struct StableRuns {
     pub runs: Vec<(Run, Option<TableRun>)>,
     /// Before this offset keys were compacted.
     pub cleaned_to: i64,
+    /// First offsets of runs that stay raw.
+    pub unreadable: BTreeSet<i64>,
 }
 
 impl StableRuns {
@@ -81,6 +84,7 @@ impl StableRuns {
         Self {
             runs: runs.map(|run| (*run, partition.table(run).copied())).collect(),
             cleaned_to: partition.cleaned_to(),
+            unreadable: BTreeSet::new(),
         }
     }
 
@@ -89,7 +93,11 @@ impl StableRuns {
     }
 
     fn first_raw(&self) -> Option<usize> {
-        self.runs.iter().position(|(run, _)| is_raw(run))
+        self.runs.iter().position(|(run, _)| self.can_merge(run))
+    }
+
+    fn can_merge(&self, run: &Run) -> bool {
+        is_raw(run) && !self.unreadable.contains(&run.base_offset)
     }
 }
 
@@ -98,10 +106,12 @@ pub(crate) fn is_raw(run: &Run) -> bool {
     matches!(run.object, ObjectRef::Entry(_) | ObjectRef::Segment(_))
 }
 
-/// When the oldest raw run of each partition was first seen. Runs carry no time of their own but that of producers.
+/// What picking remembers: when the oldest raw run of each partition was first seen, since runs carry no time of their own but that
+/// of producers; and runs that cannot be merged.
 #[derive(Debug, Default)]
 pub struct FirstSeen {
     seen: BTreeMap<TopicPartition, (i64, i64)>,
+    unreadable: BTreeMap<TopicPartition, BTreeSet<i64>>,
 }
 
 impl FirstSeen {
@@ -119,9 +129,15 @@ impl FirstSeen {
         Duration::from_millis(u64::try_from(now_ms.saturating_sub(seen.1)).unwrap_or(0))
     }
 
+    /// Remembers a run that stays raw.
+    pub fn cannot_read(&mut self, topic_partition: TopicPartition, base_offset: i64) {
+        self.unreadable.entry(topic_partition).or_default().insert(base_offset);
+    }
+
     /// Forgets partitions that are not among these any more.
     pub fn keep(&mut self, known: impl Fn(TopicPartition) -> bool) {
         self.seen.retain(|topic_partition, _| known(*topic_partition));
+        self.unreadable.retain(|topic_partition, _| known(*topic_partition));
     }
 }
 
@@ -139,7 +155,8 @@ pub fn pick(
         for index in 0..topic.partition_count {
             let (shard, topic_partition) = (topic.shard_of(index), TopicPartition::new(topic.id, index));
             let Some(partition) = view.partition(topic_partition).filter(|_| leads(shard)) else { continue };
-            let runs = StableRuns::of(partition);
+            let unreadable = seen.unreadable.get(&topic_partition).cloned().unwrap_or_default();
+            let runs = StableRuns { unreadable, ..StableRuns::of(partition) };
             let age = seen.age(topic_partition, &runs, now.local_ms);
             let due = due(&runs, &rules, age, settings, now.store_ms);
             specs.extend(due.into_iter().map(|(range, kind)| CompactionSpec {
@@ -191,7 +208,7 @@ fn length(run: &(Run, Option<TableRun>)) -> u64 {
 
 fn due_merge(runs: &StableRuns, age: Duration, settings: &CompactorSettings) -> Option<Range<usize>> {
     let first = runs.first_raw()?;
-    let raw = runs.runs[first..].iter().take_while(|(run, _)| is_raw(run));
+    let raw = runs.runs[first..].iter().take_while(|(run, _)| runs.can_merge(run));
     let bytes: u64 = raw.clone().map(length).sum();
     let is_due = bytes >= settings.merge_bytes_min
         || (age >= settings.merge_age && bytes >= settings.merge_idle_bytes_min)

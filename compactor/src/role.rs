@@ -13,6 +13,7 @@ use alluvium_infra::runtime::Instant;
 use alluvium_infra::shutdown::{DrainTimedOut, Shutdown};
 use alluvium_log::{Log, View};
 use alluvium_record::{ShardId, TopicId, TopicPartition};
+use alluvium_table::WriteTableError;
 use parking_lot::Mutex;
 
 use crate::clock::{ClockDoubt, TrustedClock};
@@ -156,6 +157,16 @@ impl Pauses {
     }
 }
 
+/// Remembers the run of a batch that is whole and cannot be unpacked: its producer sent it so. It stays as it is.
+fn note_unreadable(seen: &mut FirstSeen, spec: &CompactionSpec, error: &JobError) -> bool {
+    let JobError::Write(WriteTableError::Batch { base_offset, .. }) = error else { return false };
+    let run = spec.runs.iter().find(|run| (run.base_offset..=run.last_offset).contains(base_offset));
+    if let Some(run) = run {
+        seen.cannot_read(spec.topic_partition, run.base_offset);
+    }
+    run.is_some()
+}
+
 impl Inner {
     fn runtime(&self) -> &Runtime {
         &self.workshop.runtime
@@ -206,7 +217,10 @@ impl Inner {
                 Ok(JobOutcome::Nothing | JobOutcome::Lost | JobOutcome::Unknown) => {
                     pauses.failed(&spec, self.settings().pick_interval, self.runtime().monotonic());
                 }
-                Err(_) => pauses.failed(&spec, self.settings().failure_pause, self.runtime().monotonic()),
+                Err(error) => {
+                    note_unreadable(&mut seen, &spec, &error);
+                    pauses.failed(&spec, self.settings().failure_pause, self.runtime().monotonic());
+                }
             }
         }
     }
@@ -328,9 +342,11 @@ impl Inner {
                     given_up.push(spec.topic_partition);
                 }
                 Ok(JobOutcome::Nothing) => given_up.push(spec.topic_partition),
-                Err(_) => {
+                Err(error) => {
                     report.failed += 1;
-                    given_up.push(spec.topic_partition);
+                    if !note_unreadable(&mut seen, &spec, &error) {
+                        given_up.push(spec.topic_partition);
+                    }
                 }
             }
         }

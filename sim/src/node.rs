@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use alluvium_cluster::testing::Network;
 use alluvium_cluster::{Cluster, JoinError};
+use alluvium_compactor::{AllShards, Compactor, CompactorParts, CompactorSettings};
 use alluvium_coordinator::Leadership;
 use alluvium_infra::Runtime;
 use alluvium_infra::store::Store;
@@ -70,6 +71,8 @@ pub struct Running {
     pub groups: Groups,
     /// Its part in the cluster; none when it stands alone.
     pub cluster: Option<Cluster>,
+    /// Its compactor, where the scenario has them.
+    pub compactor: Option<Compactor>,
     /// The world around it.
     pub world: Arc<World>,
     in_flight: AtomicU64,
@@ -249,6 +252,10 @@ impl Running {
             None => Beliefs::start(world.clone(), node, &runtime),
         };
         let groups = Groups::start(log.clone(), leadership, runtime.clone());
+        let compactor = world.scenario.compacts.then(|| {
+            let settings = compactor_settings(&world.scenario);
+            Compactor::start(CompactorParts { log: log.clone(), duty: Arc::new(AllShards), settings })
+        });
         Ok(Self {
             node,
             incarnation,
@@ -258,6 +265,7 @@ impl Running {
             reader,
             groups,
             cluster,
+            compactor,
             world,
             in_flight: AtomicU64::new(0),
             sampled: Mutex::default(),
@@ -307,6 +315,26 @@ fn ingest_settings(scenario: &Scenario) -> IngestSettings {
         inline_bytes_max: scenario.inline_bytes_max,
         flush_bytes_max: scenario.inline_bytes_max * 4,
         ..IngestSettings::default()
+    }
+}
+
+/// Files of a few batches, within seconds. What may still be named is never an orphan here.
+fn compactor_settings(scenario: &Scenario) -> CompactorSettings {
+    let grace = Duration::from_millis(scenario.retention_ms);
+    CompactorSettings {
+        pick_interval: Duration::from_millis(500),
+        merge_age: Duration::from_secs(2),
+        merge_idle_bytes_min: 0,
+        merge_idle_age: Duration::from_secs(2),
+        file_bytes_max: 20_000,
+        small_file_bytes: 10_000,
+        small_files_min: 3,
+        collect_interval: grace / 4,
+        orphan_interval: grace / 2,
+        garbage_grace: grace,
+        log_retention: grace,
+        failure_pause: Duration::from_secs(2),
+        ..CompactorSettings::default()
     }
 }
 

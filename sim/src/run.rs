@@ -122,7 +122,7 @@ async fn play(world: &Arc<World>) {
         let create = Operation::CreateTopic { topic: *topic, name: format!("t{index}"), partitions: *partitions };
         cluster.call(0, 0, create, Duration::from_secs(30)).await;
     }
-    if scenario.retention_ms > 0 {
+    if scenario.retention_ms > 0 && !scenario.compacts {
         let grace = Duration::from_millis(scenario.retention_ms);
         drop(world.runtime.spawn("collector", collector::collect(world.clone(), grace)));
     }

@@ -179,8 +179,14 @@ impl Store for SimulatedStore {
         let mut attempts = 1;
         loop {
             let (world, at, payload) = (self.world.clone(), path.clone(), payload.clone());
-            let result =
-                self.send("put", path.as_ref(), true, async move { world.bucket.put(&at, payload).await }).await;
+            let result = self
+                .send("put", path.as_ref(), true, async move {
+                    let bytes = payload.into_bytes();
+                    world.bucket.put(&at, Payload::from(bytes.clone())).await?;
+                    world.segment_put(at.as_ref(), &bytes);
+                    Ok(())
+                })
+                .await;
             if result.is_ok() || attempts == PUT_ATTEMPTS {
                 return result;
             }
@@ -223,7 +229,11 @@ impl Store for SimulatedStore {
 
     async fn delete(&self, path: &StorePath) -> Result<(), StoreError> {
         let (world, at) = (self.world.clone(), path.clone());
-        self.send("delete", path.as_ref(), true, async move { world.bucket.delete(&at).await }).await
+        self.send("delete", path.as_ref(), true, async move {
+            world.object_deleted(at.as_ref());
+            world.bucket.delete(&at).await
+        })
+        .await
     }
 
     async fn begin_upload(&self, path: &StorePath) -> Result<UploadId, StoreError> {

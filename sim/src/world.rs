@@ -12,10 +12,10 @@ use std::time::Duration;
 use alluvium_infra::Runtime;
 use alluvium_infra::runtime::Instant;
 use alluvium_infra::store::MemoryStore;
-use alluvium_log::State;
 use alluvium_log::apply::{apply, genesis};
 use alluvium_log::format::entry;
 use alluvium_log::paths::{ClusterPaths, ShardPaths};
+use alluvium_log::{ObjectRef, State};
 use alluvium_record::ShardId;
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -346,6 +346,38 @@ impl World {
     /// The state of a shard after its newest durable entry, by an independent replay.
     pub fn durable_state(&self, shard: ShardId) -> Option<State> {
         self.inner.lock().replayed.get(&shard).and_then(|states| states.last()).cloned()
+    }
+
+    /// Remembers a segment, which may be deleted before the end.
+    pub fn segment_put(&self, path: &str, bytes: &Bytes) {
+        if path.contains("/segment/") {
+            self.history(|history| history.objects.insert(path.to_owned(), bytes.clone()));
+        }
+    }
+
+    /// Takes note of an object that a node deletes, and checks that nothing durable refers to it.
+    pub fn object_deleted(&self, path: &str) {
+        let name = path.rsplit('/').next().unwrap_or_default();
+        for shard in self.shards() {
+            let paths = self.paths.shard(shard);
+            let object = if path.starts_with(&paths.entry_prefix()) {
+                ShardPaths::parse_number(path).map(ObjectRef::Entry)
+            } else if path.starts_with(&paths.segment_prefix()) {
+                uuid::Uuid::parse_str(name).ok().map(ObjectRef::Segment)
+            } else if path.starts_with(&paths.table_prefix()) {
+                ShardPaths::parse_table(path).map(|(_, id)| ObjectRef::Table(id))
+            } else {
+                None
+            };
+            let (Some(object), Some(state)) = (object, self.durable_state(shard)) else { continue };
+            if state.references(object) > 0 {
+                self.finding(8, format!("{path} is deleted, and runs refer to it"));
+            }
+            if matches!(object, ObjectRef::Entry(_)) {
+                let at_us = self.now_us();
+                self.history(|history| history.collected.push((path.to_owned(), at_us)));
+            }
+        }
     }
 
     /// Shards that have entries.

@@ -49,9 +49,8 @@ async fn compact(arguments: &Arguments, settings: &NodeSettings, context: &Conte
     let runtime = &context.runtime;
     let store = store::open(&settings.store, &settings.store_options(), runtime).map_err(|error| not_opened(&error))?;
     let options = LogOptions { node: "compact".to_owned(), ..settings.log_options() };
-    let log = Log::open(store, options, runtime.clone())
-        .await
-        .map_err(|error| log_not_opened(&error, &settings.store))?;
+    let log =
+        Log::open(store, options, runtime.clone()).await.map_err(|error| log_not_opened(&error, &settings.store))?;
     let topic = match &arguments.topic {
         None => None,
         Some(name) => {

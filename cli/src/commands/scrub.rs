@@ -43,9 +43,8 @@ async fn scrub(arguments: &Arguments, settings: &NodeSettings, context: &Context
     let runtime = &context.runtime;
     let store = store::open(&settings.store, &settings.store_options(), runtime).map_err(|error| not_opened(&error))?;
     let options = LogOptions { node: "scrub".to_owned(), probe: false, ..settings.log_options() };
-    let log = Log::open(store, options, runtime.clone())
-        .await
-        .map_err(|error| log_not_opened(&error, &settings.store))?;
+    let log =
+        Log::open(store, options, runtime.clone()).await.map_err(|error| log_not_opened(&error, &settings.store))?;
     let topic = match &arguments.topic {
         None => None,
         Some(name) => {
@@ -66,9 +65,7 @@ async fn scrub(arguments: &Arguments, settings: &NodeSettings, context: &Context
     bar.finish_and_clear();
     let ScrubProgress { bytes, runs, records, .. } = report.progress;
     if arguments.json {
-        let finding = |finding: &alluvium_compactor::ScrubFinding| {
-            json!({"place": finding.place, "reason": finding.reason, "is_unknown": finding.is_unknown})
-        };
+        let finding = |finding: &alluvium_compactor::ScrubFinding| json!({"place": finding.place, "reason": finding.reason, "is_unknown": finding.is_unknown});
         let findings: Vec<_> = report.findings.iter().map(finding).collect();
         print_json(&json!({"bytes": bytes, "runs": runs, "records_in_files": records, "findings": findings}))?;
     } else {

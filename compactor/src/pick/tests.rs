@@ -35,7 +35,7 @@ pub(crate) fn stable(kinds: &str, lengths: &[u64]) -> StableRuns {
         };
         (run, (kind == 't').then_some(table))
     });
-    StableRuns { runs: runs.collect(), cleaned_to: 0 }
+    StableRuns { runs: runs.collect(), ..StableRuns::default() }
 }
 
 fn merge(kinds: &str, lengths: &[u64], age_s: u64) -> Option<Range<usize>> {
@@ -59,6 +59,20 @@ fn a_merge_begins_at_the_front_and_is_cut_to_the_length_of_a_file() {
     assert_eq!(merge("trrrr", &[1, 100 * MIB, 100 * MIB, 100 * MIB, 100 * MIB], 0), Some(1..3));
     assert_eq!(merge("rr", &[300 * MIB, 1], 0), Some(0..1));
     assert_eq!(merge("rtr", &[64 * MIB, 1, 64 * MIB], 0), Some(0..1));
+}
+
+#[test]
+fn a_run_that_cannot_be_read_holds_up_nothing_behind_it() {
+    let settings = CompactorSettings::default();
+    let at = |unreadable: &[i64]| {
+        let runs = stable("trrr", &[1, MIB, MIB, 64 * MIB]);
+        let runs = StableRuns { unreadable: unreadable.iter().copied().collect(), ..runs };
+        due_merge(&runs, Duration::ZERO, &settings)
+    };
+    assert_eq!(at(&[]), Some(1..4));
+    assert_eq!(at(&[10, 20]), Some(3..4));
+    assert_eq!(at(&[20]), None, "what is before it waits for its time");
+    assert_eq!(at(&[10, 20, 30]), None);
 }
 
 fn rewrites(kinds: &str, lengths: &[u64]) -> Vec<Range<usize>> {

@@ -91,18 +91,21 @@ fn what_is_written_meanwhile_is_no_hindrance() {
     });
 }
 
-/// A world with raw runs, small files and keys to compact, whose content is known.
-async fn prepared(runtime: &Runtime) -> World {
+/// A world with raw runs, whose content is known.
+async fn raw(runtime: &Runtime) -> World {
+    let world = World::new(runtime, &[]).await;
+    world.write(&[pair("key 1", "value"), tombstone("key 2")]).await;
+    let both = vec![(0, world.batch(&records(5), Compression::Lz4)), (1, world.batch(&records(5), Compression::None))];
+    world.append_segment(both).await;
+    world
+}
+
+/// A world with two files to compact by key.
+async fn keyed(runtime: &Runtime) -> World {
     let world = World::new(runtime, &[("cleanup.policy", "compact"), ("min.cleanable.dirty.ratio", "0.01")]).await;
-    world.write(&records(50)).await;
+    world.write(&records(5)).await;
     world.compact().await;
     world.write(&[pair("key 1", "new"), tombstone("key 2"), pair("key 3", "new")]).await;
-    world
-        .append_segment(vec![
-            (0, world.batch(&records(5), Compression::Lz4)),
-            (1, world.batch(&records(5), Compression::None)),
-        ])
-        .await;
     world
 }
 
@@ -112,9 +115,9 @@ async fn newest(world: &World) -> std::collections::BTreeMap<Vec<u8>, (i64, Opti
     seen.into_iter().map(|seen| (seen.2.unwrap().to_vec(), (seen.0, seen.3.map(|value| value.to_vec())))).collect()
 }
 
-async fn cut_at(nth: u64, times: u64, fault: Fault) -> u64 {
-    let runtime = Runtime::seeded(100 + nth);
-    let world = prepared(&runtime).await;
+/// How many requests suffered.
+async fn cut_at(world: World, nth: u64, times: u64, fault: Fault) -> u64 {
+    let runtime = world.runtime.clone();
     let (before, other) = (newest(&world).await, world.read(1).await);
     let rule = FaultRule { operation: None, path_contains: String::new(), skip: nth - 1, times, fault };
     world.faulty.script(rule);
@@ -139,10 +142,10 @@ async fn cut_at(nth: u64, times: u64, fault: Fault) -> u64 {
 
 #[test]
 fn a_cut_at_any_operation_of_the_store_loses_nothing() {
-    Runtime::simulate(15, |_| async move {
+    Runtime::simulate(15, |runtime| async move {
         for fault in [Fault::Unavailable503, Fault::ReplyLost] {
             let mut nth = 1;
-            while cut_at(nth, u64::MAX, fault.clone()).await > 0 {
+            while cut_at(raw(&runtime.fork()).await, nth, u64::MAX, fault.clone()).await > 0 {
                 nth += 1;
             }
             assert!(nth > 20, "{nth} operations");
@@ -151,19 +154,28 @@ fn a_cut_at_any_operation_of_the_store_loses_nothing() {
 }
 
 #[test]
+fn a_cut_at_any_operation_of_a_compaction_by_key_loses_nothing() {
+    Runtime::simulate(16, |runtime| async move {
+        let mut nth = 1;
+        while cut_at(keyed(&runtime.fork()).await, nth, u64::MAX, Fault::Unavailable503AfterApply).await > 0 {
+            nth += 1;
+        }
+        assert!(nth > 30, "{nth} operations");
+    });
+}
+
+#[test]
 fn a_failure_of_any_operation_of_the_store_loses_nothing() {
-    Runtime::simulate(16, |_| async move {
+    Runtime::simulate(17, |runtime| async move {
         let faults = [
-            Fault::Unavailable503,
             Fault::Unavailable503AfterApply,
             Fault::Conflict409,
-            Fault::Precondition412,
             Fault::LatePut(Duration::from_secs(3)),
             Fault::TruncatedRead,
         ];
         for fault in faults {
             let mut nth = 1;
-            while cut_at(nth, 1, fault.clone()).await > 0 {
+            while cut_at(raw(&runtime.fork()).await, nth, 1, fault.clone()).await > 0 {
                 nth += 1;
             }
             assert!(nth > 20, "{nth} operations");

@@ -110,6 +110,30 @@ fn deleted_records_are_left_out() {
 }
 
 #[test]
+fn a_batch_that_its_producer_packed_wrongly_stays_raw_and_holds_up_nothing() {
+    Runtime::simulate(6, |runtime| async move {
+        let world = World::new(&runtime, &[]).await;
+        world.write(&many(10, "before")).await;
+        // Says that it is packed with zstd, and is not; its checksum is right.
+        let mut builder = alluvium_record::batch::BatchBuilder::new(Compression::None);
+        builder.push(7, None, Some(bytes::Bytes::from_static(b"no zstd")), Vec::new()).unwrap();
+        let sound = builder.build(0);
+        let attributes = sound.header.attributes.with_compression(Compression::Zstd);
+        let mut bytes = sound.bytes.to_vec();
+        bytes[21..23].copy_from_slice(&attributes.0.to_be_bytes());
+        let crc = alluvium_record::crc32c(&bytes[21..]);
+        bytes[17..21].copy_from_slice(&crc.to_be_bytes());
+        let wrong = alluvium_record::split_batches(bytes.into()).unwrap().remove(0);
+        wrong.verify_crc().unwrap();
+        world.append(vec![(0, wrong)]).await;
+        world.write(&many(10, "behind")).await;
+        let report = world.compact().await;
+        assert_eq!((report.replaced, report.failed), (2, 1));
+        assert_eq!(world.kinds(0), "trt");
+    });
+}
+
+#[test]
 fn what_arrives_damaged_is_read_again_and_what_is_damaged_stays_as_it_is() {
     Runtime::simulate(5, |runtime| async move {
         let world = World::new(&runtime, &[]).await;
