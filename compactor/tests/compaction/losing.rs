@@ -148,7 +148,7 @@ fn a_cut_at_any_operation_of_the_store_loses_nothing() {
             while cut_at(raw(&runtime.fork()).await, nth, u64::MAX, fault.clone()).await > 0 {
                 nth += 1;
             }
-            assert!(nth > 20, "{nth} operations");
+            assert!(nth > 15, "{nth} operations");
         }
     });
 }
@@ -160,7 +160,7 @@ fn a_cut_at_any_operation_of_a_compaction_by_key_loses_nothing() {
         while cut_at(keyed(&runtime.fork()).await, nth, u64::MAX, Fault::Unavailable503AfterApply).await > 0 {
             nth += 1;
         }
-        assert!(nth > 30, "{nth} operations");
+        assert!(nth > 20, "{nth} operations");
     });
 }
 
@@ -178,7 +178,7 @@ fn a_failure_of_any_operation_of_the_store_loses_nothing() {
             while cut_at(raw(&runtime.fork()).await, nth, 1, fault.clone()).await > 0 {
                 nth += 1;
             }
-            assert!(nth > 20, "{nth} operations");
+            assert!(nth > 15, "{nth} operations");
         }
     });
 }
