@@ -22,6 +22,8 @@ const NUMBERS: &str = "numbers";
 const PROGRESS_MAX: Duration = Duration::from_secs(90);
 /// Nine clients in six processes start at a time.
 const WARM_MAX: Duration = Duration::from_secs(150);
+/// Its copiers may wait for a coordinator that is gone until they are replaced (tests/clients/python/findings.md).
+const SLOW: &str = "group readers-of-python-copies";
 const LANGUAGES: [&str; 3] = ["java", "python", "go"];
 
 fn length() -> Duration {
@@ -221,11 +223,11 @@ async fn exactly_once(scenario: &str, shards: &str) {
         let aborts =
             history.roles.values().flat_map(|role| &role.notes).filter(|note| note.starts_with("aborts")).count();
         let of_copiers = |event: &str| event.contains("copiers");
-        let (worst, whose) = stalls.worst_around(|_| true, |event| !of_copiers(event));
+        let (worst, whose) = stalls.worst_around(|client| client != SLOW, |event| !of_copiers(event));
         let (of_kills_of_copiers, _) = stalls.worst_around(|_| true, of_copiers);
         println!(
             "ok {scenario}: {kills} kills; {records} records, each copied once by {} pipelines in {commits} transactions ({aborts} aborted \
-         by their producers), {shards} shards; longest stall without what the store took: {} ms ({whose}), where copiers were killed {} ms\n{}",
+         by their producers), {shards} shards; longest stall without what the store took: {} ms ({whose}; librdkafka's copiers aside), where copiers were killed {} ms\n{}",
             LANGUAGES.len(),
             worst.as_millis(),
             of_kills_of_copiers.as_millis(),

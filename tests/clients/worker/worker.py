@@ -142,24 +142,48 @@ def confluent_consume(role):
 
 
 def confluent_copy(role):
-    """librdkafka, which copies in transactions; a producer that is out of order is replaced, and its successor ends what it left."""
-    from confluent_kafka import Consumer, KafkaException, Producer
-
-    settings = role.settings
-    common = {"bootstrap.servers": settings["bootstrap"], "client.id": role.name, "error_cb": lambda error: role.say(f"note {error}")}
-    group = {"group.id": settings["group"], "auto.offset.reset": "earliest", "enable.auto.commit": False, "session.timeout.ms": 6000}
+    """librdkafka, which copies in transactions. A producer that is out of order is replaced, and its successor ends what it left; so is
+    one whose call does not return: librdkafka 2.16 waits without end for a coordinator that has left the cluster (../python/findings.md)."""
     role.say("ready")
     while not role.finish.is_set():
+        life = CopierLife(role)
+        life.thread.start()
+        while life.thread.is_alive() and time.monotonic() - life.moved_at < 25:
+            life.thread.join(0.2)
+        if life.thread.is_alive() and life.consumer is not None:
+            role.say("note begins anew: a call does not return")
+            life.consumer.close()
+
+
+class CopierLife:
+    """One producer and one consumer on a thread of their own, which may be left behind."""
+
+    def __init__(self, role):
+        self.role, self.consumer, self.moved_at = role, None, time.monotonic()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+
+    def run(self):
+        """Copies until the role is to finish or the producer is of no use any more."""
+        from confluent_kafka import Consumer, KafkaException, Producer
+
+        role, settings = self.role, self.role.settings
+        common = {"bootstrap.servers": settings["bootstrap"], "client.id": role.name, "error_cb": lambda error: role.say(f"note {error}")}
+        group = {"group.id": settings["group"], "auto.offset.reset": "earliest", "enable.auto.commit": False, "session.timeout.ms": 6000}
         producer = Producer({**common, "transactional.id": settings["id"], "transaction.timeout.ms": 15_000})
-        consumer = Consumer({**common, **group})
+        self.consumer = Consumer({**common, **group})
         try:
-            producer.init_transactions(60)
-            consumer.subscribe([settings["topic"]])
+            producer.init_transactions(20)
+            self.consumer.subscribe([settings["topic"]])
             while not role.finish.is_set():
-                copy_once(role, producer, consumer)
+                self.moved_at = time.monotonic()
+                copy_once(role, producer, self.consumer)
         except KafkaException as error:
             role.say(f"note begins anew: {error}")
-        consumer.close()
+        except RuntimeError as error:
+            # Its consumer was closed by the next one.
+            role.say(f"note a former life ends: {error}")
+            return
+        self.consumer.close()
 
 
 def copy_once(role, producer, consumer):
