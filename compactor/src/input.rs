@@ -28,7 +28,7 @@ pub(crate) enum Records {
     /// Checked batches at their offsets.
     Batches(Vec<RecordBatch>),
     /// A row group of a file.
-    Rows(DecodedRows),
+    Rows(Box<DecodedRows>),
 }
 
 /// What was read, and of which run.
@@ -122,7 +122,7 @@ impl Inputs {
                 let reading = async move {
                     let rows = reader.read_row_group(&workshop.runtime, index).await;
                     let rows = rows.map_err(|error| JobError::read(&path, error))?;
-                    Ok(Chunk { records: Records::Rows(rows), run, ends_table })
+                    Ok(Chunk { records: Records::Rows(Box::new(rows)), run, ends_table })
                 };
                 self.reading.push_back(self.workshop.runtime.spawn("read rows", reading));
             }

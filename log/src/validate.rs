@@ -73,7 +73,9 @@ pub(crate) fn validate(
             let incarnation = Bytes::copy_from_slice(incarnation.as_bytes());
             Ok(Some(OperationKind::TakeOver(TakeOverMessage { node: *node, incarnation })))
         }
-        Operation::ReplaceRuns { replacement } => crate::replacement::validate(state, replacement, timestamp_ms).map(Some),
+        Operation::ReplaceRuns { replacement } => {
+            crate::replacement::validate(state, replacement, timestamp_ms).map(Some)
+        }
         Operation::ForgetObjects { objects } => Ok(crate::replacement::forget(state, objects)),
         // Planned where one of them may become several.
         Operation::InitTransaction { .. }

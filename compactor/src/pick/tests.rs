@@ -42,6 +42,10 @@ fn merge(kinds: &str, lengths: &[u64], age_s: u64) -> Option<Range<usize>> {
     due_merge(&stable(kinds, lengths), Duration::from_secs(age_s), &CompactorSettings::default())
 }
 
+fn one(range: Range<usize>) -> Vec<Range<usize>> {
+    Vec::from([range])
+}
+
 #[test]
 fn raw_runs_are_merged_by_bytes_and_by_age() {
     assert_eq!(merge("", &[], 1_000_000), None);
@@ -95,18 +99,18 @@ fn topic() -> alluvium_log::Topic {
 #[test]
 fn four_small_files_side_by_side_become_one() {
     assert_eq!(rewrites("ttt", &[MIB; 3]), NONE);
-    assert_eq!(rewrites("tttt", &[MIB; 4]), [0..4]);
-    assert_eq!(rewrites("tntn", &[MIB, 0, MIB, 0]), [0..4]);
-    assert_eq!(rewrites("nnnn", &[0; 4]), [0..4]);
+    assert_eq!(rewrites("tttt", &[MIB; 4]), one(0..4));
+    assert_eq!(rewrites("tntn", &[MIB, 0, MIB, 0]), one(0..4));
+    assert_eq!(rewrites("nnnn", &[0; 4]), one(0..4));
     assert_eq!(rewrites("ttrtt", &[MIB; 5]), NONE);
     assert_eq!(rewrites("tttttrtttt", &[40 * MIB, MIB, MIB, MIB, MIB, 1, MIB, MIB, MIB, MIB]), [1..5, 6..10]);
 }
 
 #[test]
 fn a_file_waits_until_there_is_as_much_beside_it() {
-    assert_eq!(rewrites("ttttt", &[20 * MIB, MIB, MIB, MIB, MIB]), [1..5]);
+    assert_eq!(rewrites("ttttt", &[20 * MIB, MIB, MIB, MIB, MIB]), one(1..5));
     assert_eq!(rewrites("tttt", &[20 * MIB, MIB, MIB, MIB]), NONE);
-    assert_eq!(rewrites("ttttt", &[20 * MIB, 10 * MIB, 5 * MIB, 5 * MIB, MIB]), [0..5]);
+    assert_eq!(rewrites("ttttt", &[20 * MIB, 10 * MIB, 5 * MIB, 5 * MIB, MIB]), one(0..5));
     assert_eq!(rewrites("t".repeat(12).as_str(), &[31 * MIB; 12]), [0..8, 8..12]);
 }
 
@@ -118,7 +122,7 @@ fn each_record_is_written_a_few_times() {
     let mut lengths: Vec<u64> = Vec::new();
     let mut written = 0;
     for _ in 0..1024 {
-        lengths.push(MIB);
+        lengths.extend([MIB]);
         loop {
             let runs = stable(&"t".repeat(lengths.len()), &lengths);
             let Some(range) = due_rewrites(&runs, &rules, &settings).into_iter().next() else { break };

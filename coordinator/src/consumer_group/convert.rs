@@ -114,7 +114,11 @@ impl ConsumerGroups {
             for member in classic.members {
                 let metadata = member.metadata(classic.protocol.as_deref());
                 let said = EmbeddedSubscription::read(&metadata).unwrap_or_default();
-                let owned = read_assignment(&member.assignment, classic.protocol.as_deref()).unwrap_or_default();
+                let owned = match member.assignment.is_empty() {
+                    // Taken back by a rebalance that had begun: it still has what it said when it joined.
+                    true => said.owned.clone(),
+                    false => read_assignment(&member.assignment, classic.protocol.as_deref()).unwrap_or_default(),
+                };
                 group.adopt_member(member, said, partitions_of(context.topics, &owned));
             }
             group.resume(context);
