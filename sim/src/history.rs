@@ -4,11 +4,12 @@
 //! under test but its answers and its published states.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use alluvium_log::State;
 use alluvium_record::{ShardId, TopicId, TopicPartition};
 use bytes::Bytes;
+
+mod words;
 
 /// Microseconds since the run began.
 pub type Microseconds = u64;
@@ -26,6 +27,8 @@ pub enum Operation {
         count: u32,
         /// Producer id, epoch and first sequence number of an idempotent producer.
         producer: Option<(i64, i16, i32)>,
+        /// The transaction that it is to be part of.
+        part: Option<Part>,
     },
     /// Read from an offset on.
     Fetch {
@@ -37,6 +40,8 @@ pub enum Operation {
         bytes_max: i32,
         /// Longest wait for the first byte.
         wait_ms: u64,
+        /// Whether only what is committed is wanted.
+        committed: bool,
     },
     /// Ask for the first or the next offset.
     ListOffsets {
@@ -44,6 +49,8 @@ pub enum Operation {
         topic_partition: TopicPartition,
         /// Whether the first one.
         earliest: bool,
+        /// Whether only what is committed counts.
+        committed: bool,
     },
     /// Commit an offset of a group.
     CommitOffset {
@@ -64,6 +71,8 @@ pub enum Operation {
         group: String,
         /// Which partition.
         topic_partition: TopicPartition,
+        /// Whether to be refused while a transaction is about to commit another one (KIP-447).
+        stable: bool,
     },
     /// Join a group with this member id, empty at first.
     Join {
@@ -134,6 +143,70 @@ pub enum Operation {
         /// How many.
         count: u32,
     },
+    /// Become the producer of a transactional id.
+    InitTransactional {
+        /// The id.
+        id: String,
+        /// How long a transaction may take.
+        timeout_ms: i32,
+        /// Producer id and epoch of a producer that goes on after an error (KIP-360).
+        producer: Option<(i64, i16)>,
+    },
+    /// Add partitions to a transaction, as clients before KIP-890 do.
+    AddPartitions {
+        /// The id.
+        id: String,
+        /// Producer id and epoch.
+        producer: (i64, i16),
+        /// The partitions.
+        partitions: Vec<TopicPartition>,
+    },
+    /// Add a group to a transaction, as clients before KIP-890 do.
+    AddGroup {
+        /// The id.
+        id: String,
+        /// Producer id and epoch.
+        producer: (i64, i16),
+        /// The group.
+        group: String,
+    },
+    /// Commit an offset of a group in a transaction.
+    CommitTransactionOffset {
+        /// The transaction.
+        part: Part,
+        /// Producer id and epoch.
+        producer: (i64, i16),
+        /// The group.
+        group: String,
+        /// Which partition.
+        topic_partition: TopicPartition,
+        /// The offset.
+        offset: i64,
+        /// Metadata that names this commit in this run.
+        tag: String,
+        /// The offset that was committed before, as far as the client knows.
+        after: i64,
+    },
+    /// End a transaction.
+    EndTransaction {
+        /// The transaction.
+        part: Part,
+        /// Producer id and epoch.
+        producer: (i64, i16),
+        /// Whether it is committed.
+        commit: bool,
+    },
+}
+
+/// What belongs to a transaction that a client attempts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// The transactional id.
+    pub id: String,
+    /// Number of the attempt in this run: no other one has it.
+    pub attempt: u64,
+    /// Whether the client speaks KIP-890: partitions are added by being written to, each end raises the epoch.
+    pub modern: bool,
 }
 
 /// A record as a reader saw it.
@@ -141,10 +214,21 @@ pub enum Operation {
 pub struct Seen {
     /// Its offset.
     pub offset: i64,
-    /// The batch that it says it is of.
+    /// The batch that it says it is of; [`MARKER`] for the end of a transaction.
     pub batch: u64,
-    /// Its place in the batch.
+    /// Its place in the batch; for the end of a transaction 1 when it was committed, else 0.
     pub index: u32,
+}
+
+/// Stands for a batch in the end of a transaction.
+pub const MARKER: u64 = 0;
+
+impl Seen {
+    /// Whether it is the end of a transaction.
+    #[must_use]
+    pub fn is_marker(self) -> bool {
+        self.batch == MARKER
+    }
 }
 
 /// What a client knows of its operation.
@@ -165,10 +249,14 @@ pub enum Outcome {
     Fetched {
         /// High watermark.
         high_watermark: i64,
+        /// Last stable offset.
+        last_stable: i64,
         /// First offset of the partition.
         log_start: i64,
-        /// The records.
+        /// The records, with the ends of transactions.
         records: Vec<Seen>,
+        /// Offsets of those that a consumer of committed records passes over.
+        hidden: Vec<i64>,
     },
     /// An offset.
     Offset(i64),
@@ -192,6 +280,8 @@ pub enum Outcome {
     },
     /// A producer id.
     ProducerId(i64),
+    /// Producer id and epoch that a transactional producer has from now on.
+    Identity(i64, i16),
 }
 
 /// An operation from asking to answer.
@@ -272,8 +362,12 @@ pub struct FinalPartition {
     pub log_start: i64,
     /// Next offset.
     pub high_watermark: i64,
-    /// All records.
+    /// All records, with the ends of transactions.
     pub records: Vec<Seen>,
+    /// Last stable offset.
+    pub last_stable: i64,
+    /// Offsets that a consumer of committed records is given.
+    pub committed: Vec<i64>,
 }
 
 /// All that the checkers read.
@@ -314,74 +408,4 @@ pub struct History {
 pub fn short(topic_partition: TopicPartition) -> String {
     let id = topic_partition.topic.to_string();
     format!("{}-{}", &id[..4], topic_partition.partition)
-}
-
-impl std::fmt::Display for Operation {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Produce { topic_partition, batch, count, producer: None } => {
-                write!(f, "produce {} batch {batch} of {count}", short(*topic_partition))
-            }
-            Self::Produce { topic_partition, batch, count, producer: Some((id, epoch, sequence)) } => {
-                let at = short(*topic_partition);
-                write!(f, "produce {at} batch {batch} of {count}, producer {id}/{epoch} sequence {sequence}")
-            }
-            Self::Fetch { topic_partition, offset, bytes_max, wait_ms } => {
-                let at = short(*topic_partition);
-                write!(f, "fetch {at} from {offset}, {bytes_max} bytes, wait {wait_ms} ms")
-            }
-            Self::ListOffsets { topic_partition, earliest } => {
-                write!(f, "list offsets {} {}", short(*topic_partition), if *earliest { "earliest" } else { "latest" })
-            }
-            Self::CommitOffset { group, topic_partition, offset, tag, .. } => {
-                write!(f, "commit {group} {} at {offset} ({tag})", short(*topic_partition))
-            }
-            Self::FetchOffset { group, topic_partition } => {
-                write!(f, "fetch offset {group} {}", short(*topic_partition))
-            }
-            Self::Join { group, member } => write!(f, "join {group} as {member:?}"),
-            Self::Sync { group, member, generation, assignments } => {
-                write!(f, "sync {group} as {member:?} generation {generation}, {} assignments", assignments.len())
-            }
-            Self::Heartbeat { group, member, generation } => {
-                write!(f, "heartbeat {group} as {member:?} generation {generation}")
-            }
-            Self::CreateTopic { topic, name, partitions } => write!(f, "create topic {name} {topic} with {partitions}"),
-            Self::DeleteTopic { topic } => write!(f, "delete topic {topic}"),
-            Self::CreatePartitions { topic, partitions } => write!(f, "create partitions {topic} up to {partitions}"),
-            Self::AlterTopic { topic, value } => write!(f, "alter topic {topic} to {value}"),
-            Self::DeleteRecords { topic_partition, before } => {
-                write!(f, "delete records {} before {before}", short(*topic_partition))
-            }
-            Self::AllocateProducerId => f.write_str("allocate producer id"),
-            Self::SetShardCount { count } => write!(f, "set shard count {count}"),
-        }
-    }
-}
-
-impl std::fmt::Display for Outcome {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Unknown => f.write_str("unknown"),
-            Self::Refused(reason) => write!(f, "refused: {reason}"),
-            Self::Produced { base_offset, duplicate: false } => write!(f, "written at {base_offset}"),
-            Self::Produced { base_offset, duplicate: true } => write!(f, "was written at {base_offset}"),
-            Self::Fetched { high_watermark, log_start, records } => {
-                let mut text = String::new();
-                for seen in records {
-                    let _written = write!(text, " {}={}.{}", seen.offset, seen.batch, seen.index);
-                }
-                write!(f, "read {log_start}..{high_watermark}:{text}")
-            }
-            Self::Offset(offset) => write!(f, "offset {offset}"),
-            Self::CommittedOffset(None) => f.write_str("nothing committed"),
-            Self::CommittedOffset(Some((offset, tag))) => write!(f, "committed {offset} ({tag})"),
-            Self::Joined { member, generation, members } => {
-                write!(f, "joined as {member:?} generation {generation}, leads {}", members.len())
-            }
-            Self::Synced(assignment) => write!(f, "synced {assignment:?}"),
-            Self::Done { entry } => write!(f, "done in entry {entry}"),
-            Self::ProducerId(id) => write!(f, "producer id {id}"),
-        }
-    }
 }
