@@ -8,7 +8,7 @@ use alluvium_coordinator::group::{CommitInput, HeartbeatInput, JoinInput, SyncIn
 use alluvium_coordinator::{CoordinatorParts, Coordinators, GroupSettings, Leadership, OffsetsError, Ticket};
 use alluvium_infra::Runtime;
 use alluvium_infra::runtime::Instant;
-use alluvium_log::{CommitError, CommittedOffset, Log};
+use alluvium_log::{CommitError, CommittedOffset, Log, TransactionTag};
 use alluvium_record::TopicPartition;
 use bytes::Bytes;
 
@@ -115,10 +115,43 @@ impl Groups {
         }
     }
 
-    /// OffsetFetch of one partition.
-    pub async fn fetch(&self, group: &str, topic_partition: TopicPartition) -> Outcome {
+    /// TxnOffsetCommit of one partition, by somebody who is no member.
+    pub async fn commit_in_transaction(
+        &self,
+        group: &str,
+        producer: (i64, i16),
+        transaction: TransactionTag,
+        offset: (TopicPartition, CommittedOffset),
+        deadline: Instant,
+    ) -> Outcome {
+        let input = CommitInput {
+            group: group.to_owned(),
+            generation: -1,
+            member_id: String::new(),
+            instance_id: None,
+            transactional: true,
+        };
+        let committing = self.coordinators.commit_transaction_offsets(
+            &input,
+            producer,
+            transaction,
+            vec![offset],
+            Some(deadline),
+        );
+        match committing.await {
+            Ok(entry) => Outcome::Done { entry },
+            Err(OffsetsError::Commit(CommitError::Unknown)) => Outcome::Unknown,
+            Err(error) => Outcome::Refused(error.to_string()),
+        }
+    }
+
+    /// OffsetFetch of one partition; refused when it is to be stable and a transaction is about to commit another offset.
+    pub async fn fetch(&self, group: &str, topic_partition: TopicPartition, stable: bool) -> Outcome {
         let input = FetchInput { group: group.to_owned(), member_id: None, member_epoch: -1 };
         match self.coordinators.fetch_offsets(&input).await {
+            Ok(state) if stable && state.group(group).is_some_and(|known| known.has_pending_offset(topic_partition)) => {
+                Outcome::Refused("a transaction is about to commit another offset".to_owned())
+            }
             Ok(state) => Outcome::CommittedOffset(
                 state
                     .group(group)

@@ -1,6 +1,6 @@
 //! Deterministic simulation of whole clusters: one seed, one history.
 //!
-//! Real nodes (log, ingest, reader, group coordinator) run in one thread on a paused clock, on a store and a network that
+//! Real nodes (log, ingest, reader, coordinators of groups and transactions) run in one thread on a paused clock, on a store and a network that
 //! fail as the seed has it. Flow: [`scenario`] and [`faults`] (what happens) -> [`world`] (time, bucket, trace, history) ->
 //! [`node`], [`peers`] and [`cluster`] (the product, the network between nodes and the one in front of them) -> [`workload`] (clients) -> [`checkers`].
 //! [`run`] does it all for one seed; [`shrink`] finds the few faults that matter; [`replay`] keeps a run in a file.
@@ -24,5 +24,6 @@ pub mod scenario;
 pub mod serve;
 pub mod shrink;
 pub mod store;
+pub mod transactions;
 pub mod workload;
 pub mod world;

@@ -26,6 +26,7 @@ use crate::leadership::{Beliefs, LinkedLeadership};
 use crate::peers::{cluster_settings, host_name};
 use crate::scenario::Scenario;
 use crate::store::SimulatedStore;
+use crate::transactions::Transactions;
 use crate::world::World;
 
 /// Attempts of a node to start; each lasts half a second and more.
@@ -69,6 +70,8 @@ pub struct Running {
     pub reader: Reader,
     /// Groups.
     pub groups: Groups,
+    /// Transactions.
+    pub transactions: Transactions,
     /// Its part in the cluster; none when it stands alone.
     pub cluster: Option<Cluster>,
     /// Its compactor, where the scenario has them.
@@ -251,7 +254,8 @@ impl Running {
             Some(cluster) => LinkedLeadership::start(cluster.clone(), world.clone(), &runtime),
             None => Beliefs::start(world.clone(), node, &runtime),
         };
-        let groups = Groups::start(log.clone(), leadership, runtime.clone());
+        let groups = Groups::start(log.clone(), leadership.clone(), runtime.clone());
+        let transactions = Transactions::start(log.clone(), leadership, runtime.clone());
         let compactor = world.scenario.compacts.then(|| {
             let settings = compactor_settings(&world.scenario);
             Compactor::start(CompactorParts { log: log.clone(), duty: Arc::new(AllShards), settings })
@@ -264,6 +268,7 @@ impl Running {
             ingest,
             reader,
             groups,
+            transactions,
             cluster,
             compactor,
             world,

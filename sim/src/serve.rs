@@ -3,18 +3,19 @@
 //! Invariant: as in the server, whoever says that something does not exist, or what was committed last, has read the log to
 //! its end first.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use alluvium_infra::runtime::Instant;
 use alluvium_ingest::{AppendError, PartitionAppend};
 use alluvium_log::{CommitError, Committed, CommittedOffset, Operation as LogOperation, Shard};
-use alluvium_reader::{FetchRequest, Isolation, OffsetQuery, PartitionFetch};
+use alluvium_reader::{AbortedTransaction, FetchRequest, Isolation, OffsetQuery, PartitionFetch};
 use alluvium_record::batch::{BatchBuilder, split_batches};
-use alluvium_record::{Compression, TopicPartition};
+use alluvium_record::{Compression, Marker, TopicPartition};
 use bytes::{Bytes, BytesMut};
 
-use crate::history::{Operation, Outcome, Seen, Taken};
+use crate::history::{MARKER, Operation, Outcome, Part, Seen, Taken};
 use crate::node::Running;
 use crate::random::mix;
 
@@ -24,20 +25,22 @@ const RECORD_TIMESTAMP_MS: i64 = alluvium_infra::runtime::SEEDED_EPOCH_MS - 86_4
 /// Serves one request.
 pub async fn serve(running: Arc<Running>, operation: Operation) -> Outcome {
     let outcome = match operation {
-        Operation::Produce { topic_partition, batch, count, producer } => {
-            produce(&running, topic_partition, batch, count, producer).await
+        Operation::Produce { topic_partition, batch, count, producer, part } => {
+            produce(&running, topic_partition, (batch, count), producer, part).await
         }
-        Operation::Fetch { topic_partition, offset, bytes_max, wait_ms } => {
-            fetch(&running, topic_partition, offset, bytes_max, wait_ms).await
+        Operation::Fetch { topic_partition, offset, bytes_max, wait_ms, committed } => {
+            fetch(&running, topic_partition, offset, bytes_max, (wait_ms, isolation(committed))).await
         }
-        Operation::ListOffsets { topic_partition, earliest } => {
+        Operation::ListOffsets { topic_partition, earliest, committed } => {
             let query = if earliest { OffsetQuery::Earliest } else { OffsetQuery::Latest };
-            match running.reader.offset_for(topic_partition, query, Isolation::ReadUncommitted).await {
+            match running.reader.offset_for(topic_partition, query, isolation(committed)).await {
                 Ok(found) => Outcome::Offset(found.offset),
                 Err(error) => Outcome::Refused(error.to_string()),
             }
         }
-        Operation::FetchOffset { group, topic_partition } => running.groups.fetch(&group, topic_partition).await,
+        Operation::FetchOffset { group, topic_partition, stable } => {
+            running.groups.fetch(&group, topic_partition, stable).await
+        }
         Operation::CommitOffset { group, topic_partition, offset, tag, member } => {
             let commit_ms = running.runtime.now_ms();
             let committed = CommittedOffset { offset, leader_epoch: 0, metadata: tag, commit_ms };
@@ -55,7 +58,17 @@ pub async fn serve(running: Arc<Running>, operation: Operation) -> Outcome {
             Ok(id) => Outcome::ProducerId(id),
             Err(error) => Outcome::Refused(error.to_string()),
         },
-        other => commit(&running, other).await,
+        Operation::CommitTransactionOffset { part, producer, group, topic_partition, offset, tag, .. } => {
+            let commit_ms = running.runtime.now_ms();
+            let committed = CommittedOffset { offset, leader_epoch: 0, metadata: tag, commit_ms };
+            let (transactions, groups) = (&running.transactions, &running.groups);
+            let deadline = commit_deadline(&running);
+            transactions.commit_offset(groups, &part, producer, &group, (topic_partition, committed), deadline).await
+        }
+        other => match running.transactions.serve(&other).await {
+            Some(outcome) => outcome,
+            None => commit(&running, other).await,
+        },
     };
     if let Err(broken) = running.groups.check() {
         running.world.finding(10, format!("groups of node {}: {broken}", running.node));
@@ -67,9 +80,9 @@ pub async fn serve(running: Arc<Running>, operation: Operation) -> Outcome {
 async fn produce(
     running: &Arc<Running>,
     topic_partition: TopicPartition,
-    batch: u64,
-    count: u32,
+    (batch, count): (u64, u32),
     producer: Option<(i64, i16, i32)>,
+    part: Option<Part>,
 ) -> Outcome {
     // As the server does before it hands a batch on: what is not known here may have come meanwhile.
     let scenario = &running.world.scenario;
@@ -79,20 +92,25 @@ async fn produce(
     {
         return Outcome::Refused(error.to_string());
     }
-    let records = batch_bytes(batch, count, producer);
+    let records = batch_bytes(batch, count, producer, part.is_some());
     let permit = running.ingest.admit(records.len()).await;
     let counted = running.count_bytes(records.len() as u64);
     // How long a client is willing to wait: from impatient to patient, always the same for one batch.
     let deadline = running.runtime.monotonic() + Duration::from_millis(300 + mix(batch) % 9_000);
     let presence = running.ingest.connect();
+    let transaction = match (&part, producer) {
+        (Some(part), Some((id, epoch, _))) => {
+            match running.transactions.admit(part, (id, epoch), topic_partition).await {
+                Ok(tag) => Some(tag),
+                Err(refused) => return refused,
+            }
+        }
+        _ => None,
+    };
     let taken = Taken { node: running.node, incarnation: running.incarnation, batch };
     running.world.history(|history| history.taken.push(taken));
-    let reply = running.ingest.append(
-        permit,
-        vec![PartitionAppend { topic_partition, records, transaction: None }],
-        deadline,
-        &presence,
-    );
+    let append = PartitionAppend { topic_partition, records, transaction };
+    let reply = running.ingest.append(permit, vec![append], deadline, &presence);
     presence.blocked();
     let result = reply.await.pop();
     drop(counted);
@@ -104,8 +122,8 @@ async fn produce(
 }
 
 /// The batch of that number: always the same bytes.
-fn batch_bytes(batch: u64, count: u32, producer: Option<(i64, i16, i32)>) -> Bytes {
-    let mut builder = BatchBuilder::new(Compression::None);
+fn batch_bytes(batch: u64, count: u32, producer: Option<(i64, i16, i32)>, transactional: bool) -> Bytes {
+    let mut builder = BatchBuilder::new(Compression::None).transactional(transactional);
     if let Some((id, epoch, sequence)) = producer {
         builder = builder.producer(id, epoch, sequence);
     }
@@ -126,19 +144,23 @@ pub fn parse_value(value: &[u8]) -> Option<(u64, u32)> {
     Some((batch.parse().ok()?, index.parse().ok()?))
 }
 
+fn isolation(committed: bool) -> Isolation {
+    if committed { Isolation::ReadCommitted } else { Isolation::ReadUncommitted }
+}
+
 async fn fetch(
     running: &Arc<Running>,
     topic_partition: TopicPartition,
     offset: i64,
     bytes_max: i32,
-    wait_ms: u64,
+    (wait_ms, isolation): (u64, Isolation),
 ) -> Outcome {
     let request = FetchRequest {
         partitions: vec![PartitionFetch { topic_partition, offset, bytes_max, leader_epoch: Some(0) }],
         bytes_max,
         bytes_min: 1,
         wait_max: Duration::from_millis(wait_ms),
-        isolation: Isolation::ReadUncommitted,
+        isolation,
     };
     let Some(fetched) = running.reader.fetch(request).await.pop() else { return Outcome::Unknown };
     let data = match fetched.result {
@@ -147,10 +169,14 @@ async fn fetch(
     };
     let mut bytes = BytesMut::new();
     data.slices.iter().for_each(|slice| bytes.extend_from_slice(slice));
-    match records_of(bytes.freeze(), offset) {
-        Ok(records) => {
-            Outcome::Fetched { high_watermark: data.high_watermark, log_start: data.log_start_offset, records }
-        }
+    match records_of(bytes.freeze(), offset, data.aborted) {
+        Ok((records, hidden)) => Outcome::Fetched {
+            high_watermark: data.high_watermark,
+            last_stable: data.last_stable_offset,
+            log_start: data.log_start_offset,
+            records,
+            hidden,
+        },
         Err(problem) => {
             running.world.finding(1, format!("fetch of {topic_partition} from {offset} is malformed: {problem}"));
             Outcome::Refused(problem)
@@ -158,20 +184,44 @@ async fn fetch(
     }
 }
 
-/// The records of whole batches, from `offset` on, as a consumer takes them.
-fn records_of(bytes: Bytes, offset: i64) -> Result<Vec<Seen>, String> {
-    let mut seen = Vec::new();
+/// The records of whole batches, from `offset` on, and the offsets of those that a consumer passes over which was told of these
+/// aborted transactions: as Kafka's clients do it.
+fn records_of(
+    bytes: Bytes,
+    offset: i64,
+    mut aborted: Vec<AbortedTransaction>,
+) -> Result<(Vec<Seen>, Vec<i64>), String> {
+    let (mut seen, mut hidden) = (Vec::new(), Vec::new());
+    aborted.sort_unstable_by_key(|aborted| aborted.first_offset);
+    let mut aborted = aborted.into_iter().peekable();
+    let mut aborting = BTreeSet::new();
     for batch in split_batches(bytes).map_err(|error| error.to_string())? {
         batch.verify_crc().map_err(|error| error.to_string())?;
+        let (header, attributes) = (&batch.header, batch.header.attributes);
+        while let Some(begun) = aborted.next_if(|aborted| aborted.first_offset <= header.last_offset()) {
+            aborting.insert(begun.producer_id);
+        }
+        let is_hidden = attributes.is_transactional() && aborting.contains(&header.producer_id);
         for record in batch.records(1 << 20).map_err(|error| error.to_string())? {
+            if attributes.is_control() {
+                let commits = record.key.as_ref().and_then(Marker::commits).ok_or("a marker that says nothing")?;
+                if !commits {
+                    aborting.remove(&header.producer_id);
+                }
+                seen.push(Seen { offset: record.offset, batch: MARKER, index: u32::from(commits) });
+                continue;
+            }
             let value = record.value.unwrap_or_default();
             let (batch, index) = parse_value(&value).ok_or("a value that nobody wrote")?;
-            if record.offset >= offset {
-                seen.push(Seen { offset: record.offset, batch, index });
+            if is_hidden {
+                hidden.push(record.offset);
             }
+            seen.push(Seen { offset: record.offset, batch, index });
         }
     }
-    Ok(seen)
+    seen.retain(|seen| seen.offset >= offset);
+    hidden.retain(|hidden| *hidden >= offset);
+    Ok((seen, hidden))
 }
 
 async fn commit(running: &Arc<Running>, operation: Operation) -> Outcome {

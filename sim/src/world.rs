@@ -67,6 +67,7 @@ struct Inner {
     counts: BTreeMap<(bool, u32), u64>,
     frames: BTreeMap<(u32, u32), u64>,
     batches: u64,
+    attempts: u64,
     /// The state of each shard after each entry, by an independent replay.
     replayed: Replayed,
     cut_off: BTreeMap<(u32, u32), Microseconds>,
@@ -97,6 +98,7 @@ impl World {
                 counts: BTreeMap::new(),
                 frames: BTreeMap::new(),
                 batches: 0,
+                attempts: 0,
                 replayed: Replayed::new(),
                 cut_off: BTreeMap::new(),
                 store_cut: BTreeMap::new(),
@@ -273,6 +275,13 @@ impl World {
         let mut inner = self.inner.lock();
         inner.batches += 1;
         inner.batches
+    }
+
+    /// A number for a new attempt at a transaction.
+    pub fn next_attempt(&self) -> u64 {
+        let mut inner = self.inner.lock();
+        inner.attempts += 1;
+        inner.attempts
     }
 
     /// An operation begins.

@@ -36,6 +36,7 @@ pub(super) async fn administer(mut client: Client, operations: u32) {
                 batch: client.cluster.world.next_batch(),
                 count: 1,
                 producer: None,
+                part: None,
             },
         };
         client.call(operation, WAIT).await;
@@ -47,7 +48,7 @@ pub(super) async fn administer(mut client: Client, operations: u32) {
 async fn delete_records(client: &mut Client) {
     let partitions = client.cluster.partitions();
     let topic_partition = partitions[2];
-    let list = Operation::ListOffsets { topic_partition, earliest: false };
+    let list = Operation::ListOffsets { topic_partition, earliest: false, committed: false };
     if let Outcome::Offset(end) = client.call(list, WAIT).await {
         let before = client.random.below(end as u64 + 1) as i64;
         client.call(Operation::DeleteRecords { topic_partition, before }, WAIT).await;

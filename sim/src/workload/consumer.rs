@@ -7,13 +7,16 @@ use crate::history::{Operation, Outcome};
 
 pub(super) async fn consume(mut client: Client, operations: u32, from_start: bool) {
     let topic_partition = client.any_partition();
+    // Where nobody writes transactions there is no difference.
+    let has_transactions = client.cluster.world.scenario.has_transactions();
+    let committed = has_transactions && client.random.chance(600);
     let mut position = if from_start { Some(0) } else { None };
     for _ in 0..operations {
         if !client.goes_on() {
             break;
         }
         let Some(offset) = position else {
-            let list = Operation::ListOffsets { topic_partition, earliest: from_start };
+            let list = Operation::ListOffsets { topic_partition, earliest: from_start, committed };
             if let Outcome::Offset(offset) = client.call(list, Duration::from_secs(10)).await {
                 position = Some(offset);
             }
@@ -22,7 +25,7 @@ pub(super) async fn consume(mut client: Client, operations: u32, from_start: boo
         };
         let wait_ms = client.random.pick(&[0, 100, 500, 30_000]);
         let bytes_max = client.random.pick(&[1, 300, 2_000, 1 << 20]);
-        let fetch = Operation::Fetch { topic_partition, offset, bytes_max, wait_ms };
+        let fetch = Operation::Fetch { topic_partition, offset, bytes_max, wait_ms, committed };
         match client.call(fetch, Duration::from_millis(wait_ms + 20_000)).await {
             Outcome::Fetched { records, .. } => {
                 position = Some(records.last().map_or(offset, |last| last.offset + 1));

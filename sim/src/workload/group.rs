@@ -20,7 +20,7 @@ pub(super) async fn commit_and_read_back(mut client: Client, operations: u32) {
             let offset = i64::from(index);
             Operation::CommitOffset { group, topic_partition, offset, tag, member: None }
         } else {
-            Operation::FetchOffset { group, topic_partition }
+            Operation::FetchOffset { group, topic_partition, stable: false }
         };
         let node = coordinator(&mut client, "shared");
         client.cluster.call(client.number, node, operation, WAIT).await;
@@ -29,7 +29,7 @@ pub(super) async fn commit_and_read_back(mut client: Client, operations: u32) {
 }
 
 /// Clients follow the advice of who coordinates, most of the time.
-fn coordinator(client: &mut Client, group: &str) -> u32 {
+pub(super) fn coordinator(client: &mut Client, group: &str) -> u32 {
     let node = client.any_node();
     if client.random.chance(100) {
         return node;
@@ -62,7 +62,7 @@ pub(super) async fn member(mut client: Client, operations: u32) {
         let topic_partition = client.cluster.partitions()[1];
         let operation = match client.random.below(4) {
             0 => Operation::Heartbeat { group: group.clone(), member: member.clone(), generation: current },
-            1 => Operation::FetchOffset { group: group.clone(), topic_partition },
+            1 => Operation::FetchOffset { group: group.clone(), topic_partition, stable: false },
             _ => Operation::CommitOffset {
                 group: group.clone(),
                 topic_partition,

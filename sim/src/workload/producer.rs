@@ -49,6 +49,7 @@ pub(super) async fn idempotent(mut client: Client, operations: u32) {
             batch: client.cluster.world.next_batch(),
             count,
             producer: Some((id, 0, sequence.next)),
+            part: None,
         };
         let is_first = sequence.next == 0;
         sequence.next += count as i32;
@@ -89,6 +90,7 @@ pub(super) async fn plain(mut client: Client, operations: u32) {
             batch: client.cluster.world.next_batch(),
             count: client.random.between(1, 4) as u32,
             producer: None,
+            part: None,
         };
         if client.random.chance(300) {
             // Fire and go on.
@@ -115,7 +117,7 @@ pub(super) async fn stream(mut client: Client, operations: u32) {
             break;
         }
         let batch = client.cluster.world.next_batch();
-        let operation = Operation::Produce { topic_partition, batch, count: 1, producer: None };
+        let operation = Operation::Produce { topic_partition, batch, count: 1, producer: None, part: None };
         let (cluster, number) = (client.cluster.clone(), client.number);
         drop(client.cluster.world.runtime.spawn("batch", async move {
             let _outcome = cluster.call(number, node, operation, WAIT).await;
