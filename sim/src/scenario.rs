@@ -25,6 +25,10 @@ pub struct Scenario {
     pub committers: u32,
     /// Group members.
     pub members: u32,
+    /// Clients that write transactions; two share a transactional id.
+    pub transactional: u32,
+    /// Clients that copy records from one partition to another and commit offsets with them; all have one transactional id.
+    pub copiers: u32,
     /// Clients that make, change and delete topics and delete records.
     pub admins: u32,
     /// Operations of each client.
@@ -81,6 +85,8 @@ const BASE: Scenario = Scenario {
     consumers: 1,
     committers: 1,
     members: 0,
+    transactional: 0,
+    copiers: 0,
     admins: 0,
     operations: 16,
     duration_ms: 20_000,
@@ -307,7 +313,88 @@ pub const SCENARIOS: &[Scenario] = &[
         crashes: 2,
         ..BASE
     },
+    Scenario {
+        name: "transactions",
+        about: "transactions over shards whose leaders die, freeze and are cut off; two producers for each id",
+        idempotent: 1,
+        plain: 0,
+        consumers: 2,
+        committers: 0,
+        transactional: 4,
+        copiers: 1,
+        store_faults_per_mille: 20,
+        network_faults_per_mille: 30,
+        link_cuts: 2,
+        crashes: 3,
+        freezes: 2,
+        freeze_ms_max: 8_000,
+        ..TRANSACTIONS
+    },
+    Scenario {
+        name: "one-shard",
+        about: "transactions whose end is a single entry, on a store with faults",
+        nodes: 2,
+        transactional: 4,
+        copiers: 2,
+        shards: 1,
+        store_faults_per_mille: 60,
+        network_faults_per_mille: 60,
+        crashes: 2,
+        ..TRANSACTIONS
+    },
+    Scenario {
+        name: "four-shards",
+        about: "transactions over four shards whose coordinators die between decision and markers",
+        transactional: 4,
+        copiers: 2,
+        shards: 4,
+        network_faults_per_mille: 20,
+        store_faults_per_mille: 60,
+        crashes: 6,
+        store_cuts: 2,
+        ..TRANSACTIONS
+    },
+    Scenario {
+        name: "two-leaders",
+        about: "transactions at nodes that do not know of each other: two lead, or none",
+        transactional: 4,
+        copiers: 2,
+        linked: false,
+        store_faults_per_mille: 50,
+        network_faults_per_mille: 30,
+        crashes: 1,
+        freezes: 1,
+        freeze_ms_max: 10_000,
+        ..TRANSACTIONS
+    },
+    Scenario {
+        name: "zombies",
+        about: "transactions of producers and nodes that stand still, requests that arrive long after, clocks that jump",
+        consumers: 2,
+        transactional: 6,
+        network_faults_per_mille: 250,
+        partitions: 3,
+        freezes: 5,
+        freeze_ms_max: 20_000,
+        clock_jumps: 2,
+        crashes: 1,
+        ..TRANSACTIONS
+    },
 ];
+
+/// Three nodes with links and one to four shards, where most is transactions.
+const TRANSACTIONS: Scenario = Scenario {
+    nodes: 3,
+    idempotent: 0,
+    plain: 1,
+    consumers: 3,
+    committers: 0,
+    operations: 12,
+    duration_ms: 40_000,
+    shards: 0,
+    linked: true,
+    ..BASE
+};
 
 /// The scenario of that name.
 #[must_use]
@@ -357,6 +444,10 @@ impl Scenario {
         if random.chance(250) {
             mixed.shards_later = random.between(2, 5) as u32;
         }
+        if random.chance(300) && !mixed.has_transactions() {
+            mixed.transactional = random.between(1, 3) as u32;
+            mixed.copiers = random.below(2) as u32;
+        }
         mixed.with_shards(seed)
     }
 
@@ -366,6 +457,12 @@ impl Scenario {
             self.shards = Random::new(seed, 0x0005_4a4d).between(1, 4) as u32;
         }
         self
+    }
+
+    /// Whether anybody writes transactions.
+    #[must_use]
+    pub fn has_transactions(&self) -> bool {
+        self.transactional + self.copiers > 0
     }
 
     /// Whether nothing goes wrong at all.

@@ -2,8 +2,11 @@
 
 mod admin;
 mod consumer;
+mod copy;
 mod group;
 mod producer;
+mod session;
+mod transaction;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -79,6 +82,15 @@ pub fn start(cluster: &Arc<Cluster>) -> Vec<JoinHandle<()>> {
     }
     for _ in 0..scenario.members {
         clients.push(runtime.spawn("member", group::member(next(), scenario.operations)));
+    }
+    for index in 0..scenario.transactional {
+        // Two clients share an id, one of each kind every other time.
+        let (id, modern) = (format!("tx{}", index / 2), (index + index / 2) % 2 == 0);
+        let writing = transaction::write(next(), scenario.operations, id, modern);
+        clients.push(runtime.spawn("transactional producer", writing));
+    }
+    for index in 0..scenario.copiers {
+        clients.push(runtime.spawn("copier", copy::copy(next(), scenario.operations, index % 2 == 0)));
     }
     for _ in 0..scenario.admins {
         clients.push(runtime.spawn("admin", admin::administer(next(), scenario.operations / 2)));
