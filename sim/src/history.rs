@@ -399,6 +399,8 @@ pub struct History {
     pub linked: bool,
     /// Whether nothing was to go wrong.
     pub healthy: bool,
+    /// Whether everything came to an end, and was read.
+    pub settled: bool,
     /// When all faults ended.
     pub healed_us: Microseconds,
 }

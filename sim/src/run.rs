@@ -9,15 +9,15 @@ use std::time::Duration;
 
 use alluvium_infra::Runtime;
 use alluvium_infra::store::Store;
-use alluvium_log::CatchUpError;
-use alluvium_record::TopicId;
+use alluvium_log::{CatchUpError, State, TransactionRecord};
+use alluvium_record::{TopicId, TopicPartition};
 use parking_lot::Mutex;
 
 use crate::checkers::{self, Violation};
 use crate::cluster::Cluster;
 use crate::collector;
 use crate::faults::{Faults, NodeFault, Planned};
-use crate::history::{FinalPartition, Operation, Outcome};
+use crate::history::{FinalPartition, Operation, Outcome, Seen};
 use crate::node::{Node, Running};
 use crate::peers::{self, host_name};
 use crate::scenario::Scenario;
@@ -27,6 +27,9 @@ use crate::world::{Injected, World};
 
 /// How long clients may take to end after all faults have ended.
 const DRAIN: Duration = Duration::from_secs(5 * 60);
+
+/// How long transactions may last after all faults have ended and their timeouts have passed.
+const TRANSACTIONS_MAX: Duration = Duration::from_secs(120);
 
 /// What is run.
 #[derive(Clone, Debug)]
@@ -150,7 +153,58 @@ async fn play(world: &Arc<World>) {
     }
     // What is still on its way arrives.
     world.runtime.sleep(Duration::from_secs(30)).await;
+    set_clocks_right(&cluster);
+    await_transactions(&cluster).await;
     settle(&cluster).await;
+}
+
+/// Ids whose transactions are open or not finished, by the word of the log.
+fn transactions_under_way(world: &World) -> Vec<Arc<TransactionRecord>> {
+    let states = world.shards().into_iter().filter_map(|shard| world.durable_state(shard));
+    let under_way = |state: State| {
+        let all = state.unfinished_transactions().chain(state.overdue_transactions(i64::MAX));
+        all.cloned().collect::<Vec<_>>()
+    };
+    states.flat_map(under_way).collect()
+}
+
+/// Who began a transaction by a clock that was ahead has it last until all clocks are there. That would be hours.
+fn set_clocks_right(cluster: &Cluster) {
+    let deadlines = transactions_under_way(&cluster.world).into_iter().map(|record| record.deadline_ms());
+    let Some(latest_ms) = deadlines.max() else { return };
+    for node in &cluster.nodes {
+        let behind_ms = node.running().map_or(0, |running| latest_ms - running.runtime.now_ms());
+        if behind_ms > 0 {
+            node.jump(behind_ms);
+        }
+    }
+}
+
+/// Transactions that nobody ends any more come to their end by themselves.
+async fn await_transactions(cluster: &Arc<Cluster>) {
+    let world = &cluster.world;
+    let begun = world.runtime.monotonic();
+    loop {
+        let under_way = transactions_under_way(world);
+        if under_way.is_empty() {
+            return;
+        }
+        if world.runtime.monotonic() - begun > TRANSACTIONS_MAX {
+            for record in under_way {
+                let (id, number, status) = (&record.transactional_id, record.number, record.status);
+                world.finding(9, format!("transaction {number} of {id} hangs, it is {status:?}"));
+            }
+            return;
+        }
+        if !world.scenario.linked {
+            // Nodes that nobody tells anything look now and then, as those do that somebody fetches from.
+            for running in cluster.nodes.iter().filter_map(|node| node.running()) {
+                let looking = world.runtime.timeout(Duration::from_secs(10), catch_up_with_all(&running));
+                drop(looking.await);
+            }
+        }
+        world.runtime.sleep(Duration::from_secs(5)).await;
+    }
 }
 
 fn make_topics(world: &World) -> Vec<(TopicId, i32)> {
@@ -252,26 +306,46 @@ async fn read_everything(world: &Arc<World>, running: Arc<Running>) {
     world.history(|history| {
         history.final_states = view.states().map(|state| (state.shard(), state.clone())).collect();
     });
+    let mut settled = true;
     for (topic_partition, partition) in view.partitions() {
         let mut read = FinalPartition {
             log_start: partition.log_start_offset(),
             high_watermark: partition.high_watermark(),
-            records: Vec::new(),
+            last_stable: partition.last_stable_offset(),
+            ..FinalPartition::default()
         };
-        let mut offset = read.log_start;
-        while offset < read.high_watermark {
-            let fetch = Operation::Fetch { topic_partition, offset, bytes_max: 1 << 20, wait_ms: 0 };
-            match serve(running.clone(), fetch).await {
-                Outcome::Fetched { records, .. } if !records.is_empty() => {
-                    offset = records.last().map_or(offset, |last| last.offset + 1);
-                    read.records.extend(records);
-                }
-                other => {
-                    world.finding(1, format!("{topic_partition} cannot be read at {offset} in the end: {other}"));
-                    break;
-                }
-            }
-        }
+        let all = read_up_to(&running, topic_partition, (read.log_start, read.high_watermark), false).await;
+        let committed = read_up_to(&running, topic_partition, (read.log_start, read.last_stable), true).await;
+        settled &= all.is_some() && committed.is_some();
+        read.records = all.unwrap_or_default();
+        read.committed = committed.unwrap_or_default().into_iter().map(|seen| seen.offset).collect();
         world.history(|history| history.contents.insert(topic_partition, read));
     }
+    world.history(|history| history.settled = settled);
+}
+
+/// Reads a partition: everything, or what a consumer of committed records is given.
+async fn read_up_to(
+    running: &Arc<Running>,
+    topic_partition: TopicPartition,
+    (mut offset, end): (i64, i64),
+    committed: bool,
+) -> Option<Vec<Seen>> {
+    let mut read = Vec::new();
+    while offset < end {
+        let fetch = Operation::Fetch { topic_partition, offset, bytes_max: 1 << 20, wait_ms: 0, committed };
+        match serve(running.clone(), fetch).await {
+            Outcome::Fetched { records, hidden, .. } if !records.is_empty() => {
+                offset = records.last().map_or(offset, |last| last.offset + 1);
+                let is_given = |seen: &Seen| !committed || !(seen.is_marker() || hidden.contains(&seen.offset));
+                read.extend(records.into_iter().filter(is_given));
+            }
+            other => {
+                let world = &running.world;
+                world.finding(1, format!("{topic_partition} cannot be read at {offset} in the end: {other}"));
+                return None;
+            }
+        }
+    }
+    Some(read)
 }

@@ -11,6 +11,7 @@ use alluvium_record::{TopicId, TopicPartition};
 use bytes::Bytes;
 use uuid::Uuid;
 
+use super::durable_transactions::{LogTransaction, TransactionKey};
 use crate::history::{History, Microseconds, SlotWritten};
 use crate::serve::parse_value;
 
@@ -23,6 +24,8 @@ pub struct LogRecord {
     pub index: u32,
     /// When its entry became durable.
     pub at_us: Microseconds,
+    /// The transaction that it is part of.
+    pub transaction: Option<TransactionKey>,
 }
 
 /// A batch in the log.
@@ -40,6 +43,8 @@ pub struct LogBatch {
     pub producer: Option<(i64, i16, i32)>,
     /// The entry.
     pub entry: u64,
+    /// The transaction that it is part of.
+    pub transaction: Option<TransactionKey>,
 }
 
 /// A committed offset in the log.
@@ -49,6 +54,10 @@ pub struct LogCommit {
     pub tag: String,
     /// The entry.
     pub entry: u64,
+    /// When that became durable.
+    pub at_us: Microseconds,
+    /// The transaction that it was committed in.
+    pub transaction: Option<TransactionKey>,
 }
 
 /// What a log says.
@@ -58,8 +67,11 @@ pub struct Durable {
     pub records: BTreeMap<TopicPartition, BTreeMap<i64, LogRecord>>,
     /// Batches in the order of the log.
     pub batches: Vec<LogBatch>,
-    /// Commits of each group and partition, in the order of the log.
+    /// Transactions.
+    pub transactions: BTreeMap<TransactionKey, LogTransaction>,
+    /// Commits of each group and partition, in the order in which they count.
     pub commits: BTreeMap<(String, TopicPartition), Vec<LogCommit>>,
+    pub(super) ids: BTreeMap<String, i64>,
     /// The same for entries in slots that had been collected.
     pub ghosts: Option<Box<Durable>>,
     /// Whether this is what lies in such slots: several of them may have held the same offsets, one after the other.
@@ -86,7 +98,7 @@ impl Durable {
         let entry = entry::decode(&slot.bytes).map_err(|error| format!("entry {}: {error}", slot.number))?;
         for operation in &entry.message.operations {
             match &operation.kind {
-                Some(OperationKind::Append(append)) => {
+                Some(OperationKind::Append(append) | OperationKind::TransactionalAppend(append)) => {
                     let bytes = run_bytes(&entry, append, history, paths)
                         .map_err(|problem| format!("entry {}: {problem}", slot.number))?;
                     self.read_run(slot, append, bytes)?;
@@ -95,10 +107,12 @@ impl Durable {
                     for offset in &commit.offsets {
                         let topic_partition = partition(&offset.topic, offset.partition)?;
                         let commits = self.commits.entry((commit.group.clone(), topic_partition)).or_default();
-                        commits.push(LogCommit { tag: offset.metadata.clone(), entry: slot.number });
+                        let (tag, entry, at_us) = (offset.metadata.clone(), slot.number, slot.at_us);
+                        commits.push(LogCommit { tag, entry, at_us, transaction: None });
                     }
                 }
-                _ => {}
+                Some(other) => self.read_transaction(slot, other)?,
+                None => {}
             }
         }
         Ok(())
@@ -108,8 +122,16 @@ impl Durable {
         let topic_partition = partition(&append.topic, append.partition)?;
         let mut offset = append.base_offset;
         for batch in split_batches(bytes).map_err(|error| format!("entry {}: {error}", slot.number))? {
-            let number = self.read_batch(topic_partition, offset, &batch, slot.at_us)?;
             let header = &batch.header;
+            let transaction = append
+                .producer_batches
+                .iter()
+                .find(|known| append.base_offset + known.offset_delta == offset && known.transaction > 0)
+                .map(|known| (known.producer_id, known.transaction));
+            if header.attributes.is_transactional() != transaction.is_some() {
+                return Err(format!("entry {}: a batch and its run disagree about a transaction", slot.number));
+            }
+            let number = self.read_batch((topic_partition, offset), &batch, slot.at_us, transaction)?;
             let producer =
                 (header.producer_id >= 0).then_some((header.producer_id, header.producer_epoch, header.base_sequence));
             self.batches.push(LogBatch {
@@ -119,7 +141,11 @@ impl Durable {
                 count: header.record_count,
                 producer,
                 entry: slot.number,
+                transaction,
             });
+            if let Some(key) = transaction {
+                self.transactions.entry(key).or_default().batches.push(self.batches.len() - 1);
+            }
             offset += i64::from(header.record_count);
         }
         if offset == append.base_offset + append.offset_count {
@@ -134,10 +160,10 @@ impl Durable {
 
     fn read_batch(
         &mut self,
-        topic_partition: TopicPartition,
-        base_offset: i64,
+        (topic_partition, base_offset): (TopicPartition, i64),
         batch: &RecordBatch,
         at_us: Microseconds,
+        transaction: Option<TransactionKey>,
     ) -> Result<u64, String> {
         let records = batch.records(1 << 20).map_err(|error| error.to_string())?;
         let mut number = 0;
@@ -145,13 +171,18 @@ impl Durable {
             let value = record.value.unwrap_or_default();
             let (batch, index) = parse_value(&value).ok_or("a value that nobody wrote")?;
             number = batch;
-            let known =
-                self.records.entry(topic_partition).or_default().insert(offset, LogRecord { batch, index, at_us });
-            if known.is_some() && !self.is_ghostly {
-                return Err(format!("offset {offset} of {topic_partition} was given twice"));
-            }
+            self.put((topic_partition, offset), LogRecord { batch, index, at_us, transaction })?;
         }
         Ok(number)
+    }
+
+    pub(super) fn put(&mut self, at: (TopicPartition, i64), record: LogRecord) -> Result<(), String> {
+        let (topic_partition, offset) = at;
+        let known = self.records.entry(topic_partition).or_default().insert(offset, record);
+        if known.is_some() && !self.is_ghostly {
+            return Err(format!("offset {offset} of {topic_partition} was given twice"));
+        }
+        Ok(())
     }
 
     /// Numbers of all batches in the log.
@@ -170,7 +201,7 @@ impl Durable {
     }
 }
 
-fn partition(topic: &[u8], partition: i32) -> Result<TopicPartition, String> {
+pub(super) fn partition(topic: &[u8], partition: i32) -> Result<TopicPartition, String> {
     let id = Uuid::from_slice(topic).map_err(|error| error.to_string())?;
     Ok(TopicPartition { topic: TopicId(id), partition })
 }

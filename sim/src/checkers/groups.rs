@@ -23,7 +23,7 @@ pub(super) fn offsets_are_fresh(history: &History, durable: &Durable, violations
             let entry = newest.entry(key).or_default();
             *entry = index.max(*entry);
         }
-        let (Operation::FetchOffset { group, topic_partition }, Outcome::CommittedOffset(found)) =
+        let (Operation::FetchOffset { group, topic_partition, .. }, Outcome::CommittedOffset(found)) =
             (&call.operation, &call.outcome)
         else {
             continue;
@@ -48,7 +48,7 @@ fn acknowledged(history: &History, durable: &Durable) -> Vec<Known> {
             (Operation::CommitOffset { group, topic_partition, tag, .. }, Outcome::Done { .. }) => {
                 (group, topic_partition, tag)
             }
-            (Operation::FetchOffset { group, topic_partition }, Outcome::CommittedOffset(Some((_, tag)))) => {
+            (Operation::FetchOffset { group, topic_partition, .. }, Outcome::CommittedOffset(Some((_, tag)))) => {
                 (group, topic_partition, tag)
             }
             _ => continue,
@@ -72,7 +72,7 @@ pub(super) fn only_coordinators_write(history: &History, violations: &mut Violat
                     coordinators.insert(slot.shard, take_over.node);
                     continue;
                 }
-                OperationKind::CommitOffsets(_) => "offsets",
+                OperationKind::CommitOffsets(_) | OperationKind::CommitTransactionOffsets(_) => "offsets",
                 OperationKind::PutGroup(_) | OperationKind::PutConsumerGroup(_) => "a group",
                 OperationKind::DeleteGroup(_) | OperationKind::DeleteOffsets(_) => "a deletion",
                 _ => continue,

@@ -5,11 +5,14 @@
 
 mod divergence;
 pub mod durable;
+pub mod durable_transactions;
 mod groups;
+mod isolation;
 mod offsets;
 mod producers;
 mod reads;
 mod slots;
+mod transactions;
 mod waiting;
 
 use alluvium_log::paths::ClusterPaths;
@@ -75,6 +78,8 @@ pub fn check(history: &History, replayed: &Replayed, paths: &ClusterPaths) -> Ve
             groups::offsets_are_fresh(history, &durable, &mut violations);
             groups::only_coordinators_write(history, &mut violations);
             groups::partitions_have_one_owner(history, &mut violations);
+            transactions::check(history, &durable, &mut violations);
+            isolation::check(history, &durable, &mut violations);
             waiting::woken(history, &durable, &mut violations);
         }
         Err(problem) => violations.add(8, problem),

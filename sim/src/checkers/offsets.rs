@@ -47,7 +47,7 @@ fn told(call: &Call) -> Option<(TopicPartition, i64)> {
         (Operation::Fetch { topic_partition, .. }, Outcome::Fetched { high_watermark, .. }) => {
             Some((*topic_partition, *high_watermark))
         }
-        (Operation::ListOffsets { topic_partition, earliest: false }, Outcome::Offset(offset)) => {
+        (Operation::ListOffsets { topic_partition, earliest: false, committed: false }, Outcome::Offset(offset)) => {
             Some((*topic_partition, *offset))
         }
         _ => None,
@@ -127,7 +127,7 @@ fn marks_of_one_node_never_go_back(history: &History, violations: &mut Violation
 /// Whoever asks for the latest offset gets at least what anybody had been told before.
 fn ends_never_go_back(history: &History, violations: &mut Violations) {
     Told::new(history).walk(history, |call, ends| {
-        if let (Operation::ListOffsets { topic_partition, earliest: false }, Outcome::Offset(offset)) =
+        if let (Operation::ListOffsets { topic_partition, earliest: false, committed: false }, Outcome::Offset(offset)) =
             (&call.operation, &call.outcome)
         {
             let before = ends.get(topic_partition).copied().unwrap_or(0);

@@ -85,12 +85,16 @@ pub(super) fn once(history: &History, durable: &Durable, violations: &mut Violat
         *occurrences.entry(batch.batch).or_default() += 1;
         let Some((id, epoch, sequence)) = batch.producer else { continue };
         let known = next.insert((batch.topic_partition, id), (epoch, sequence + batch.count));
-        let expected = known.map_or((epoch, 0), |(_, next)| (epoch, next));
-        violations.require(4, sequence == expected.1, || {
+        // An epoch begins at 0.
+        let expected = known.filter(|(known, _)| *known == epoch).map_or(0, |(_, next)| next);
+        violations.require(4, sequence == expected, || {
             format!(
-                "batch {} of producer {id} at {} of {} has sequence {sequence}, {} was next",
-                batch.batch, batch.base_offset, batch.topic_partition, expected.1
+                "batch {} of producer {id} at {} of {} has sequence {sequence}, {expected} was next",
+                batch.batch, batch.base_offset, batch.topic_partition
             )
+        });
+        violations.require(4, known.is_none_or(|(known, _)| known <= epoch), || {
+            format!("batch {} of producer {id} in {} has epoch {epoch}, which was over", batch.batch, batch.topic_partition)
         });
     }
     let mut deliveries: BTreeMap<u64, u32> = BTreeMap::new();

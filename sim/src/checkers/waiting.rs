@@ -19,8 +19,12 @@ pub(super) fn woken(history: &History, durable: &Durable, violations: &mut Viola
     }
     let bound_us = if history.linked { PUSHED_US } else { PROBED_US };
     for call in &history.calls {
-        let (Operation::Fetch { topic_partition, offset, .. }, Outcome::Fetched { .. }, Some(answered_us)) =
-            (&call.operation, &call.outcome, call.answered_us)
+        // What is committed is there to be read when its transaction ends.
+        let (
+            Operation::Fetch { topic_partition, offset, committed: false, .. },
+            Outcome::Fetched { .. },
+            Some(answered_us),
+        ) = (&call.operation, &call.outcome, call.answered_us)
         else {
             continue;
         };
@@ -45,7 +49,8 @@ pub(super) fn check(history: &History, violations: &mut Violations) {
         });
     }
     for call in &history.calls {
-        let (Operation::Fetch { topic_partition, offset, .. }, Some(answered_us)) = (&call.operation, call.answered_us)
+        let (Operation::Fetch { topic_partition, offset, committed, .. }, Some(answered_us)) =
+            (&call.operation, call.answered_us)
         else {
             continue;
         };
@@ -55,7 +60,10 @@ pub(super) fn check(history: &History, violations: &mut Violations) {
         let known = history.samples.iter().find(|sample| {
             sample.node == call.node
                 && sample.at_us >= call.asked_us
-                && sample.state.partition(*topic_partition).is_some_and(|found| found.high_watermark() > *offset)
+                && sample.state.partition(*topic_partition).is_some_and(|found| match committed {
+                    true => found.last_stable_offset() > *offset,
+                    false => found.high_watermark() > *offset,
+                })
         });
         if let Some(sample) = known {
             violations.require(12, answered_us <= sample.at_us + WAKE_BOUND_US, || {

@@ -146,22 +146,17 @@ impl Session {
             part: Some(attempt.part.clone()),
         };
         *next += count as i32;
-        let in_flight = attempt.in_flight.entry(topic_partition).or_default();
-        let is_first = in_flight.is_empty();
         let random = Random::new(client.random.bits(), 2);
         // Somebody who gives up early does not know what becomes of the batch.
         let tries = client.random.pick(&[1, 4, 12, 12, 12]);
         let sending = send(client.cluster.clone(), client.number, random, operation, tries);
-        if is_first {
-            attempt.sound &= sending.await;
-        }
-        let in_flight = attempt.in_flight.entry(topic_partition).or_default();
-        if !is_first {
-            in_flight.push_back(client.cluster.world.runtime.spawn("batch", sending));
-        } else {
-            // Stands for the first one, which is answered.
-            in_flight.push_back(client.cluster.world.runtime.spawn("batch", async { true }));
-        }
+        let mut sending = client.cluster.world.runtime.spawn("batch", sending);
+        let Some(in_flight) = attempt.in_flight.get_mut(&topic_partition) else {
+            attempt.sound &= (&mut sending).await.unwrap_or(false);
+            attempt.in_flight.insert(topic_partition, VecDeque::new());
+            return batch;
+        };
+        in_flight.push_back(sending);
         if in_flight.len() > IN_FLIGHT_MAX
             && let Some(first) = in_flight.pop_front()
         {
