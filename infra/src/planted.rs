@@ -49,6 +49,24 @@ pub enum Bug {
     CoordinatorWithoutEpoch,
     /// What a group reads back is what this node happens to know (invariant 10).
     OffsetsFromMemory,
+    /// The markers of one shard are left out (invariant 9).
+    MarkerLeftOut,
+    /// A batch is let into a transaction that has ended on its partition (invariant 9).
+    EndedTakesMore,
+    /// Markers keep the epoch of the transaction that they end (invariant 9).
+    MarkerKeepsEpoch,
+    /// What is open is taken for stable (invariant 9).
+    OpenIsStable,
+    /// A leader leaves to others what was decided before it led (invariant 9).
+    DecisionLeftToOthers,
+    /// Offsets of an open transaction are read back (invariant 9).
+    PendingOffsetsShow,
+    /// Readers are not told that a transaction was aborted (invariant 9).
+    AbortForgotten,
+    /// Producer id and epoch of a batch are not compared with those of its transactional id (invariant 9).
+    ProducerNotCompared,
+    /// Who asks for the identity of an open transaction gets it, and the transaction stays open (invariant 9).
+    InitLeavesOpen,
 }
 
 impl Bug {
@@ -76,6 +94,15 @@ impl Bug {
         Bug::RouterOvertakes,
         Bug::CoordinatorWithoutEpoch,
         Bug::OffsetsFromMemory,
+        Bug::MarkerLeftOut,
+        Bug::EndedTakesMore,
+        Bug::MarkerKeepsEpoch,
+        Bug::OpenIsStable,
+        Bug::DecisionLeftToOthers,
+        Bug::PendingOffsetsShow,
+        Bug::AbortForgotten,
+        Bug::ProducerNotCompared,
+        Bug::InitLeavesOpen,
     ];
 }
 

@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use alluvium_infra::planted::{self, Bug};
 use alluvium_infra::published::Subscription;
 use alluvium_log::{State, TransactionRecord};
 use futures_util::StreamExt;
@@ -172,6 +173,10 @@ impl Watch {
 
     /// Reads the log to its end while this node leads the shard: the node that led it may have written what nobody told us of.
     fn look(&mut self) {
+        if planted::is(Bug::DecisionLeftToOthers) {
+            let state = self.post.shard().state();
+            self.busy.extend(state.unfinished_transactions().map(|record| record.transactional_id.clone()));
+        }
         if self.looking || !self.shared.serves(&self.post) {
             return;
         }

@@ -3,6 +3,7 @@
 //! Invariants: 9, a transaction ends on each partition once, with the outcome of its decision; offsets of a group appear when it
 //! is committed, and not before.
 
+use alluvium_infra::planted::{self, Bug};
 use alluvium_record::TopicPartition;
 
 use super::{Applier, ApplyError};
@@ -175,6 +176,7 @@ impl Applier {
         let known = partition.producers.get(&message.producer_id);
         if let Some(open) = known.and_then(|known| known.transaction)
             && !message.commit
+            && !planted::is(Bug::AbortForgotten)
         {
             let (producer_id, first_offset) = (message.producer_id, open.first_offset);
             let aborted = AbortedTransaction { producer_id, first_offset, last_offset: offset };
@@ -205,6 +207,9 @@ impl Applier {
         transaction.updated_ms = self.timestamp_ms;
         for offset in &message.offsets {
             let (topic_partition, offset) = offset_from(offset)?;
+            if planted::is(Bug::PendingOffsetsShow) {
+                group.offsets.insert_mut(topic_partition, offset.clone());
+            }
             transaction.offsets.insert_mut(topic_partition, offset);
         }
         group.transactions.insert_mut(message.producer_id, transaction);

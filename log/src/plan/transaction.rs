@@ -3,6 +3,7 @@
 //! Invariants: 9, a batch of a transaction is let in while that transaction is open, and only as part of it; a decision is made once;
 //! the part of a transaction that is in this shard ends in the entry that decides it.
 
+use alluvium_infra::planted::{self, Bug};
 use alluvium_record::batch::BatchHeader;
 use alluvium_record::{Marker, TopicPartition};
 
@@ -100,7 +101,7 @@ impl Plan {
             }
         };
         Ok(match known {
-            Known { ended, .. } if ended >= number => Err(TransactionRejection::InvalidState { status: None }),
+            Known { ended, .. } if ended >= number && !planted::is(Bug::EndedTakesMore) => Err(TransactionRejection::InvalidState { status: None }),
             Known { open, .. } if open != 0 && open != number => Err(TransactionRejection::Concurrent),
             _ => Ok(number),
         })
@@ -115,7 +116,9 @@ impl Plan {
         participant: Participant<'_>,
     ) -> Result<u64, TransactionRejection> {
         let record = self.working.transaction(id).ok_or(TransactionRejection::UnknownTransactionalId)?;
-        check_producer(record, producer)?;
+        if !planted::is(Bug::ProducerNotCompared) {
+            check_producer(record, producer)?;
+        }
         let is_part = match participant {
             Participant::Partition(partition) => record.contains(partition),
             Participant::Group(group) => record.contains_group(group),
@@ -287,7 +290,11 @@ impl Plan {
         if record.number != *number || (!is_open && *commit) || !is_due {
             return Ok(Err(Rejection::InvalidTransactionState { status }));
         }
-        let marker_epoch = if next_producer_id == producer_id { *next_epoch } else { epoch.saturating_add(1) };
+        let marker_epoch = match next_producer_id == producer_id {
+            true if planted::is(Bug::MarkerKeepsEpoch) => *epoch,
+            true => *next_epoch,
+            false => epoch.saturating_add(1),
+        };
         self.accept(OperationKind::EndTransaction(EndTransactionMessage {
             transactional_id: transactional_id.clone(),
             number: *number,
