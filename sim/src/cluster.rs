@@ -51,8 +51,7 @@ impl Cluster {
         let mut arrivals = vec![there];
         match fault {
             Some(NetworkFault::Delayed(ms)) => arrivals[0] += Duration::from_millis(ms),
-            // The server draws a fresh id for every CreateTopic, so the same one never comes twice.
-            Some(NetworkFault::Doubled(_)) if matches!(operation, Operation::CreateTopic { .. }) => {}
+            Some(NetworkFault::Doubled(_)) if !operation.may_come_twice() => {}
             Some(NetworkFault::Doubled(ms)) => arrivals.push(there + Duration::from_millis(ms)),
             _ => {}
         }

@@ -198,6 +198,20 @@ pub enum Operation {
     },
 }
 
+impl Operation {
+    /// Whether it makes sense that the network doubles it. The server draws a fresh id for every CreateTopic, so the same one never
+    /// comes twice. What producers before KIP-890 ask about a transaction does not say which one is meant, so that a late copy
+    /// would be about the next one: in Kafka too.
+    #[must_use]
+    pub fn may_come_twice(&self) -> bool {
+        match self {
+            Self::CreateTopic { .. } | Self::AddPartitions { .. } | Self::AddGroup { .. } => false,
+            Self::EndTransaction { part, .. } | Self::CommitTransactionOffset { part, .. } => part.modern,
+            _ => true,
+        }
+    }
+}
+
 /// What belongs to a transaction that a client attempts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {

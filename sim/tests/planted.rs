@@ -131,3 +131,48 @@ fn commanding_without_an_epoch() {
 fn reading_offsets_back_from_memory() {
     is_found(Bug::OffsetsFromMemory, "coordinators", 60, &[10]);
 }
+
+#[test]
+fn leaving_out_the_markers_of_one_shard() {
+    is_found(Bug::MarkerLeftOut, "transactions", 20, &[9]);
+}
+
+#[test]
+fn letting_batches_into_what_has_ended() {
+    is_found(Bug::EndedTakesMore, "zombies", 100, &[0, 9]);
+}
+
+#[test]
+fn ending_with_the_epoch_of_before() {
+    is_found(Bug::MarkerKeepsEpoch, "one-shard", 20, &[9]);
+}
+
+#[test]
+fn taking_what_is_open_for_stable() {
+    is_found(Bug::OpenIsStable, "transactions", 20, &[9]);
+}
+
+#[test]
+fn leaving_to_others_what_was_decided() {
+    is_found(Bug::DecisionLeftToOthers, "four-shards", 100, &[9]);
+}
+
+#[test]
+fn reading_back_offsets_of_an_open_transaction() {
+    is_found(Bug::PendingOffsetsShow, "one-shard", 60, &[9]);
+}
+
+#[test]
+fn forgetting_that_a_transaction_was_aborted() {
+    is_found(Bug::AbortForgotten, "one-shard", 20, &[9]);
+}
+
+#[test]
+fn letting_any_producer_into_a_transaction() {
+    is_found(Bug::ProducerNotCompared, "one-shard", 100, &[9]);
+}
+
+#[test]
+fn giving_two_producers_one_identity() {
+    is_found(Bug::InitLeavesOpen, "one-shard", 60, &[4, 9]);
+}

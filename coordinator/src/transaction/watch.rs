@@ -29,6 +29,8 @@ use super::post::Post;
 const JOBS_MAX: usize = 256;
 /// After so long a node does what the leader of the shard should have done.
 const GRACE_MS: i64 = 30_000;
+/// While something is open or decided, the clock is read at least once in so long.
+const CLOCK_PAUSE_MS: i64 = 10_000;
 /// Pause after a look at the log that failed.
 const LOOK_PAUSE: Duration = Duration::from_secs(1);
 
@@ -110,6 +112,10 @@ impl Watch {
         let late_ms = if leads { 0 } else { self.grace_ms };
         let mut wake_ms = self.finish_decided(&state, now_ms, late_ms);
         wake_ms = wake_ms.min(self.abort_overdue(&state, now_ms, late_ms));
+        if wake_ms < i64::MAX {
+            // A clock that was behind may be set right meanwhile.
+            wake_ms = wake_ms.min(now_ms.saturating_add(CLOCK_PAUSE_MS));
+        }
         if leads && !self.expiring && state.transaction_count() > 0 {
             match self.next_expiry_ms <= now_ms {
                 true => self.expire(),

@@ -79,7 +79,7 @@ async fn copy_some(
         return None;
     }
     let commit = attempt.sound && client.random.chance(850);
-    match session.end(client, &attempt, commit).await {
+    match session.end(client, attempt, commit).await {
         Standing::GoesOn if commit => Some(last + 1),
         Standing::GoesOn => Some(position),
         Standing::IsOver => None,

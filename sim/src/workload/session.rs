@@ -35,6 +35,10 @@ pub(super) struct Attempt {
     in_flight: BTreeMap<TopicPartition, VecDeque<JoinHandle<bool>>>,
     /// Whether the fate of all that was sent is known, and good.
     pub(super) sound: bool,
+    /// Partitions whose first batch was given up: nothing follows on it.
+    given_up: Vec<TopicPartition>,
+    /// Whether a request about the transaction itself was repeated: the first one may arrive yet.
+    repeated: bool,
 }
 
 /// Whether a producer goes on as the one that it is.
@@ -47,9 +51,18 @@ pub(super) enum Standing {
 
 /// Answers after which a producer is not the one of its id any more, or cannot tell.
 fn is_fatal(reason: &str) -> bool {
-    ["newer producer", "not the one of the transactional id", "no such transactional id", "is fenced", "cannot be done"]
-        .iter()
-        .any(|words| reason.contains(words))
+    [
+        "newer producer",
+        "not the one of the transactional id",
+        "no such transactional id",
+        "unknown transactional id",
+        "is fenced",
+        "the producer's epoch is",
+        "not part of an open transaction",
+        "cannot be done",
+    ]
+    .iter()
+    .any(|words| reason.contains(words))
 }
 
 impl Session {
@@ -97,20 +110,21 @@ impl Session {
     pub(super) fn attempt(&self, client: &Client) -> Attempt {
         let attempt = client.cluster.world.next_attempt();
         let part = Part { id: self.id.clone(), attempt, modern: self.modern };
-        Attempt { part, added: Vec::new(), in_flight: BTreeMap::new(), sound: true }
+        Attempt { part, added: Vec::new(), in_flight: BTreeMap::new(), sound: true, given_up: Vec::new(), repeated: false }
     }
 
-    /// Repeats a request to the coordinator a few times. Whether it was done.
-    async fn insist(&self, client: &mut Client, operation: Operation) -> bool {
+    /// Repeats a request to the coordinator a few times.
+    async fn insist(&self, client: &mut Client, attempt: &mut Attempt, operation: Operation) {
         for _ in 0..8 {
             let node = coordinator(client, &self.id);
             match client.cluster.call(client.number, node, operation.clone(), WAIT).await {
-                Outcome::Done { .. } => return true,
-                Outcome::Refused(reason) if is_fatal(&reason) => return false,
-                _ => client.pause(300).await,
+                Outcome::Done { .. } => return,
+                Outcome::Refused(reason) if is_fatal(&reason) => break,
+                outcome => attempt.repeated |= outcome == Outcome::Unknown,
             }
+            client.pause(300).await;
         }
-        false
+        attempt.sound = false;
     }
 
     /// Adds partitions, as older clients have to.
@@ -121,19 +135,22 @@ impl Session {
             return;
         }
         let (id, producer) = (self.id.clone(), self.producer);
-        attempt.sound &=
-            self.insist(client, Operation::AddPartitions { id, producer, partitions: missing.clone() }).await;
+        let operation = Operation::AddPartitions { id, producer, partitions: missing.clone() };
+        self.insist(client, attempt, operation).await;
         attempt.added.extend(missing);
     }
 
-    /// Sends a batch, and does not wait for its answer unless it is the first of its partition. Gives its number.
+    /// Sends a batch, and does not wait for its answer unless it is the first of its partition.
     pub(super) async fn send(
         &mut self,
         client: &mut Client,
         attempt: &mut Attempt,
         topic_partition: TopicPartition,
         count: u32,
-    ) -> u64 {
+    ) {
+        if attempt.given_up.contains(&topic_partition) {
+            return;
+        }
         self.add(client, attempt, &[topic_partition]).await;
         let batch = client.cluster.world.next_batch();
         let next = self.next.entry(topic_partition).or_default();
@@ -152,9 +169,15 @@ impl Session {
         let sending = send(client.cluster.clone(), client.number, random, operation, tries);
         let mut sending = client.cluster.world.runtime.spawn("batch", sending);
         let Some(in_flight) = attempt.in_flight.get_mut(&topic_partition) else {
-            attempt.sound &= (&mut sending).await.unwrap_or(false);
-            attempt.in_flight.insert(topic_partition, VecDeque::new());
-            return batch;
+            // A partition that does not know the producer takes any sequence number for the first.
+            match (&mut sending).await.unwrap_or(false) {
+                true => drop(attempt.in_flight.insert(topic_partition, VecDeque::new())),
+                false => {
+                    attempt.sound = false;
+                    attempt.given_up.push(topic_partition);
+                }
+            }
+            return;
         };
         in_flight.push_back(sending);
         if in_flight.len() > IN_FLIGHT_MAX
@@ -162,7 +185,6 @@ impl Session {
         {
             attempt.sound &= first.await.unwrap_or(false);
         }
-        batch
     }
 
     /// Waits for the answers to all batches.
@@ -183,7 +205,8 @@ impl Session {
     ) {
         let (id, producer) = (self.id.clone(), self.producer);
         if !self.modern {
-            attempt.sound &= self.insist(client, Operation::AddGroup { id, producer, group: group.to_owned() }).await;
+            let operation = Operation::AddGroup { id, producer, group: group.to_owned() };
+            self.insist(client, attempt, operation).await;
         }
         let operation = Operation::CommitTransactionOffset {
             part: attempt.part.clone(),
@@ -201,15 +224,16 @@ impl Session {
             let node = coordinator(client, group);
             match client.cluster.call(client.number, node, operation.clone(), WAIT).await {
                 Outcome::Done { .. } => return,
-                Outcome::Refused(reason) if is_fatal(&reason) => attempt.sound = false,
-                _ => client.pause(300).await,
+                Outcome::Refused(reason) if is_fatal(&reason) => break,
+                outcome => attempt.repeated |= outcome == Outcome::Unknown,
             }
+            client.pause(300).await;
         }
         attempt.sound = false;
     }
 
     /// Ends the transaction, whatever it takes.
-    pub(super) async fn end(&mut self, client: &mut Client, attempt: &Attempt, commit: bool) -> Standing {
+    pub(super) async fn end(&mut self, client: &mut Client, mut attempt: Attempt, commit: bool) -> Standing {
         let operation = Operation::EndTransaction { part: attempt.part.clone(), producer: self.producer, commit };
         // Faults end some day, and then this does too.
         loop {
@@ -220,11 +244,15 @@ impl Session {
                     break;
                 }
                 Outcome::Refused(reason) if is_fatal(&reason) => return Standing::IsOver,
-                _ => client.pause(400).await,
+                outcome => attempt.repeated |= outcome == Outcome::Unknown,
             }
+            client.pause(400).await;
         }
-        if self.modern || attempt.sound {
-            return Standing::GoesOn;
+        match (self.modern, attempt.sound, attempt.repeated) {
+            (true, _, _) | (false, true, false) => return Standing::GoesOn,
+            // What comes late would be about the next transaction: a new producer is not concerned.
+            (false, _, true) => return Standing::IsOver,
+            (false, false, false) => {}
         }
         // What was sent may come yet: with another epoch it is nobody's.
         let mine = self.producer;

@@ -66,7 +66,7 @@ async fn transact(client: &mut Client, session: &mut Session) -> Standing {
         stand_still(client, session).await;
     }
     let commit = wants_commit && attempt.sound;
-    session.end(client, &attempt, commit).await
+    session.end(client, attempt, commit).await
 }
 
 /// As a process does that was swapped out, for longer than its transaction may take or nearly so.

@@ -28,6 +28,21 @@ fn what_takes_too_long_is_aborted_on_time() {
 }
 
 #[test]
+fn a_clock_that_is_set_right_is_noticed() {
+    Runtime::simulate(30, |runtime| async move {
+        let world = World::new(runtime, 1).await;
+        let node = world.node(1, true).await;
+        node.begun(&[node.at(0)]).await;
+        node.runtime.shift_wall_clock(-3_600_000);
+        world.pass(TIMEOUT_MS as u64 + 20_000).await;
+        assert_eq!(node.record().await.status, TransactionStatus::Ongoing, "it is not due by this clock");
+        node.runtime.shift_wall_clock(3_600_000);
+        world.pass(11_000).await;
+        assert_eq!(node.record().await.status, TransactionStatus::CompleteAbort);
+    });
+}
+
+#[test]
 fn an_old_client_whose_transaction_took_too_long_is_fenced() {
     Runtime::simulate(32, |runtime| async move {
         let world = World::new(runtime, 1).await;
