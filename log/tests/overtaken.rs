@@ -21,6 +21,8 @@ use tokio::sync::oneshot;
 struct SkipsTheSecond {
     leader: Log,
     count: std::sync::atomic::AtomicU32,
+    /// What it takes from somebody else before it answers the third.
+    meanwhile: Option<BatchToAppend>,
 }
 
 impl Peers for SkipsTheSecond {
@@ -36,13 +38,21 @@ impl Peers for SkipsTheSecond {
         deadline: Instant,
     ) -> oneshot::Receiver<Result<Vec<AppendOutcome>, ForwardError>> {
         let (reply, answer) = oneshot::channel();
-        if self.count.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 1 {
+        let count = self.count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        if count == 1 {
             drop(reply.send(Err(ForwardError::NotSent("its time was up".to_owned()))));
             return answer;
         }
-        let ticket = self.leader.shard(shard).expect("open").append_here(append.clone(), deadline);
+        let shard = self.leader.shard(shard).expect("open");
+        let ticket = shard.append_here(append.clone(), deadline);
+        let meanwhile = self.meanwhile.clone().filter(|_| count == 2);
         self.leader.runtime().spawn("peer", async move {
-            drop(reply.send(ticket.outcome().await.map_err(ForwardError::from)));
+            let outcomes = ticket.outcome().await;
+            if let Some(batch) = meanwhile {
+                let append = Append { batches: vec![batch], source: AppendSource::Inline };
+                shard.append_here(append, deadline).outcome().await.expect("is written");
+            }
+            drop(reply.send(outcomes.map_err(ForwardError::from)));
         });
         answer
     }
@@ -55,9 +65,13 @@ impl Peers for SkipsTheSecond {
 }
 
 fn batch(place: TopicPartition, producer: Option<(i64, i32)>) -> BatchToAppend {
+    batch_of_epoch(place, producer, 0)
+}
+
+fn batch_of_epoch(place: TopicPartition, producer: Option<(i64, i32)>, epoch: i16) -> BatchToAppend {
     let mut builder = BatchBuilder::new(Compression::None);
     if let Some((id, sequence)) = producer {
-        builder = builder.producer(id, 0, sequence);
+        builder = builder.producer(id, epoch, sequence);
     }
     builder.push(7, None, Some(Bytes::from_static(b"x")), Vec::new()).expect("fits");
     BatchToAppend::new(place, builder.build(0))
@@ -70,6 +84,15 @@ type Sent = (i32, Option<(i64, i32)>);
 
 /// Sends three appends at once through a node whose leader skips the second; what each was answered and where the partitions end.
 async fn send(runtime: Runtime, appends: [Vec<Sent>; 3]) -> (Vec<Answer>, Vec<i64>) {
+    send_while(runtime, appends, None).await
+}
+
+/// The same while this producer's next epoch begins on this partition, before the third is answered.
+async fn send_while(
+    runtime: Runtime,
+    appends: [Vec<Sent>; 3],
+    fenced: Option<(i32, i64)>,
+) -> (Vec<Answer>, Vec<i64>) {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new(runtime.clone()));
     let open = || Log::open(store.clone(), LogOptions::default(), runtime.clone());
     let (node, leader) = (open().await.expect("opens"), open().await.expect("opens"));
@@ -84,7 +107,8 @@ async fn send(runtime: Runtime, appends: [Vec<Sent>; 3]) -> (Vec<Answer>, Vec<i6
     };
     leader.commit_topic(create, None).await.expect("topic is new");
     node.catch_up().await.expect("catches up");
-    node.attach(Arc::new(SkipsTheSecond { leader, count: 0.into() }));
+    let fence = |(partition, id)| batch_of_epoch(TopicPartition { topic, partition }, Some((id, 0)), 1);
+    node.attach(Arc::new(SkipsTheSecond { leader, count: 0.into(), meanwhile: fenced.map(fence) }));
     let deadline = runtime.monotonic() + Duration::from_secs(30);
     let tickets = appends.map(|batches| {
         let batches = batches
@@ -140,5 +164,16 @@ fn what_the_leader_took_beside_a_refused_batch_is_not_written_twice() {
             [AppendOutcome::Rejected(refused), AppendOutcome::Appended { base_offset: 0, log_start_offset: 0 }];
         assert_eq!(answers[2].as_deref().expect("is answered"), expected);
         assert_eq!(ends, [2, 1], "the batch that nobody numbered is there once");
+    });
+}
+
+#[test]
+fn what_the_leader_took_is_not_refused_because_its_producer_was_fenced_since() {
+    Runtime::simulate(4, |runtime| async move {
+        let numbered = |sequence| vec![(0, Some((9, sequence)))];
+        let both = vec![(0, Some((9, 2))), (1, Some((8, 0)))];
+        let (answers, ends) = send_while(runtime, [numbered(0), numbered(1), both], Some((1, 8))).await;
+        assert!(matches!(answers[2], Err(CommitError::Unknown)), "{answers:?}");
+        assert_eq!(ends, [3, 2]);
     });
 }

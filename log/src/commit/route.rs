@@ -141,6 +141,9 @@ impl Router {
                     && outcomes.iter().any(is_out_of_order)
                     && (routed.append.is_idempotent() || planted::is(Bug::ForwardedAgainWhole)) =>
             {
+                // Some of it is in the log: that it is refused when it comes again, because its producer was fenced meanwhile, is no
+                // answer.
+                routed.doubtful |= !outcomes.iter().all(|outcome| matches!(outcome, AppendOutcome::Rejected(_)));
                 self.retries.push_back(routed);
             }
             Ok(outcomes) => {
