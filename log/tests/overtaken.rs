@@ -88,11 +88,7 @@ async fn send(runtime: Runtime, appends: [Vec<Sent>; 3]) -> (Vec<Answer>, Vec<i6
 }
 
 /// The same while this producer's next epoch begins on this partition, before the third is answered.
-async fn send_while(
-    runtime: Runtime,
-    appends: [Vec<Sent>; 3],
-    fenced: Option<(i32, i64)>,
-) -> (Vec<Answer>, Vec<i64>) {
+async fn send_while(runtime: Runtime, appends: [Vec<Sent>; 3], fenced: Option<(i32, i64)>) -> (Vec<Answer>, Vec<i64>) {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new(runtime.clone()));
     let open = || Log::open(store.clone(), LogOptions::default(), runtime.clone());
     let (node, leader) = (open().await.expect("opens"), open().await.expect("opens"));

@@ -131,13 +131,8 @@ impl Groups {
             instance_id: None,
             transactional: true,
         };
-        let committing = self.coordinators.commit_transaction_offsets(
-            &input,
-            producer,
-            transaction,
-            vec![offset],
-            Some(deadline),
-        );
+        let committing =
+            self.coordinators.commit_transaction_offsets(&input, producer, transaction, vec![offset], Some(deadline));
         match committing.await {
             Ok(entry) => Outcome::Done { entry },
             Err(OffsetsError::Commit(CommitError::Unknown)) => Outcome::Unknown,
@@ -149,7 +144,9 @@ impl Groups {
     pub async fn fetch(&self, group: &str, topic_partition: TopicPartition, stable: bool) -> Outcome {
         let input = FetchInput { group: group.to_owned(), member_id: None, member_epoch: -1 };
         match self.coordinators.fetch_offsets(&input).await {
-            Ok(state) if stable && state.group(group).is_some_and(|known| known.has_pending_offset(topic_partition)) => {
+            Ok(state)
+                if stable && state.group(group).is_some_and(|known| known.has_pending_offset(topic_partition)) =>
+            {
                 Outcome::Refused("a transaction is about to commit another offset".to_owned())
             }
             Ok(state) => Outcome::CommittedOffset(

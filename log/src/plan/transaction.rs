@@ -101,7 +101,9 @@ impl Plan {
             }
         };
         Ok(match known {
-            Known { ended, .. } if ended >= number && !planted::is(Bug::EndedTakesMore) => Err(TransactionRejection::InvalidState { status: None }),
+            Known { ended, .. } if ended >= number && !planted::is(Bug::EndedTakesMore) => {
+                Err(TransactionRejection::InvalidState { status: None })
+            }
             Known { open, .. } if open != 0 && open != number => Err(TransactionRejection::Concurrent),
             _ => Ok(number),
         })

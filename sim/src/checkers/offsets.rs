@@ -127,8 +127,10 @@ fn marks_of_one_node_never_go_back(history: &History, violations: &mut Violation
 /// Whoever asks for the latest offset gets at least what anybody had been told before.
 fn ends_never_go_back(history: &History, violations: &mut Violations) {
     Told::new(history).walk(history, |call, ends| {
-        if let (Operation::ListOffsets { topic_partition, earliest: false, committed: false }, Outcome::Offset(offset)) =
-            (&call.operation, &call.outcome)
+        if let (
+            Operation::ListOffsets { topic_partition, earliest: false, committed: false },
+            Outcome::Offset(offset),
+        ) = (&call.operation, &call.outcome)
         {
             let before = ends.get(topic_partition).copied().unwrap_or(0);
             violations.require(2, *offset >= before, || {

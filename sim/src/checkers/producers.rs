@@ -94,7 +94,10 @@ pub(super) fn once(history: &History, durable: &Durable, violations: &mut Violat
             )
         });
         violations.require(4, known.is_none_or(|(known, _)| known <= epoch), || {
-            format!("batch {} of producer {id} in {} has epoch {epoch}, which was over", batch.batch, batch.topic_partition)
+            format!(
+                "batch {} of producer {id} in {} has epoch {epoch}, which was over",
+                batch.batch, batch.topic_partition
+            )
         });
     }
     let mut deliveries: BTreeMap<u64, u32> = BTreeMap::new();

@@ -52,9 +52,8 @@ fn ends_once(key: TransactionKey, transaction: &LogTransaction, violations: &mut
     }
     if let (Some(completed_us), true) = (transaction.completed_us.first(), transaction.decisions.len() == 1) {
         let late = transaction.markers.iter().find(|marker| marker.at_us > *completed_us);
-        violations.require(9, late.is_none(), || {
-            format!("transaction {key:?} was complete before it had ended: {late:?}")
-        });
+        violations
+            .require(9, late.is_none(), || format!("transaction {key:?} was complete before it had ended: {late:?}"));
     }
 }
 
@@ -187,9 +186,8 @@ impl<'a> Attempts<'a> {
                 keys.insert(attempt, *key);
             }
         }
-        let is_committed = |key: &TransactionKey| {
-            durable.transactions[key].decision().is_some_and(|decision| decision.commit)
-        };
+        let is_committed =
+            |key: &TransactionKey| durable.transactions[key].decision().is_some_and(|decision| decision.commit);
         for (attempt, ends) in &self.ends {
             let is_answered = |(call, _): &&(&Call, bool)| matches!(call.outcome, Outcome::Identity(..));
             let committed = keys.get(attempt).is_some_and(is_committed);
@@ -217,7 +215,9 @@ impl<'a> Attempts<'a> {
         let committed: BTreeSet<u64> = self
             .ends
             .iter()
-            .filter(|(_, ends)| ends.iter().any(|(call, commit)| *commit && matches!(call.outcome, Outcome::Identity(..))))
+            .filter(|(_, ends)| {
+                ends.iter().any(|(call, commit)| *commit && matches!(call.outcome, Outcome::Identity(..)))
+            })
             .map(|(attempt, _)| *attempt)
             .collect();
         let is_visible = |key: &TransactionKey, place: &Place| {
@@ -297,7 +297,10 @@ fn offsets_follow_on_each_other(history: &History, durable: &Durable, violations
             last = Some(&commit.tag);
             let Some((after, offset)) = asked.get(commit.tag.as_str()) else { continue };
             violations.require(9, *after == before, || {
-                format!("{} commits {offset} of {topic_partition} for {group} after {after}, {before} was committed", commit.tag)
+                format!(
+                    "{} commits {offset} of {topic_partition} for {group} after {after}, {before} was committed",
+                    commit.tag
+                )
             });
             before = *offset;
         }

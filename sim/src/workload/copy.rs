@@ -64,7 +64,8 @@ async fn copy_some(
     (from, to): (TopicPartition, TopicPartition),
     position: i64,
 ) -> Option<i64> {
-    let fetch = Operation::Fetch { topic_partition: from, offset: position, bytes_max: 2_000, wait_ms: 500, committed: true };
+    let fetch =
+        Operation::Fetch { topic_partition: from, offset: position, bytes_max: 2_000, wait_ms: 500, committed: true };
     let Outcome::Fetched { records, hidden, .. } = client.call(fetch, WAIT).await else { return Some(position) };
     let wanted = |offset: &i64| !hidden.contains(offset);
     let offsets: Vec<i64> = records.iter().filter(|seen| !seen.is_marker()).map(|seen| seen.offset).collect();

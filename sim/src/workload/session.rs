@@ -69,13 +69,7 @@ impl Session {
     /// Becomes the producer of an id. `None` when time is up.
     pub(super) async fn begin(client: &mut Client, id: &str, modern: bool) -> Option<Session> {
         let timeout_ms = client.random.pick(&[2_000, 5_000, 20_000]);
-        let mut session = Session {
-            id: id.to_owned(),
-            modern,
-            timeout_ms,
-            producer: (-1, -1),
-            next: BTreeMap::new(),
-        };
+        let mut session = Session { id: id.to_owned(), modern, timeout_ms, producer: (-1, -1), next: BTreeMap::new() };
         while client.goes_on() {
             if session.init(client, None).await == Some(Standing::GoesOn) {
                 return Some(session);
@@ -110,7 +104,14 @@ impl Session {
     pub(super) fn attempt(&self, client: &Client) -> Attempt {
         let attempt = client.cluster.world.next_attempt();
         let part = Part { id: self.id.clone(), attempt, modern: self.modern };
-        Attempt { part, added: Vec::new(), in_flight: BTreeMap::new(), sound: true, given_up: Vec::new(), repeated: false }
+        Attempt {
+            part,
+            added: Vec::new(),
+            in_flight: BTreeMap::new(),
+            sound: true,
+            given_up: Vec::new(),
+            repeated: false,
+        }
     }
 
     /// Repeats a request to the coordinator a few times.

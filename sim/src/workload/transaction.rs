@@ -77,7 +77,8 @@ async fn stand_still(client: &mut Client, session: &Session) {
 }
 
 fn some_partitions(client: &mut Client) -> Vec<TopicPartition> {
-    let mut partitions: Vec<TopicPartition> = (0..client.random.between(1, 4)).map(|_| client.any_partition()).collect();
+    let mut partitions: Vec<TopicPartition> =
+        (0..client.random.between(1, 4)).map(|_| client.any_partition()).collect();
     partitions.sort_unstable();
     partitions.dedup();
     partitions
