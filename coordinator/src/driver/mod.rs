@@ -125,11 +125,15 @@ impl Coordinators {
         self.shared.seats.iter().for_each(|seat| seat.close());
     }
 
+    /// The seat of a group's coordinator.
+    fn seat(&self, group: &str) -> Result<&Arc<Seat>, GroupError> {
+        let shard = self.shard_of(group);
+        self.shared.seats.get(shard.0 as usize).ok_or(GroupError::CoordinatorNotAvailable)
+    }
+
     /// The term under which this node coordinates a group.
     async fn term(&self, group: &str) -> Result<Arc<Term>, GroupError> {
-        let shard = self.shard_of(group);
-        let seat = self.shared.seats.get(shard.0 as usize).ok_or(GroupError::CoordinatorNotAvailable)?;
-        seat.term().await
+        self.seat(group)?.term().await
     }
 
     /// JoinGroup. `input.ticket` is filled in here.

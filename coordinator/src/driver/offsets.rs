@@ -3,8 +3,8 @@
 //! Invariants:
 //! 1. A sender is checked under the epoch that its commit names, and nothing happens to the group between the check and
 //!    the place of the commit in the queue of the shard: offsets of an old generation never follow those of a newer one.
-//! 2. What is read back includes everything that was acknowledged before the question: the log is read to its end, and
-//!    shows that this node still coordinates the group.
+//! 2. What is read back includes everything that was acknowledged before the question: the log is read to its end. Any
+//!    node can do that, so one that does not coordinate the group answers too, and knows its members from the log.
 //! 3. Offsets of an open transaction are part of nothing that is read back, and are not lost by a deletion.
 
 use std::sync::Arc;
@@ -105,8 +105,24 @@ impl Coordinators {
         Ok(committed.entry_number)
     }
 
-    /// OffsetFetch: the state of the group's shard, at least as new as the call.
+    /// OffsetFetch: the state of the group's shard, at least as new as the call. Nobody is sent to the coordinator: librdkafka
+    /// (up to 2.16) does not ask a second time when it is, and its consumer stands still for ever.
     pub async fn fetch_offsets(&self, input: &FetchInput) -> Result<Arc<State>, GroupError> {
+        match self.fetch_as_coordinator(input).await {
+            Err(GroupError::NotCoordinator) => self.fetch_from_log(input).await,
+            answered => answered,
+        }
+    }
+
+    async fn fetch_from_log(&self, input: &FetchInput) -> Result<Arc<State>, GroupError> {
+        let seat = self.seat(&input.group)?;
+        let caught_up = self.shared.runtime.timeout(CATCH_UP_MAX, seat.shard().catch_up()).await;
+        let Ok(Ok(state)) = caught_up else { return Err(GroupError::CoordinatorNotAvailable) };
+        seat.group_in_log(&state, &input.group).check_fetch(input)?;
+        Ok(state)
+    }
+
+    async fn fetch_as_coordinator(&self, input: &FetchInput) -> Result<Arc<State>, GroupError> {
         let term = self.term(&input.group).await?;
         if planted::is(Bug::OffsetsFromMemory) {
             return Ok(term.shard().state());

@@ -119,6 +119,17 @@ impl Seat {
         }
     }
 
+    /// A group as the log has it, for who does not coordinate it.
+    pub(super) fn group_in_log(&self, state: &State, group: &str) -> GroupTable {
+        let mut groups = GroupTable::new(self.settings.clone(), self.consumer_settings.clone());
+        if let Some(known) = state.group(group) {
+            let now_ms = self.clock.now_ms();
+            // Only a coordinator carries out what comes of it.
+            drop((groups.set_topics(now_ms, self.topics.snapshot()), groups.restore(now_ms, group, known)));
+        }
+        groups
+    }
+
     /// The term of this node; takes over when it leads and has not done so yet.
     pub(super) async fn term(self: &Arc<Self>) -> Result<Arc<Term>, GroupError> {
         let taking_over = match self.find()? {

@@ -1,8 +1,9 @@
 //! OffsetFetch (key 9), versions 1 to 10; all topics (version 2), several groups (version 8), topics by id (version
 //! 10).
 //!
-//! Answered by the coordinator of the group, which reads the log to its end first: what was acknowledged anywhere is
-//! what is answered here. A partition without a committed offset answers -1. With `require_stable` (version 7), a
+//! Answered by every node, which reads the log to its end first: what was acknowledged anywhere is what is answered here. So
+//! nobody is told NOT_COORDINATOR, which librdkafka takes for the last word (confluentinc/librdkafka#5586); when the store does
+//! not say, the answer is COORDINATOR_LOAD_IN_PROGRESS, for which it asks again. A partition without a committed offset answers -1. With `require_stable` (version 7), a
 //! partition whose offset an open transaction is about to commit is UNSTABLE_OFFSET_COMMIT, and the client asks again
 //! (KIP-447).
 //!
@@ -92,7 +93,7 @@ async fn fetch_group(
     };
     let state = match context.node.groups.fetch_offsets(&input).await {
         Ok(state) => state,
-        Err(error) => return refuse(context.version, group, group_error(error)),
+        Err(error) => return refuse(context.version, group, to_be_repeated(group_error(error))),
     };
     let offsets = state.group(&group.group_id).map(|state| Offsets { state, require_stable });
     tracing::debug!(
@@ -111,13 +112,21 @@ async fn fetch_group(
     let known = context.node.view(is_known).await;
     if known.missing(ErrorCode::None) != ErrorCode::None {
         // A topic that this node has not heard of may have offsets all the same.
-        return refuse(context.version, group, ErrorCode::CoordinatorNotAvailable);
+        return refuse(context.version, group, to_be_repeated(ErrorCode::CoordinatorNotAvailable));
     }
     let topics = match &group.topics {
         Some(topics) => topics.iter().map(|topic| named(&known.state, offsets.as_ref(), by_id, topic)).collect(),
         None => all(&known.state, offsets.as_ref()),
     };
     message!(OffsetFetchResponseGroup { group_id: group.group_id, topics })
+}
+
+/// The error that every client repeats this request for.
+fn to_be_repeated(error: ErrorCode) -> ErrorCode {
+    match error {
+        ErrorCode::CoordinatorNotAvailable => ErrorCode::CoordinatorLoadInProgress,
+        error => error,
+    }
 }
 
 /// The oldest versions have errors of partitions alone.

@@ -75,6 +75,31 @@ fn members_of_the_consumer_protocol_go_on_with_their_next_heartbeat() {
 }
 
 #[test]
+fn offsets_are_told_by_nodes_that_do_not_coordinate_to_members_of_now() {
+    Runtime::simulate(33, |runtime| async move {
+        let world = World::new(runtime);
+        let (one, two, topic) = world.two_nodes().await;
+        let epoch = one.beat("m", JOIN_EPOCH).await.unwrap().member_epoch;
+        let place = Place { member_id: "m".to_owned(), generation: epoch };
+        one.commit(Some(&place), topic, 7).await.unwrap();
+        let fetch = |member_id: &str, member_epoch| FetchInput {
+            group: GROUP.to_owned(),
+            member_id: Some(member_id.to_owned()),
+            member_epoch,
+        };
+        let state = two.coordinators.fetch_offsets(&fetch("m", epoch)).await.unwrap();
+        assert_eq!(committed_in(&state, topic), Some(7));
+        let refused = async |input: FetchInput| two.coordinators.fetch_offsets(&input).await.unwrap_err();
+        assert_eq!(refused(fetch("m", epoch + 1)).await, GroupError::StaleMemberEpoch);
+        assert_eq!(refused(fetch("somebody", epoch)).await, GroupError::UnknownMemberId);
+        // A node that shuts down tells as well, for as long as it has the log.
+        one.coordinators.resign();
+        let state = one.coordinators.fetch_offsets(&fetch("m", epoch)).await.unwrap();
+        assert_eq!(committed_in(&state, topic), Some(7));
+    });
+}
+
+#[test]
 fn a_zombie_gives_no_partition_to_a_second_member() {
     Runtime::simulate(32, |runtime| async move {
         let world = World::new(runtime);
