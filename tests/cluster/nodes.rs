@@ -315,8 +315,24 @@ impl Node {
 
     /// What the processes logged last.
     pub(crate) fn last_words(&self) -> String {
-        let lines = self.lines(|_| true);
-        lines[lines.len().saturating_sub(25)..].join("\n")
+        let lines = self.lines(|line| !line.contains("startup::announce"));
+        lines[lines.len().saturating_sub(40)..].join("\n")
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let Some(node) = self.nodes.iter().find(|node| node.is_up()).filter(|_| std::thread::panicking()) else {
+            return;
+        };
+        let Some(program) = program() else { return };
+        for words in [["group", "list"], ["transaction", "list"]] {
+            let told =
+                Command::new(&program).args(words).args(["--timeout", "5s", "--bootstrap", &node.address]).output();
+            let told = told.expect("the program runs");
+            let (said, complained) = (String::from_utf8_lossy(&told.stdout), String::from_utf8_lossy(&told.stderr));
+            eprintln!("== alluvium {}\n{said}{complained}", words.join(" "));
+        }
     }
 }
 

@@ -78,6 +78,11 @@ def confluent_produce(role):
         pass
 
 
+def debugging():
+    """What librdkafka's consumers tell where logs are kept."""
+    return {"debug": "cgrp,broker,protocol", "log_level": 7} if "ALLUVIUM_TEST_CLUSTER_LOGS" in os.environ else {}
+
+
 def confluent_consume(role):
     """librdkafka in a group."""
     from confluent_kafka import Consumer, KafkaError
@@ -96,8 +101,7 @@ def confluent_consume(role):
     client.update({name: settings[key] for key, name in optional.items() if key in settings})
     if "assignor" in settings:
         client["partition.assignment.strategy"] = {"range": "range", "cooperative": "cooperative-sticky"}[settings["assignor"]]
-    if "ALLUVIUM_TEST_CLUSTER_LOGS" in os.environ:
-        client.update({"debug": "cgrp,broker,protocol", "log_level": 7})
+    client.update(debugging())
     cooperative = settings.get("assignor") == "cooperative" or settings.get("protocol") == "consumer"
     owned = set()
     # One commit at a time: librdkafka sends one that broke off again after later ones (../python/findings.md).
@@ -168,7 +172,10 @@ class CopierLife:
 
         role, settings = self.role, self.role.settings
         common = {"bootstrap.servers": settings["bootstrap"], "client.id": role.name, "error_cb": lambda error: role.say(f"note {error}")}
-        group = {"group.id": settings["group"], "auto.offset.reset": "earliest", "enable.auto.commit": False, "session.timeout.ms": 6000}
+        group = {"group.id": settings["group"], "auto.offset.reset": "earliest", "enable.auto.commit": False}
+        # A session bears a heartbeat that nobody answers.
+        group.update({"session.timeout.ms": 6000, "heartbeat.interval.ms": 1500})
+        group.update(debugging())
         producer = Producer({**common, "transactional.id": settings["id"], "transaction.timeout.ms": 15_000})
         self.consumer = Consumer({**common, **group})
         try:
