@@ -57,11 +57,32 @@ pub(crate) struct TopicMetadata {
 pub(crate) struct Cluster {
     bootstrap: Vec<String>,
     timeout: Duration,
+    isolation: Isolation,
     runtime: Runtime,
     /// Addresses of the brokers by node id.
     brokers: HashMap<i32, String>,
     controller_id: i32,
     connections: HashMap<String, Arc<Connection>>,
+}
+
+/// Which records of transactions are read; Kafka's `isolation.level`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(crate) enum Isolation {
+    /// All of them
+    ReadUncommitted,
+    /// Those of transactions that were committed, and nothing behind the first that is open
+    ReadCommitted,
+}
+
+impl Isolation {
+    /// As requests say it.
+    pub(crate) fn code(self) -> i8 {
+        match self {
+            Isolation::ReadUncommitted => 0,
+            Isolation::ReadCommitted => 1,
+        }
+    }
 }
 
 impl Cluster {
@@ -71,6 +92,7 @@ impl Cluster {
         let mut cluster = Cluster {
             bootstrap: addresses.map(with_port).collect(),
             timeout: flags.timeout.get(),
+            isolation: Isolation::ReadUncommitted,
             runtime: runtime.clone(),
             brokers: HashMap::new(),
             controller_id: -1,
@@ -78,6 +100,16 @@ impl Cluster {
         };
         cluster.any().await?;
         Ok(cluster)
+    }
+
+    /// Which records of transactions are read, and where partitions end for the reader.
+    pub(crate) fn isolation(&self) -> Isolation {
+        self.isolation
+    }
+
+    /// Reads so from now on.
+    pub(crate) fn set_isolation(&mut self, isolation: Isolation) {
+        self.isolation = isolation;
     }
 
     /// The longest wait for one thing.

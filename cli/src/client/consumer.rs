@@ -3,7 +3,8 @@
 //! Invariants:
 //! 1. A record is given out once and in the order of its partition.
 //! 2. An answer counts for a partition only while its position is the one that was asked for.
-//! 3. The position is behind everything that was given out, control batches included, and behind nothing else.
+//! 3. The position is behind everything that was given out or passed over (control batches, batches of transactions that the
+//!    answer names as aborted), and behind nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -221,6 +222,7 @@ impl Consumer {
             max_wait_ms: i32::try_from(wait_max.as_millis()).unwrap_or(i32::MAX),
             min_bytes: 1,
             max_bytes: FETCH_BYTES_MAX,
+            isolation_level: self.cluster.isolation().code(),
             session_epoch: NO_SESSION_EPOCH,
             topics: vec![topic],
         })
@@ -292,16 +294,28 @@ fn named(topic: &str, partition: i32) -> String {
 fn decode(data: PartitionData, topic: &str, positions: &mut BTreeMap<i32, i64>) -> Result<Vec<Record>, ClientError> {
     let partition = data.partition_index;
     let Some(position) = positions.get(&partition).copied() else { return Ok(Vec::new()) };
-    let (next, records) = read_batches(data.records.unwrap_or_default(), position).map_err(|error| {
-        ClientError::Codec { address: named(topic, partition), api: "a record batch", reason: error.to_string() }
+    let mut aborted: Vec<(i64, i64)> = data
+        .aborted_transactions
+        .iter()
+        .flatten()
+        .map(|transaction| (transaction.first_offset, transaction.producer_id))
+        .collect();
+    aborted.sort_unstable();
+    let bytes = data.records.unwrap_or_default();
+    let (next, records) = read_batches(bytes, position, &aborted).map_err(|error| ClientError::Codec {
+        address: named(topic, partition),
+        api: "a record batch",
+        reason: error.to_string(),
     })?;
     positions.insert(partition, next);
     Ok(records)
 }
 
-/// The records from `position` on, and the next position. A batch that is cut at the end is left for the next time.
-fn read_batches(bytes: Bytes, position: i64) -> Result<(i64, Vec<Record>), BatchError> {
+/// The records from `position` on, and the next position. A batch that is cut at the end is left for the next time. `aborted`
+/// names transactions by first offset and producer id, in that order: each goes on until its marker.
+fn read_batches(bytes: Bytes, position: i64, aborted: &[(i64, i64)]) -> Result<(i64, Vec<Record>), BatchError> {
     let (mut rest, mut next, mut records) = (bytes, position, Vec::new());
+    let (mut aborted, mut aborting) = (aborted.iter().peekable(), BTreeSet::new());
     while !rest.is_empty() {
         let batch = match RecordBatch::decode_first(&rest) {
             Ok(batch) => batch,
@@ -310,10 +324,20 @@ fn read_batches(bytes: Bytes, position: i64) -> Result<(i64, Vec<Record>), Batch
         };
         rest = rest.slice(batch.bytes.len()..);
         batch.verify_crc()?;
+        while let Some((_, producer_id)) =
+            aborted.next_if(|(first_offset, _)| *first_offset < batch.header.next_offset())
+        {
+            aborting.insert(*producer_id);
+        }
+        let (attributes, producer_id) = (batch.header.attributes, batch.header.producer_id);
+        if attributes.is_control() {
+            aborting.remove(&producer_id);
+        }
         if batch.header.next_offset() <= next {
             continue;
         }
-        if !batch.header.attributes.is_control() {
+        let is_aborted = attributes.is_transactional() && aborting.contains(&producer_id);
+        if !attributes.is_control() && !is_aborted {
             let all = batch.records(limits::DECOMPRESSED_BYTES_MAX)?;
             records.extend(all.into_iter().filter(|record| record.offset >= position));
         }
@@ -325,7 +349,8 @@ fn read_batches(bytes: Bytes, position: i64) -> Result<(i64, Vec<Record>), Batch
 #[cfg(test)]
 mod tests {
     use alluvium_protocol::messages::fetch_response::FetchableTopicResponse;
-    use alluvium_record::{BatchBuilder, Compression};
+
+    use alluvium_record::{BatchBuilder, Compression, Marker};
 
     use super::*;
 
@@ -369,11 +394,40 @@ mod tests {
             }
             bytes.extend_from_slice(&builder.build(base).bytes);
         }
-        let (next, records) = read_batches(Bytes::from(bytes.clone()), 1).unwrap();
+        let (next, records) = read_batches(Bytes::from(bytes.clone()), 1, &[]).unwrap();
         assert_eq!(next, 4);
         assert_eq!(records.iter().map(|record| record.offset).collect::<Vec<_>>(), [1, 2, 3]);
         bytes.truncate(bytes.len() - 1);
-        let (next, records) = read_batches(Bytes::from(bytes), 0).unwrap();
+        let (next, records) = read_batches(Bytes::from(bytes), 0, &[]).unwrap();
         assert_eq!((next, records.len()), (2, 2));
+    }
+
+    #[test]
+    fn what_is_aborted_is_passed_over_until_its_marker() {
+        let mut bytes = Vec::new();
+        let records = |producer_id, transactional, value: &str, base| {
+            let mut builder =
+                BatchBuilder::new(Compression::None).producer(producer_id, 0, 0).transactional(transactional);
+            builder.push(1, None, Some(Bytes::copy_from_slice(value.as_bytes())), Vec::new()).unwrap();
+            builder.build(base).bytes
+        };
+        let end = |producer_id, commit, base: i64| {
+            let marker = Marker { producer_id, producer_epoch: 0, commit, coordinator_epoch: 0, timestamp_ms: 1 };
+            Bytes::from(marker.batch().patched(base, 0).concat())
+        };
+        for batch in [
+            records(7, true, "aborted", 0),
+            records(8, true, "committed", 1),
+            records(7, false, "of no transaction", 2),
+            end(7, false, 3),
+            records(7, true, "of the next one", 4),
+            end(8, true, 5),
+            end(7, true, 6),
+        ] {
+            bytes.extend_from_slice(&batch);
+        }
+        let (next, read) = read_batches(Bytes::from(bytes), 0, &[(0, 7)]).unwrap();
+        let offsets: Vec<i64> = read.iter().map(|record| record.offset).collect();
+        assert_eq!((next, offsets), (7, vec![1, 2, 4]));
     }
 }

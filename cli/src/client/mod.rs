@@ -25,5 +25,5 @@ pub(crate) mod partitioner;
 pub(crate) mod producer;
 pub(crate) mod transactions;
 
-pub(crate) use cluster::{ClientFlags, Cluster};
+pub(crate) use cluster::{ClientFlags, Cluster, Isolation};
 pub(crate) use error::ClientError;

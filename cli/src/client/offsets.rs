@@ -82,7 +82,11 @@ impl Cluster {
                 name: StrBytes::from(topic.name.as_str()),
                 partitions: partitions.iter().map(partition).collect(),
             });
-            let request = message!(ListOffsetsRequest { replica_id: REPLICA_CONSUMER, topics: vec![asked] });
+            let request = message!(ListOffsetsRequest {
+                replica_id: REPLICA_CONSUMER,
+                isolation_level: self.isolation().code(),
+                topics: vec![asked],
+            });
             let answer = self.broker(node_id).await?.call(&request, LIST_OFFSETS_VERSION_MAX).await?;
             for found in answer.topics.iter().flat_map(|topic| &topic.partitions) {
                 let what = format!("topic {}, partition {}", topic.name, found.partition_index);

@@ -11,7 +11,7 @@ use super::Context;
 use super::encoding::Encoding;
 use crate::client::consumer::{Consumer, Fetched};
 use crate::client::offsets::OffsetPoint;
-use crate::client::{ClientFlags, Cluster};
+use crate::client::{ClientFlags, Cluster, Isolation};
 use crate::failure::Failure;
 use print::Printer;
 use start::StartPoint;
@@ -40,6 +40,9 @@ pub(crate) struct Arguments {
     /// Read as a member of this consumer group: begin at its committed offsets and commit what was printed
     #[arg(short, long, conflicts_with = "partition")]
     group: Option<String>,
+    /// Which records of transactions are read
+    #[arg(long, value_enum, default_value = "read_uncommitted", value_name = "LEVEL")]
+    isolation: Isolation,
     /// Form of keys and values
     #[arg(long, value_enum, default_value = "text")]
     format: Encoding,
@@ -68,6 +71,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: Arguments, context: &Context) -> Result<(), Failure> {
     context.block_on(async {
         let mut cluster = Cluster::connect(&arguments.client, &context.runtime).await?;
+        cluster.set_isolation(arguments.isolation);
         let topic = cluster.topic(&arguments.topic, false).await?;
         let mut reading = Reading {
             printer: Printer::new(&arguments),

@@ -7,10 +7,13 @@ use alluvium_protocol::client::{decode_response, encode_request};
 use alluvium_protocol::frame::FrameLimits;
 use alluvium_protocol::message;
 use alluvium_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
+use alluvium_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use alluvium_protocol::messages::{
-    AddPartitionsToTxnRequest, EndTxnRequest, InitProducerIdRequest, KafkaRequest, KafkaResponse, RequestResponsePair,
-    StrBytes,
+    AddPartitionsToTxnRequest, EndTxnRequest, InitProducerIdRequest, KafkaRequest, KafkaResponse, ProduceRequest,
+    RequestResponsePair, StrBytes,
 };
+use alluvium_record::{BatchBuilder, Compression};
+use bytes::Bytes;
 
 use crate::harness::{Server, json};
 
@@ -52,12 +55,33 @@ impl Producer {
         assert!(results.iter().all(|result| result.partition_error_code == 0));
     }
 
+    /// Sends one record of the open transaction.
+    fn send(&mut self, topic: &str, sequence: i32, value: &'static str) {
+        let mut builder =
+            BatchBuilder::new(Compression::None).producer(self.id, self.epoch, sequence).transactional(true);
+        builder.push(1, None, Some(Bytes::from(value)), Vec::new()).unwrap();
+        let data = message!(PartitionProduceData { index: 0, records: Some(builder.build(0).bytes) });
+        let topic = message!(TopicProduceData { name: StrBytes::from(topic), partition_data: vec![data] });
+        let request = message!(ProduceRequest {
+            transactional_id: Some(self.transactional_id.clone()),
+            acks: -1,
+            timeout_ms: 30_000,
+            topic_data: vec![topic],
+        });
+        let answer = self.ask(9, &request);
+        assert_eq!(answer.responses[0].partition_responses[0].error_code, 0);
+    }
+
     fn commit(&mut self) -> i16 {
+        self.end(true)
+    }
+
+    fn end(&mut self, committed: bool) -> i16 {
         let request = message!(EndTxnRequest {
             transactional_id: self.transactional_id.clone(),
             producer_id: self.id,
             producer_epoch: self.epoch,
-            committed: true,
+            committed,
         });
         self.ask(4, &request).error_code
     }
@@ -115,4 +139,30 @@ fn transactions_are_shown_and_aborted() {
     let described = json(&server.run(&["transaction", "describe", "open", "--json"]).expect_done());
     assert_ne!(described[0]["state"], "Ongoing");
     assert_eq!(open.commit(), PRODUCER_FENCED, "its producer has to begin anew");
+}
+
+#[test]
+fn records_of_transactions_are_read_as_it_is_asked_for() {
+    let server = Server::in_memory();
+    server.run(&["topic", "create", "t"]).expect_done();
+    let read = |isolation: &[&str]| {
+        let lines = server.run(&[&["consume", "t"], isolation].concat()).expect_done();
+        lines.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let committed = || read(&["--isolation", "read_committed"]);
+    let mut producer = Producer::of(&server, "mover");
+    producer.begin("t", &[0]);
+    producer.send("t", 0, "given up");
+    assert_eq!(producer.end(false), 0);
+    producer.begin("t", &[0]);
+    producer.send("t", 1, "done");
+    assert_eq!(producer.commit(), 0);
+    producer.begin("t", &[0]);
+    producer.send("t", 2, "open");
+    assert_eq!(read(&[]), ["given up", "done", "open"]);
+    assert_eq!(committed(), ["done"]);
+    assert_eq!(producer.commit(), 0);
+    assert_eq!(committed(), ["done", "open"]);
+    let refused = server.run(&["consume", "t", "--isolation", "serializable"]);
+    assert!(refused.code == 2 && refused.err.contains("read_committed"), "{refused:?}");
 }
