@@ -20,7 +20,9 @@ use crate::format::messages::{
     AlterTopicConfigsMessage, AppendMessage, CommitOffsetsMessage, CreatePartitionsMessage, EntryMessage,
     OperationKind, TopicMessage,
 };
-use crate::state::{Coordinator, ObjectRef, Partition, ProducerBatch, ProducerState, Run, State, Topic, producer};
+use crate::state::{
+    Coordinator, GroupState, ObjectRef, Partition, ProducerBatch, ProducerState, Run, State, Topic, group, producer,
+};
 
 /// Why an entry cannot be applied. Each of these means damage or a newer release, never bad luck.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -192,7 +194,11 @@ impl Applier {
                 Ok(())
             }
             OperationKind::DeleteGroup(group) => {
-                state.groups.remove_mut(&group.group);
+                match state.groups.get(&group.group).and_then(GroupState::deleted) {
+                    Some(left) => state.groups.insert_mut(group.group.clone(), left),
+                    None => drop(state.groups.remove_mut(&group.group)),
+                }
+                group::forget_groups(&mut state.groups, self.timestamp_ms);
                 Ok(())
             }
             OperationKind::DeleteOffsets(change) => {
@@ -294,21 +300,11 @@ impl Applier {
             None if !state.is_meta() => {}
             None => return Err(self.inconsistent("topic to delete is unknown")),
         }
-        let first = TopicPartition { topic: id, partition: i32::MIN };
-        let last = TopicPartition { topic: id, partition: i32::MAX };
-        let affected: Vec<(String, Vec<TopicPartition>)> = state
-            .groups()
-            .map(|(name, group)| {
-                let gone = group.offsets.range(first..=last).map(|(partition, _)| *partition).collect::<Vec<_>>();
-                (name.to_owned(), gone)
-            })
-            .filter(|(_, gone)| !gone.is_empty())
-            .collect();
-        for (name, gone) in affected {
+        let affected: Vec<String> =
+            state.groups.iter().filter(|(_, group)| group.has_offsets_of(id)).map(|(name, _)| name.clone()).collect();
+        for name in affected {
             if let Some(group) = state.groups.get_mut(&name) {
-                for partition in gone {
-                    group.offsets.remove_mut(&partition);
-                }
+                group.forget_topic(id);
             }
         }
         Ok(())

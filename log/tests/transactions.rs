@@ -361,12 +361,55 @@ async fn offsets_of_a_group_come_with_the_transaction() {
                 world.commit_home(complete).await.expect("completes");
             }
             assert_eq!(world.offset(&group), expected);
-            assert!(!world.log.view().group(&group).expect("is known").has_pending_offsets());
+            assert!(world.log.view().group(&group).is_none_or(|known| !known.has_pending_offsets()));
             let late = world.offsets(&group, 99, tag(number), epoch).await;
             assert_eq!(late, Err(Rejection::ProducerFenced { current: epoch + 1 }));
         }
         world.check().await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_that_is_deleted_takes_no_offsets_of_transactions_that_ended_in_it() {
+    let world = World::new(1).await;
+    let group = "readers".to_owned();
+    let tag = || TransactionTag::Verified { number: 1, verified_ms: world.runtime.now_ms() };
+    world.add(0, &[], &[&group]).await.expect("begins");
+    world.offsets(&group, 10, tag(), 0).await.expect("is taken");
+    let delete = || Operation::DeleteGroup { group: group.clone() };
+    assert_eq!(world.commit_home(delete()).await, Err(Rejection::GroupNotEmpty));
+    world.end(0, 1, true, 0).await.expect("is decided");
+    assert_eq!(world.offset(&group), Some(10));
+    world.commit_home(delete()).await.expect("is deleted");
+    assert!(world.log.view().group(&group).is_none() && world.log.view().groups().next().is_none());
+    assert_eq!(world.commit_home(delete()).await, Err(Rejection::UnknownGroup));
+
+    // What a frozen node had of the transaction comes now.
+    let ended = TransactionRejection::InvalidState { status: None };
+    assert_eq!(world.offsets(&group, 11, tag(), 0).await, Err(ended.into()));
+    assert!(world.log.view().group(&group).is_none());
+    world.check().await;
+
+    world.add(0, &[], &[&group]).await.expect("begins");
+    let tag = TransactionTag::Verified { number: 2, verified_ms: world.runtime.now_ms() };
+    world.offsets(&group, 12, tag, 0).await.expect("is taken");
+    world.end(0, 2, true, 0).await.expect("is decided");
+    assert_eq!(world.offset(&group), Some(12));
+    world.check().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_topic_that_is_deleted_has_no_offsets_when_the_transaction_commits() {
+    let world = World::new(1).await;
+    let group = "readers".to_owned();
+    let tag = TransactionTag::Verified { number: 1, verified_ms: world.runtime.now_ms() };
+    world.add(0, &[], &[&group]).await.expect("begins");
+    world.offsets(&group, 10, tag, 0).await.expect("is taken");
+    world.log.commit_topic(Operation::DeleteTopic { id: world.at(0).topic }, None).await.expect("is deleted");
+    world.end(0, 1, true, 0).await.expect("is decided");
+    assert_eq!(world.offset(&group), None);
+    assert!(world.log.view().group(&group).is_none());
+    world.check().await;
 }
 
 #[tokio::test(start_paused = true)]

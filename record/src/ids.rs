@@ -3,6 +3,7 @@
 //! All are plain values that order and hash by their content, so that maps over them iterate alike on every node.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use uuid::Uuid;
@@ -70,6 +71,11 @@ impl TopicPartition {
     /// The partition `partition` of `topic`.
     pub const fn new(topic: TopicId, partition: PartitionIndex) -> TopicPartition {
         TopicPartition { topic, partition }
+    }
+
+    /// The range of all partitions of `topic`, in the order of partitions.
+    pub const fn all_of(topic: TopicId) -> RangeInclusive<TopicPartition> {
+        TopicPartition::new(topic, PartitionIndex::MIN)..=TopicPartition::new(topic, PartitionIndex::MAX)
     }
 }
 

@@ -82,7 +82,7 @@ fn to_message(state: &State) -> CheckpointMessage {
             .partitions()
             .map(|(topic_partition, partition)| partition_message(*topic_partition, partition, &index))
             .collect(),
-        groups: state.groups().map(|(group, state)| group_state_message(group, state)).collect(),
+        groups: state.groups.iter().map(|(group, state)| group_state_message(group, state)).collect(),
         segments: segments.keys().copied().map(uuid_field).collect(),
         segment_ends: segments.into_values().collect(),
         shard_count: state.shard_count,

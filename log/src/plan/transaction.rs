@@ -350,10 +350,8 @@ impl Plan {
         let mut groups = end.groups.to_vec();
         groups.sort_unstable();
         groups.dedup();
-        groups.retain(|name| {
-            let group = self.working.group(name);
-            !has_ended(group.and_then(|group| group.transactions.get(&end.producer_id)).map(|known| known.ended))
-        });
+        groups
+            .retain(|name| !has_ended(self.working.group_transaction(name, end.producer_id).map(|known| known.ended)));
         if partitions.is_empty() && groups.is_empty() {
             return Ok(());
         }
@@ -394,7 +392,7 @@ impl Plan {
         if offsets.iter().any(|(partition, _)| crate::validate::is_unknown(&self.working, *partition)) {
             return Ok(Err(Rejection::UnknownPartition));
         }
-        let known = self.working.group(group).and_then(|known| known.transactions.get(producer_id));
+        let known = self.working.group_transaction(group, *producer_id);
         if let Some(current) = known.map(|known| known.epoch).filter(|current| current > epoch) {
             return Ok(Err(Rejection::ProducerFenced { current }));
         }

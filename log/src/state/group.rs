@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use alluvium_record::TopicPartition;
+use alluvium_record::{TopicId, TopicPartition};
 use bytes::Bytes;
 use rpds::RedBlackTreeMapSync;
 
@@ -117,6 +117,42 @@ impl GroupState {
         self.transactions.values().any(|transaction| transaction.offsets.contains_key(&topic_partition))
     }
 
+    /// Whether there is a group. Of one that was deleted only the transactions that ended in it may be left, for a while.
+    pub(crate) fn exists(&self) -> bool {
+        self.record.is_some() || self.consumer.is_some() || !self.offsets.is_empty() || self.has_pending_offsets()
+    }
+
+    /// What stays when the group is deleted: a batch of offsets that comes late must not open an ended transaction again.
+    pub(crate) fn deleted(&self) -> Option<GroupState> {
+        let transactions = self.transactions.clone();
+        (!transactions.is_empty()).then(|| GroupState { transactions, ..GroupState::default() })
+    }
+
+    /// Forgets the offsets of a topic that is deleted, those that wait for the end of a transaction included.
+    pub(crate) fn forget_topic(&mut self, topic: TopicId) {
+        let of_topic = |offsets: &RedBlackTreeMapSync<TopicPartition, CommittedOffset>| {
+            offsets.range(TopicPartition::all_of(topic)).map(|(partition, _)| *partition).collect::<Vec<_>>()
+        };
+        for partition in of_topic(&self.offsets) {
+            self.offsets.remove_mut(&partition);
+        }
+        let pending: Vec<i64> = self.transactions.keys().copied().collect();
+        for producer_id in pending {
+            let Some(transaction) = self.transactions.get_mut(&producer_id) else { continue };
+            for partition in of_topic(&transaction.offsets) {
+                transaction.offsets.remove_mut(&partition);
+            }
+        }
+    }
+
+    /// Whether offsets of a topic were committed, or wait for the end of a transaction.
+    pub(crate) fn has_offsets_of(&self, topic: TopicId) -> bool {
+        let is_there = |offsets: &RedBlackTreeMapSync<TopicPartition, CommittedOffset>| {
+            offsets.range(TopicPartition::all_of(topic)).next().is_some()
+        };
+        is_there(&self.offsets) || self.transactions.values().any(|transaction| is_there(&transaction.offsets))
+    }
+
     /// Whether an open transaction is about to commit offsets.
     #[must_use]
     pub fn has_pending_offsets(&self) -> bool {
@@ -138,6 +174,22 @@ impl GroupState {
     /// All committed offsets, by partition.
     pub fn offsets(&self) -> impl Iterator<Item = (&TopicPartition, &CommittedOffset)> {
         self.offsets.iter()
+    }
+}
+
+/// Forgets groups that were deleted a day ago, each [`SWEEP_EACH`]th time that there is one group more or less.
+pub(crate) fn forget_groups(groups: &mut RedBlackTreeMapSync<String, GroupState>, now_ms: i64) {
+    if !groups.size().is_multiple_of(SWEEP_EACH) {
+        return;
+    }
+    let is_silent = |known: &GroupTransaction| now_ms.saturating_sub(known.updated_ms) > SILENT_MS;
+    let gone: Vec<String> = groups
+        .iter()
+        .filter(|(_, group)| !group.exists() && group.transactions.values().all(is_silent))
+        .map(|(name, _)| name.clone())
+        .collect();
+    for name in gone {
+        groups.remove_mut(&name);
     }
 }
 

@@ -173,20 +173,23 @@ impl State {
 
     /// Whether a group committed offsets for a topic.
     pub(crate) fn has_offsets_of(&self, topic: TopicId) -> bool {
-        let first = TopicPartition { topic, partition: i32::MIN };
-        let last = TopicPartition { topic, partition: i32::MAX };
-        self.groups.values().any(|group| group.offsets.range(first..=last).next().is_some())
+        self.groups.values().any(|group| group.has_offsets_of(topic))
     }
 
     /// A consumer group.
     #[must_use]
     pub fn group(&self, group: &str) -> Option<&GroupState> {
-        self.groups.get(group)
+        self.groups.get(group).filter(|group| group.exists())
+    }
+
+    /// What a transactional producer did to a group, also to one that was deleted.
+    pub(crate) fn group_transaction(&self, group: &str, producer_id: i64) -> Option<&GroupTransaction> {
+        self.groups.get(group)?.transactions.get(&producer_id)
     }
 
     /// All consumer groups, by id.
     pub fn groups(&self) -> impl Iterator<Item = (&str, &GroupState)> {
-        self.groups.iter().map(|(group, state)| (group.as_str(), state))
+        self.groups.iter().filter(|(_, state)| state.exists()).map(|(group, state)| (group.as_str(), state))
     }
 
     /// Objects that no run refers to any more, and that were not deleted yet.
