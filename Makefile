@@ -1,6 +1,6 @@
 # Two commands matter: `cargo run --release -- dev` starts Alluvium, `make test` tests all of it.
 .DEFAULT_GOAL := help
-.PHONY: help test lint unit crash sim clients cluster bench docs fmt
+.PHONY: help test lint unit crash sim clients cluster functions bench docs fmt
 
 help: ## shows this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1|/' | column -t -s '|'
@@ -25,6 +25,9 @@ cluster: ## three processes under other people's clients, 20 kills
 
 sim: ## simulates clusters under faults for MINUTES (10)
 	cargo run --profile sim --package alluvium-sim -- --minutes $(or $(MINUTES),10) --jobs 2
+
+functions: ## zips for AWS Lambda in target/functions (ARCHITECTURE=arm64 where its toolchain is)
+	functions/package $(or $(ARCHITECTURE),x86_64)
 
 bench: ## Alluvium and Apache Kafka side by side; writes bench/results
 	bench/run

@@ -19,6 +19,7 @@ use crate::door_counters::DoorCounters;
 use crate::fetch_memory::FetchMemory;
 use crate::fetch_session::FetchSessions;
 use crate::nodes::{Nodes, Roster};
+use crate::rest::RestCounters;
 use crate::settings::ServerSettings;
 
 /// The epoch of every partition's leader, constant because the object store decides, not a leader.
@@ -42,6 +43,7 @@ pub(crate) struct Node {
     pub(crate) fetch_sessions: FetchSessions,
     pub(crate) fetch_memory: FetchMemory,
     pub(crate) counters: DoorCounters,
+    pub(crate) rest_counters: RestCounters,
     pub(crate) settings: ServerSettings,
     pub(crate) runtime: Runtime,
 }

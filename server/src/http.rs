@@ -6,6 +6,8 @@
 //! Invariants:
 //! 1. No handler changes anything, and none waits longer than [`STORE_PROBE_MAX`] for the store.
 //! 2. Connections are bounded; what arrives above the limit waits in the listen queue.
+//!
+//! [`HttpServer`] serves other routers as well, those of [`crate::rest`] first of all: on an address of their own.
 
 mod health;
 pub mod metrics;
@@ -18,7 +20,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use alluvium_infra::Runtime;
-use alluvium_infra::shutdown::Shutdown;
+use alluvium_infra::shutdown::{DrainTimedOut, Shutdown};
 use axum::Router;
 use axum::routing::get;
 use thiserror::Error;
@@ -30,8 +32,8 @@ pub use observed::{Observed, ObservedParts};
 
 /// The longest wait for the store when somebody asks whether the node is ready.
 pub const STORE_PROBE_MAX: Duration = Duration::from_secs(2);
-/// Connections at once.
-const CONNECTIONS_MAX: usize = 64;
+/// Connections at once, for those who watch.
+pub const CONNECTIONS_MAX: usize = 64;
 /// Pause after an accept error, so that a lasting one does not spin.
 const ACCEPT_ERROR_PAUSE: Duration = Duration::from_millis(100);
 
@@ -49,28 +51,39 @@ pub struct StartHttpError {
 #[derive(Debug)]
 pub struct HttpServer {
     local_addr: SocketAddr,
+    shutdown: Shutdown,
+    runtime: Runtime,
 }
 
 impl HttpServer {
-    /// Listens on `bind` (host:port; port 0 takes any free port) and serves `router` until the shutdown.
+    /// Listens on `bind` (host:port; port 0 takes any free port) and serves `router` until the shutdown, over so many
+    /// connections at once.
     pub async fn start(
         bind: &str,
         router: Router,
+        connections_max: usize,
         runtime: &Runtime,
-        shutdown: Shutdown,
+        shutdown: &Shutdown,
     ) -> Result<HttpServer, StartHttpError> {
         let refuse = |error| StartHttpError { bind: bind.to_owned(), error };
         let listener = TcpListener::bind(bind).await.map_err(refuse)?;
         let local_addr = listener.local_addr().map_err(refuse)?;
-        let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let connections = Arc::new(Semaphore::new(connections_max.clamp(1, Semaphore::MAX_PERMITS)));
         let listener = BoundedListener { listener, connections, runtime: runtime.clone() };
-        runtime.spawn("http", async move {
-            let stopped = async move { shutdown.triggered().await };
+        let shutdown = shutdown.child();
+        let stopping = shutdown.clone();
+        shutdown.spawn(runtime, "http", async move {
+            let stopped = async move { stopping.triggered().await };
             if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stopped).await {
                 tracing::error!(%error, "the http listener has ended");
             }
         });
-        Ok(HttpServer { local_addr })
+        Ok(HttpServer { local_addr, shutdown, runtime: runtime.clone() })
+    }
+
+    /// Accepts no more, and waits until what was asked is answered.
+    pub async fn drain(&self, wait_max: Duration) -> Result<(), DrainTimedOut> {
+        self.shutdown.drain(&self.runtime, wait_max).await
     }
 
     /// The address listened on.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use alluvium_cluster::Cluster;
 use alluvium_coordinator::{Leadership, SoleNode};
 use alluvium_infra::Runtime;
-use alluvium_infra::published::{Subscription, published};
+use alluvium_infra::published::{Publisher, Subscription, published};
 use alluvium_record::{NodeId, ShardId};
 use uuid::Uuid;
 
@@ -50,5 +50,35 @@ impl Leadership for ClusterLeadership {
 
     fn subscribe(&self) -> Subscription<u64> {
         self.changes.clone()
+    }
+}
+
+/// A process that coordinates nothing, whatever happens: a function may be frozen at any moment.
+#[derive(Debug)]
+pub(crate) struct LeadsNothing {
+    node: NodeId,
+    /// Kept so that those who wait for a change wait for ever.
+    _changes: Publisher<u64>,
+    subscription: Subscription<u64>,
+}
+
+impl LeadsNothing {
+    pub(crate) fn new(settings: &ServerSettings) -> Self {
+        let (changes, subscription) = published(0);
+        Self { node: NodeId(settings.node_id), _changes: changes, subscription }
+    }
+}
+
+impl Leadership for LeadsNothing {
+    fn leads(&self, _shard: ShardId) -> bool {
+        false
+    }
+
+    fn node(&self) -> (NodeId, Uuid) {
+        (self.node, Uuid::nil())
+    }
+
+    fn subscribe(&self) -> Subscription<u64> {
+        self.subscription.clone()
     }
 }

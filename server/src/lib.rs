@@ -22,6 +22,7 @@ mod kafka;
 mod leadership;
 mod listener;
 mod nodes;
+pub mod rest;
 mod settings;
 mod topics;
 
@@ -53,6 +54,7 @@ use fetch_session::FetchSessions;
 use leadership::leadership;
 use listener::{BoundListener, ListenerParts};
 use nodes::Nodes;
+use rest::{Rest, RestCounters, RestSettings};
 
 /// What the front door stands on.
 pub struct ServerParts {
@@ -171,6 +173,7 @@ impl Server {
             fetch_sessions: FetchSessions::new(settings.fetch_sessions_max, runtime.clone()),
             fetch_memory: FetchMemory::default(),
             counters: DoorCounters::default(),
+            rest_counters: RestCounters::default(),
             settings: settings.clone(),
             runtime: runtime.clone(),
         });
@@ -191,6 +194,11 @@ impl Server {
         });
         let drain_max = Duration::from_millis(settings.drain_ms_max);
         Ok(Server { node, local_addrs, shutdown, groups, transactions, runtime, drain_max })
+    }
+
+    /// The HTTP API of this node. Its requests end with the server's shutdown.
+    pub fn rest(&self, settings: RestSettings) -> Rest {
+        Rest::of(self.node.clone(), settings, self.shutdown.clone())
     }
 
     /// The addresses listened on, in the order of the settings.

@@ -21,6 +21,22 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["record", "protocol", "infra", "log", "table", "ingest", "reader", "coordinator", "cluster", "compactor"],
     ),
     (
+        "functions",
+        &[
+            "record",
+            "protocol",
+            "infra",
+            "log",
+            "table",
+            "ingest",
+            "reader",
+            "coordinator",
+            "cluster",
+            "compactor",
+            "server",
+        ],
+    ),
+    (
         "cli",
         &[
             "record",

@@ -15,6 +15,7 @@ pub(crate) const ROOMS: &[&str] = &[
     "reader",
     "coordinator",
     "server",
+    "functions",
     "cli",
     "bench",
     "tests",

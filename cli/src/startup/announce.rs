@@ -44,18 +44,19 @@ pub(crate) fn plain(value: &str) -> String {
 pub(crate) fn serving(node: &Node, settings: &NodeSettings, ready_ms: u128) -> Result<(), Failure> {
     let addresses: Vec<String> = node.addresses().iter().map(ToString::to_string).collect();
     let (store, cluster_id) = (&settings.store, node.cluster_id());
-    let http = node.http_address();
+    let (http, rest) = (node.http_address(), node.rest_address());
     let line = match settings.log_format {
         LogFormat::Text => {
             let addresses = addresses.join(", ");
             let metrics = http.map_or_else(String::new, |http| format!(", metrics http://{http}/metrics"));
+            let api = rest.map_or_else(String::new, |rest| format!(", HTTP API http://{rest}"));
             format!(
-                "alluvium serves Kafka on {addresses} (store {store}, cluster {cluster_id}{metrics}, ready in {ready_ms} ms)"
+                "alluvium serves Kafka on {addresses} (store {store}, cluster {cluster_id}{api}{metrics}, ready in {ready_ms} ms)"
             )
         }
         LogFormat::Json => serde_json::json!({
             "serving": addresses, "store": store, "cluster_id": cluster_id, "ready_ms": ready_ms,
-            "http": http.map(|http| http.to_string()),
+            "http": http.map(|http| http.to_string()), "rest": rest.map(|rest| rest.to_string()),
         })
         .to_string(),
     };

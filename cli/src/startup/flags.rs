@@ -54,6 +54,9 @@ pub(crate) struct NodeFlags {
     /// While producers keep sending, one flush in this time: auto, or a duration such as 20ms
     #[arg(long, value_name = "DURATION")]
     pub(crate) flush_interval: Option<String>,
+    /// Address for the HTTP API (default: none)
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) rest_listen: Option<String>,
     /// Address for /metrics, /healthz and /readyz (default: none)
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) http_listen: Option<String>,
@@ -145,6 +148,7 @@ fn layers(flags: &NodeFlags, store: Option<&str>, store_flags: &StoreFlags) -> R
         .flag_if_given("auto_create_topics", flags.auto_create_topics.as_deref())
         .flag_if_given("default_partitions", flags.default_partitions.as_deref())
         .flag_if_given("flush_interval", flags.flush_interval.as_deref())
+        .flag_if_given("rest_listen", flags.rest_listen.as_deref())
         .flag_if_given("http_listen", flags.http_listen.as_deref())
         .flag_if_given("log_format", flags.log_format.as_deref())
         .flag_if_given("log_filter", flags.log_filter.as_deref())

@@ -15,6 +15,7 @@ use alluvium_log::format::node::NodeListener;
 use alluvium_reader::Reader;
 use alluvium_record::ShardId;
 use alluvium_server::http::{self, HttpServer, Observed, ObservedParts};
+use alluvium_server::rest::RestSettings;
 use alluvium_server::{Listeners, Server, ServerParts, StartServerError};
 
 use super::settings::NodeSettings;
@@ -37,8 +38,10 @@ pub(crate) struct Node {
     server: Server,
     compactor: Option<Compactor>,
     http: Option<HttpServer>,
+    rest: Option<HttpServer>,
     observed: Observed,
     shutdown: Shutdown,
+    drain_max: Duration,
     runtime: Runtime,
 }
 
@@ -78,20 +81,23 @@ impl Node {
         };
         match Server::start(parts).await {
             Ok(server) => {
+                let rest = match listen_rest(&server, settings, runtime, &shutdown).await {
+                    Ok(rest) => rest,
+                    Err(failure) => {
+                        // Nobody has come yet: there is nothing that could hold it up.
+                        let _nothing = server.drain().await;
+                        return Err(leave(cluster, &log, &shutdown, runtime, failure).await);
+                    }
+                };
                 observed.serving(&server);
                 let compactor = compact(&log, &cluster, settings);
                 if let Some(compactor) = &compactor {
                     observed.compacting(compactor);
                 }
-                Ok(Node { log, cluster, ingest, server, compactor, http, observed, shutdown, runtime: runtime.clone() })
+                let (drain_max, runtime) = (settings.drain_timeout.get(), runtime.clone());
+                Ok(Node { log, cluster, ingest, server, compactor, http, rest, observed, shutdown, drain_max, runtime })
             }
-            Err(error) => {
-                if let Some(cluster) = cluster {
-                    cluster.leave().await;
-                    cluster.close().await;
-                }
-                Err(give_up(&log, &shutdown, runtime, not_listening(&error)).await)
-            }
+            Err(error) => Err(leave(cluster, &log, &shutdown, runtime, not_listening(&error)).await),
         }
     }
 
@@ -116,6 +122,11 @@ impl Node {
         self.http.as_ref().map(HttpServer::local_addr)
     }
 
+    /// The address of the HTTP API, if there is one.
+    pub(crate) fn rest_address(&self) -> Option<SocketAddr> {
+        self.rest.as_ref().map(HttpServer::local_addr)
+    }
+
     /// The id of the cluster in the store.
     pub(crate) fn cluster_id(&self) -> &str {
         self.log.cluster_id()
@@ -130,8 +141,18 @@ impl Node {
         if let Some(cluster) = &self.cluster {
             cluster.leave().await;
         }
-        if let Err(error) = self.server.drain().await {
-            cut.push(format!("connections: {error}"));
+        // Both at once: each ends what waits in it.
+        let rest = async {
+            match &self.rest {
+                Some(rest) => rest.drain(self.drain_max).await,
+                None => Ok(()),
+            }
+        };
+        let (server, rest) = tokio::join!(self.server.drain(), rest);
+        for (what, drained) in [("connections", server), ("HTTP requests", rest)] {
+            if let Err(error) = drained {
+                cut.push(format!("{what}: {error}"));
+            }
         }
         if let Some(compactor) = &self.compactor
             && let Err(error) = compactor.stop().await
@@ -204,6 +225,21 @@ async fn give_up(log: &Log, shutdown: &Shutdown, runtime: &Runtime, failure: Fai
     failure
 }
 
+/// As [`give_up`], for a node that others know of.
+async fn leave(
+    cluster: Option<Cluster>,
+    log: &Log,
+    shutdown: &Shutdown,
+    runtime: &Runtime,
+    failure: Failure,
+) -> Failure {
+    if let Some(cluster) = cluster {
+        cluster.leave().await;
+        cluster.close().await;
+    }
+    give_up(log, shutdown, runtime, failure).await
+}
+
 /// What the HTTP door will look at.
 fn observe(store: Arc<Metered>, settings: &NodeSettings, runtime: &Runtime) -> Observed {
     Observed::new(ObservedParts {
@@ -224,10 +260,30 @@ async fn listen_http(
     shutdown: &Shutdown,
 ) -> Result<Option<HttpServer>, Failure> {
     let Some(bind) = settings.http_listen.as_deref().filter(|bind| !bind.is_empty()) else { return Ok(None) };
-    match HttpServer::start(bind, http::router(observed.clone()), runtime, shutdown.clone()).await {
+    let router = http::router(observed.clone());
+    match HttpServer::start(bind, router, http::CONNECTIONS_MAX, runtime, shutdown).await {
         Ok(http) => Ok(Some(http)),
         Err(error) => {
             let advice = bind_advice(&error.error, "--http-listen 127.0.0.1:9644");
+            Err(Failure::failed(format!("{error}: {advice}")))
+        }
+    }
+}
+
+async fn listen_rest(
+    server: &Server,
+    settings: &NodeSettings,
+    runtime: &Runtime,
+    shutdown: &Shutdown,
+) -> Result<Option<HttpServer>, Failure> {
+    let Some(bind) = settings.rest_listen.as_deref().filter(|bind| !bind.is_empty()) else { return Ok(None) };
+    let bytes_max = settings.rest_bytes.as_usize();
+    let rest = RestSettings { request_bytes_max: bytes_max, response_bytes_max: bytes_max, ..RestSettings::default() };
+    let router = server.rest(rest).router();
+    match HttpServer::start(bind, router, settings.rest_connections, runtime, shutdown).await {
+        Ok(rest) => Ok(Some(rest)),
+        Err(error) => {
+            let advice = bind_advice(&error.error, "--rest-listen 127.0.0.1:8082");
             Err(Failure::failed(format!("{error}: {advice}")))
         }
     }

@@ -97,6 +97,10 @@ pub(crate) struct NodeSettings {
     pub(crate) transactional_id_expiration: Duration,
     pub(crate) offset_metadata_bytes: ByteSize,
 
+    pub(crate) rest_listen: Option<String>,
+    pub(crate) rest_bytes: ByteSize,
+    pub(crate) rest_connections: usize,
+
     pub(crate) http_listen: Option<String>,
     pub(crate) metrics_group_series: usize,
     pub(crate) metrics_topics: usize,
@@ -175,6 +179,9 @@ impl Default for NodeSettings {
             transaction_timeout_max: Duration::from_millis(limits::TRANSACTION_TIMEOUT_MS_MAX),
             transactional_id_expiration: Duration::from_millis(limits::TRANSACTIONAL_ID_EXPIRATION_MS),
             offset_metadata_bytes: bytes(limits::OFFSET_METADATA_BYTES_MAX),
+            rest_listen: None,
+            rest_bytes: ByteSize::from_mib(16),
+            rest_connections: 1_024,
             http_listen: None,
             metrics_group_series: 10_000,
             metrics_topics: 100,
@@ -198,6 +205,9 @@ impl Settings for NodeSettings {
         if self.inline_bytes > self.flush_bytes {
             return Err("inline_bytes must not be above flush_bytes".to_owned());
         }
+        if self.rest_bytes < ByteSize::from_bytes(1024) || self.rest_bytes > self.bytes_in_flight {
+            return Err("rest_bytes must be from 1KiB to bytes_in_flight".to_owned());
+        }
         if self.bytes_in_flight < self.flush_bytes {
             return Err("bytes_in_flight must not be below flush_bytes".to_owned());
         }
@@ -205,6 +215,7 @@ impl Settings for NodeSettings {
             ("segment_uploads", self.segment_uploads),
             ("reads_in_flight", self.reads_in_flight),
             ("fetch_sessions", self.fetch_sessions),
+            ("rest_connections", self.rest_connections),
         ] {
             if count == 0 {
                 return Err(format!("{name} must be at least 1"));

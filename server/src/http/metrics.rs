@@ -13,6 +13,7 @@ mod kafka;
 mod log;
 mod process;
 mod read_path;
+mod rest;
 mod store;
 mod transactions;
 mod write_path;
@@ -42,6 +43,7 @@ pub(super) fn collect(observed: &Observed) -> String {
     store::collect(&mut exposition, observed.parts());
     if let Some(node) = observed.node() {
         kafka::collect(&mut exposition, node);
+        rest::collect(&mut exposition, node);
         write_path::collect(&mut exposition, node);
         let view = node.log.view();
         log::collect(&mut exposition, node, &view, observed.parts().topic_series_max);

@@ -11,17 +11,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use alluvium_infra::runtime::Instant;
-use alluvium_log::{Operation, View};
+use alluvium_log::{Operation, Topic, View};
 use alluvium_protocol::errors::ErrorCode;
 use alluvium_protocol::message;
-use alluvium_protocol::messages::create_topics_request::CreatableTopic;
+use alluvium_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use alluvium_protocol::messages::create_topics_response::{CreatableTopicConfigs, CreatableTopicResult};
 use alluvium_protocol::messages::{CreateTopicsRequest, CreateTopicsResponse, StrBytes};
 use alluvium_record::TopicId;
 use futures_util::future::join_all;
 
 use crate::config;
-use crate::context::{Node, RequestContext, wire_id};
+use crate::context::{Node, RequestContext, topic_id, wire_id};
 use crate::errors::{Refusal, admin_error};
 use crate::settings::ServerSettings;
 use crate::topics;
@@ -59,6 +59,42 @@ pub(crate) async fn handle(context: &RequestContext, request: CreateTopicsReques
     }))
     .await;
     message!(CreateTopicsResponse { topics })
+}
+
+/// A topic that somebody wants outside of the Kafka protocol; -1 takes the node's default.
+pub(crate) struct NewTopic {
+    pub(crate) name: String,
+    pub(crate) partition_count: i32,
+    pub(crate) replication_factor: i16,
+    pub(crate) configs: Vec<(String, Option<String>)>,
+    pub(crate) validate_only: bool,
+}
+
+/// Creates one topic by the rules of this API. Of one that is only validated, the id is nil.
+pub(crate) async fn create_one(node: &Node, wanted: NewTopic, deadline: Instant) -> Result<Topic, Refusal> {
+    let configs = wanted.configs.into_iter().map(|(name, value)| {
+        message!(CreatableTopicConfig { name: StrBytes::from(name), value: value.map(StrBytes::from) })
+    });
+    let topic = message!(CreatableTopic {
+        name: StrBytes::from(wanted.name),
+        num_partitions: wanted.partition_count,
+        replication_factor: wanted.replication_factor,
+        configs: configs.collect()
+    });
+    let view = node.view(|state| state.topic_by_name(&topic.name).is_none()).await;
+    let plan = plan(&node.settings, &view.state, &topic, &BTreeSet::new(), &mut BTreeSet::new())?;
+    let mut created = Topic {
+        id: TopicId::NIL,
+        name: plan.name.clone(),
+        partition_count: plan.partition_count,
+        replication_factor: plan.replication_factor,
+        configs: plan.configs.clone(),
+        shard_count: node.log.shard_count(),
+        created_ms: node.runtime.now_ms(),
+    };
+    let result = create(node, plan, wanted.validate_only, deadline).await?;
+    created.id = topic_id(result.topic_id);
+    Ok(created)
 }
 
 fn repeated_names(topics: &[CreatableTopic]) -> BTreeSet<String> {

@@ -45,8 +45,7 @@ impl Door {
             runtime: runtime.clone(),
         });
         let shutdown = Shutdown::new();
-        let http =
-            HttpServer::start("127.0.0.1:0", router(observed.clone()), &runtime, shutdown.clone()).await.unwrap();
+        let http = HttpServer::start("127.0.0.1:0", router(observed.clone()), 64, &runtime, &shutdown).await.unwrap();
         Door { observed, address: http.local_addr(), store, faulty, runtime, shutdown }
     }
 

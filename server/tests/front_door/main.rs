@@ -11,6 +11,7 @@ mod http;
 mod leaving;
 mod outage;
 mod records;
+mod rest;
 mod topics;
 mod transaction_errors;
 mod transactions;

@@ -118,8 +118,14 @@ pub(crate) const NAMED: &[NamedSetting] = &[
     row("transactional_id_expiration", "How long a transactional id without a transaction is kept."),
     row("offset_metadata_bytes", "The longest text that may come with a committed offset."),
     row(
+        "rest_listen",
+        "Address for the HTTP API (produce, read, topics, groups), host:port. Without it there is none. Whoever reaches it may read and write.",
+    ),
+    row("rest_bytes", "The largest request of the HTTP API, and the largest answer with records."),
+    row("rest_connections", "Connections to the HTTP API served at once."),
+    row(
         "http_listen",
-        "Address for /metrics, /healthz and /readyz, host:port. Without it there is no HTTP. Whoever reaches it may read it.",
+        "Address for /metrics, /healthz and /readyz, host:port. Without it there are none. Whoever reaches it may read it.",
     ),
     row("metrics_group_series", "The most series of group lag in one scrape; what is left out is counted."),
     row("metrics_topics", "The most topics with series of their own in one scrape."),

@@ -49,6 +49,10 @@ metrics! {
         FETCH_IN_FLIGHT_MAX = Gauge "alluvium_fetch_in_flight_max_bytes" [] "Bytes of Fetch answers in memory above which fetches become small.";
         FETCH_SESSIONS = Gauge "alluvium_fetch_sessions" [] "Fetch sessions that are kept.";
     }
+    "The HTTP API": {
+        REST_REQUESTS = Counter "alluvium_rest_requests_total" ["method", "route", "status"] "Requests by route and class of status (`2xx`, `4xx`, `5xx`); `none` is what is no route. A series begins with the first request.";
+        REST_DURATION = Histogram "alluvium_rest_request_duration_seconds" ["method", "route"] "From the arrival of a request's head until its answer began. Reads wait as long as the client asks.";
+    }
     "The write path": {
         PRODUCE_BATCHES = Counter "alluvium_produce_batches_total" ["outcome"] "Batches of clients by what became of them: `appended`, `duplicate`, `rejected` (a rule), `failed` (not written, try again) or `unknown`.";
         PRODUCE_RECORDS = Counter "alluvium_produce_records_total" [] "Records that became durable through this node.";

@@ -1,0 +1,284 @@
+//! The three functions as they are shipped, under an emulator of the Lambda Runtime API, on one folder that stands for the
+//! bucket and beside a node with a Kafka door.
+
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests drive real processes with the real clock")]
+
+mod emulator;
+mod gateway;
+
+use std::path::Path;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::StatusCode;
+use emulator::{Function, answer, gateway_event, url_event};
+use gateway::Gateway;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const JSON: (&str, &str) = ("content-type", "application/json");
+
+/// A folder that stands for a bucket.
+struct Bucket {
+    folder: TempDir,
+}
+
+impl Bucket {
+    fn new() -> Bucket {
+        Bucket { folder: TempDir::new().unwrap() }
+    }
+
+    fn url(&self) -> String {
+        format!("file://{}", self.folder.path().display())
+    }
+
+    /// The same, as slow as S3.
+    fn slow_url(&self) -> String {
+        format!("model+{}", self.url())
+    }
+
+    fn entries(&self) -> usize {
+        count(self.folder.path(), "/log/")
+    }
+
+    fn tables(&self) -> usize {
+        count(self.folder.path(), ".parquet")
+    }
+}
+
+/// Files below a folder whose paths contain this.
+fn count(folder: &Path, part: &str) -> usize {
+    let Ok(found) = std::fs::read_dir(folder) else { return 0 };
+    found
+        .flatten()
+        .map(|entry| match entry.path().is_dir() {
+            true => count(&entry.path(), part),
+            false => usize::from(entry.path().to_string_lossy().contains(part)),
+        })
+        .sum()
+}
+
+fn record(value: &str) -> String {
+    json!({ "partition_id": 0, "value": { "type": "STRING", "data": value } }).to_string()
+}
+
+fn records_path(cluster: &str) -> String {
+    format!("/v3/clusters/{cluster}/topics/t/records")
+}
+
+/// The values that the reader function shows from an offset on.
+async fn read(reader: &Function, cluster: &str, offset: i64) -> Vec<String> {
+    let path = format!("/v3/clusters/{cluster}/topics/t/partitions/0/records?format=string&offset={offset}");
+    let answer = reader.get(&path).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let json = answer.json();
+    let records = json["records"].as_array().unwrap();
+    records.iter().map(|record| record["value"].as_str().unwrap().to_owned()).collect()
+}
+
+async fn cluster_of(reader: &Function) -> String {
+    let clusters = reader.get("/v3/clusters").await.json();
+    clusters["data"][0]["cluster_id"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn what_one_function_takes_others_and_kafka_clients_read_before_and_after_compaction() {
+    let bucket = Bucket::new();
+    let ingest = Function::start("ingest", &bucket.url(), &[]).await;
+    let v2 = ("content-type", "application/vnd.kafka.string.v2+json");
+    let body = json!({ "records": [{ "value": "a" }, { "value": "b" }, { "value": 7 }] }).to_string();
+    let before = bucket.entries();
+    let first = ingest.request("POST", "/topics/t", &[v2], &body).await;
+    assert_eq!(first.status, 200, "{first:?}");
+    let outcomes = first.json();
+    assert_eq!((&outcomes["offsets"][1]["offset"], &outcomes["offsets"][2]["error_code"]), (&json!(1), &json!(42202)));
+    assert!(before < bucket.entries(), "it is in the bucket when the answer is here");
+    let entries = bucket.entries();
+    // Through a gateway with a stage, many records, one PUT.
+    let many = json!({ "records": (0..500).map(|_| json!({ "value": "c" })).collect::<Vec<_>>() }).to_string();
+    let second = answer(ingest.invoke(gateway_event("POST", "/topics/t", &[v2], &many)).await);
+    assert_eq!((second.status, second.json()["offsets"][499]["offset"].as_i64()), (200, Some(501)), "{second:?}");
+    assert_eq!(bucket.entries(), entries + 1);
+
+    let gateway = Gateway::start(&bucket.url()).await;
+    assert_eq!(gateway.values("t", 0, 502).await[..3], ["a", "b", "c"]);
+    let reader = Function::start("reader", &bucket.url(), &[]).await;
+    assert_eq!(read(&reader, &gateway.cluster, 0).await.len(), 502);
+    assert_eq!(reader.get("/topics").await.json(), json!(["t"]));
+
+    let compactor = Function::start("compactor", &bucket.url(), &[]).await;
+    let report = compactor.invoke(json!({ "source": "aws.events", "at_once": true })).await.unwrap();
+    assert_eq!((&report["complete"], &report["replaced"]), (&json!(true), &json!(1)), "{report}");
+    assert_eq!(bucket.tables(), 1);
+    assert_eq!(read(&reader, &gateway.cluster, 0).await[..3], ["a", "b", "c"]);
+    assert_eq!(gateway.values("t", 500, 2).await, ["c", "c"]);
+    assert_eq!(ingest.request("POST", "/topics/t", &[v2], &body).await.json()["offsets"][0]["offset"], 502);
+    assert_eq!(read(&reader, &gateway.cluster, 501).await, ["c", "a", "b"]);
+}
+
+#[tokio::test]
+async fn frozen_between_put_and_reply_it_is_one_record() {
+    let bucket = Bucket::new();
+    let frozen = Function::start("ingest", &bucket.slow_url(), &[]).await;
+    let other = Function::start("ingest", &bucket.url(), &[]).await;
+    let reader = Function::start("reader", &bucket.url(), &[]).await;
+    let cluster = cluster_of(&reader).await;
+    let path = records_path(&cluster);
+    let mut expected = vec!["begin".to_owned()];
+    assert_eq!(other.request("POST", &path, &[JSON], &record("begin")).await.offsets(), [0]);
+    let mut caught = 0;
+    for round in 0..40 {
+        let (id, value) = (format!("round-{round}"), format!("value-{round}"));
+        let headers = [JSON, ("idempotency-key", id.as_str())];
+        let entries = bucket.entries();
+        let mut hanging = frozen.begin(url_event("POST", &path, &headers, &record(&value))).await;
+        while bucket.entries() == entries {
+            tokio::time::sleep(Duration::from_micros(200)).await;
+        }
+        // Its entry is there, and its reply a few milliseconds away.
+        frozen.signal("STOP");
+        let was_caught = hanging.try_recv().is_err();
+        let retried = other.request("POST", &path, &headers, &record(&value)).await;
+        let offset = retried.offsets()[0];
+        assert_eq!(offset, expected.len() as i64, "round {round}");
+        expected.push(value);
+        let next = format!("next-{round}");
+        assert_eq!(other.request("POST", &path, &[JSON], &record(&next)).await.offsets(), [offset + 1]);
+        expected.push(next);
+        frozen.signal("CONT");
+        if was_caught {
+            let thawed = answer(tokio::time::timeout(Duration::from_secs(30), hanging).await.unwrap().unwrap());
+            assert_eq!(thawed.offsets(), [offset], "round {round}");
+            caught += 1;
+        }
+        if caught == 3 {
+            break;
+        }
+    }
+    assert_eq!(caught, 3, "it was never caught between PUT and reply");
+    assert_eq!(read(&reader, &cluster, 0).await, expected);
+}
+
+#[tokio::test]
+async fn one_request_id_at_three_functions_at_once_is_one_record() {
+    let bucket = Bucket::new();
+    let one = Function::start("ingest", &bucket.slow_url(), &[]).await;
+    let two = Function::start("ingest", &bucket.slow_url(), &[]).await;
+    let three = Function::start("ingest", &bucket.url(), &[]).await;
+    let reader = Function::start("reader", &bucket.url(), &[]).await;
+    let cluster = cluster_of(&reader).await;
+    let path = records_path(&cluster);
+    let mut expected = Vec::new();
+    for round in 0..8_i64 {
+        let (id, value) = (format!("id-{round}"), format!("value-{round}"));
+        let headers = [JSON, ("idempotency-key", id.as_str())];
+        let body = record(&value);
+        let send = |function| Function::request(function, "POST", &path, &headers, &body);
+        let (first, second, third) = tokio::join!(send(&one), send(&two), send(&three));
+        for answer in [first, second, third] {
+            assert_eq!(answer.offsets(), [round], "{answer:?}");
+        }
+        expected.push(value);
+    }
+    assert_eq!(read(&reader, &cluster, 0).await, expected);
+}
+
+#[tokio::test]
+async fn a_reader_that_was_frozen_shows_what_came_meanwhile() {
+    let bucket = Bucket::new();
+    let ingest = Function::start("ingest", &bucket.url(), &[]).await;
+    let reader = Function::start("reader", &bucket.url(), &[]).await;
+    let cluster = cluster_of(&reader).await;
+    let path = records_path(&cluster);
+    assert_eq!(ingest.request("POST", &path, &[JSON], &record("a")).await.status, 200);
+    assert_eq!(read(&reader, &cluster, 0).await, ["a"]);
+    reader.signal("STOP");
+    for value in ["b", "c"] {
+        assert_eq!(ingest.request("POST", &path, &[JSON], &record(value)).await.status, 200);
+    }
+    reader.signal("CONT");
+    assert_eq!(read(&reader, &cluster, 1).await, ["b", "c"]);
+}
+
+#[tokio::test]
+async fn a_store_that_refuses_is_an_answer() {
+    let told = "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>";
+    let router = Router::new().fallback(move || async move { (StatusCode::FORBIDDEN, told) });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    let settings = [("ALLUVIUM_ENDPOINT", endpoint.as_str())];
+    for role in ["ingest", "reader"] {
+        let function = Function::start(role, "s3://bucket/prefix", &settings).await;
+        for _ in 0..2 {
+            let refused = function.get("/topics").await;
+            let message = refused.json()["message"].as_str().unwrap().to_owned();
+            assert_eq!((refused.status, refused.json()["error_code"].as_u64()), (500, Some(50002)), "{refused:?}");
+            assert!(message.contains("s3://bucket/prefix") && message.contains("denied"), "{message}");
+        }
+    }
+    let compactor = Function::start("compactor", "s3://bucket/prefix", &settings).await;
+    let failed = compactor.invoke(json!({})).await.unwrap_err();
+    assert!(failed.contains("denied"), "{failed}");
+}
+
+#[tokio::test]
+async fn oversized_and_malformed_events_are_refused_and_the_next_one_is_served() {
+    let bucket = Bucket::new();
+    let ingest = Function::start("ingest", &bucket.url(), &[]).await;
+    let v2 = ("content-type", "application/vnd.kafka.string.v2+json");
+    let oversized = json!({ "records": [{ "value": "x".repeat(6_000_001) }] }).to_string();
+    let refused = ingest.request("POST", "/topics/t", &[v2], &oversized).await;
+    assert_eq!((refused.status, refused.json()["error_code"].as_u64()), (413, Some(413)));
+    assert!(refused.json()["message"].as_str().unwrap().contains("6000000"), "{refused:?}");
+    assert_eq!(ingest.request("POST", "/topics/t", &[v2], "{\"records\":[").await.status, 400);
+    assert_eq!(ingest.request("GET", "/nothing", &[], "").await.status, 404);
+    for event in [json!(null), json!({ "version": "2.0" }), json!([1, 2]), json!("text")] {
+        let failed = ingest.invoke(event.clone()).await;
+        assert!(failed.is_err(), "{event} gave {failed:?}");
+    }
+    let good = json!({ "records": [{ "value": "a" }] }).to_string();
+    let taken = ingest.request("POST", "/topics/t", &[v2], &good).await;
+    assert_eq!(taken.json()["offsets"][0]["offset"], 0, "{taken:?}");
+    // A body that came as base64 is the same body.
+    let mut event = url_event("POST", "/topics/t", &[v2], "");
+    event["body"] = json!("eyJyZWNvcmRzIjpbeyJ2YWx1ZSI6ImIifV19");
+    event["isBase64Encoded"] = json!(true);
+    assert_eq!(answer(ingest.invoke(event).await).json()["offsets"][0]["offset"], 1);
+}
+
+#[tokio::test]
+async fn two_compactors_at_once_lose_nothing() {
+    let bucket = Bucket::new();
+    let ingest = Function::start("ingest", &bucket.url(), &[]).await;
+    let reader = Function::start("reader", &bucket.url(), &[]).await;
+    let cluster = cluster_of(&reader).await;
+    let path = records_path(&cluster);
+    let one = Function::start("compactor", &bucket.slow_url(), &[]).await;
+    let two = Function::start("compactor", &bucket.slow_url(), &[]).await;
+    let mut expected = Vec::new();
+    for round in 0..3 {
+        for number in 0..5 {
+            let value = format!("{round}-{number}");
+            assert_eq!(ingest.request("POST", &path, &[JSON], &record(&value)).await.status, 200);
+            expected.push(value);
+        }
+        let event = json!({ "at_once": true });
+        let (first, second) = tokio::join!(one.invoke(event.clone()), two.invoke(event));
+        let count = |report: &Value, what: &str| report[what].as_u64().unwrap();
+        let (first, second) = (first.unwrap(), second.unwrap());
+        assert_eq!(count(&first, "failed") + count(&second, "failed"), 0, "{first} {second}");
+        assert!(count(&first, "replaced") + count(&second, "replaced") >= 1, "{first} {second}");
+        assert_eq!(read(&reader, &cluster, 0).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_signal_ends_a_function_in_order() {
+    let bucket = Bucket::new();
+    let ingest = Function::start("ingest", &bucket.url(), &[]).await;
+    assert_eq!(ingest.get("/nothing").await.status, 404);
+    ingest.signal("TERM");
+    let ended = tokio::time::timeout(Duration::from_secs(10), ingest.ended()).await;
+    assert_eq!(ended.expect("it ends"), Some(0));
+}
