@@ -98,6 +98,59 @@ fn metrics_and_health_are_served_where_the_serving_line_says() {
     assert!(complaint.contains("another process has this port") && complaint.contains("--http-listen"), "{complaint}");
 }
 
+#[test]
+fn the_http_api_is_served_where_the_serving_line_says_and_drains() {
+    let server = Server::start(alluvium(&[
+        "serve",
+        "--store=memory://",
+        "--listen=127.0.0.1:0",
+        "--rest-listen=127.0.0.1:0",
+        "--http-listen=127.0.0.1:0",
+    ]));
+    let (_, metrics) = server.line.split_once("metrics http://").unwrap_or_else(|| panic!("{}", server.line));
+    let metrics = metrics.split('/').next().unwrap().to_owned();
+    let (_, rest) = server.line.split_once("HTTP API http://").unwrap_or_else(|| panic!("{}", server.line));
+    let address = rest.split([',', ')']).next().unwrap().to_owned();
+    let mut stream = TcpStream::connect(&address).unwrap();
+    let body = r#"{"records":[{"value":"hello"}]}"#;
+    let length = body.len();
+    write!(
+        stream,
+        "POST /topics/t HTTP/1.1\r\nHost: node\r\nConnection: close\r\nContent-Length: {length}\r\n\
+         Content-Type: application/vnd.kafka.string.v2+json\r\n\r\n{body}"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"offset\":0"), "{answer}");
+    assert!(server.run(&["consume", "t", "--from", "earliest", "--count", "1"]).expect_done().contains("hello"));
+
+    let taken = alluvium(&["serve", "--store=memory://", "--listen=127.0.0.1:0", "--rest-listen", &address]);
+    let complaint = crate::harness::end(taken).expect_refused(1);
+    assert!(complaint.contains("another process has this port") && complaint.contains("--rest-listen"), "{complaint}");
+
+    // A read that waits is answered when the node ends, and does not hold it up.
+    let clusters = get(&address, "/v3/clusters");
+    let (_, cluster) = clusters.split_once("\"cluster_id\":\"").unwrap_or_else(|| panic!("{clusters}"));
+    let cluster = cluster.split('"').next().unwrap();
+    let path = format!("/v3/clusters/{cluster}/topics/t/partitions/0/records?offset=1&wait_ms=60000");
+    let waits = || {
+        let scrape = get(&metrics, "/metrics");
+        scrape.lines().find(|line| line.starts_with("alluvium_fetch_waits_total")).map(str::to_owned)
+    };
+    let before = waits();
+    let mut waiting = TcpStream::connect(&address).unwrap();
+    write!(waiting, "GET {path} HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n").unwrap();
+    while waits() == before {}
+    let begun = std::time::Instant::now();
+    let (code, logged) = server.stop();
+    assert_eq!(code, 0, "{logged}");
+    let mut answer = String::new();
+    waiting.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"records\":[]"), "{answer}");
+    assert!(begun.elapsed() < std::time::Duration::from_secs(30));
+}
+
 fn get(address: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n").unwrap();

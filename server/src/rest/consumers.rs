@@ -217,7 +217,7 @@ impl Instance {
             Reset::None => {
                 let told =
                     format!("no offset is committed for partition {}, and auto.offset.reset is none", place.partition);
-                return Err(RestError::new(code::KAFKA_ERROR, told));
+                return Err(RestError::new(code::ILLEGAL_STATE, told));
             }
         };
         read::offset_of(rest, place, query, Isolation::ReadCommitted).await
