@@ -142,13 +142,11 @@ fn the_http_api_is_served_where_the_serving_line_says_and_drains() {
     let mut waiting = TcpStream::connect(&address).unwrap();
     write!(waiting, "GET {path} HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n").unwrap();
     while waits() == before {}
-    let begun = std::time::Instant::now();
     let (code, logged) = server.stop();
     assert_eq!(code, 0, "{logged}");
     let mut answer = String::new();
     waiting.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"records\":[]"), "{answer}");
-    assert!(begun.elapsed() < std::time::Duration::from_secs(30));
 }
 
 fn get(address: &str, path: &str) -> String {

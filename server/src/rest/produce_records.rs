@@ -5,7 +5,8 @@
 //! an Idempotency-Key the whole body is read first: the batches of a retry have to be the same.
 //!
 //! Invariants: what can be refused for the whole request is, by its status; after that the status is 200 and each record
-//! speaks for itself. Something that is no object ends the request with a last answer of 400.
+//! speaks for itself. Something that is no object ends the request with a last answer of 400. Where answers are not streamed,
+//! in functions, a request has no more records than answers have room.
 
 use std::collections::VecDeque;
 
@@ -27,8 +28,10 @@ use super::produce::{self, Produced, Target};
 use super::record::{Format, NewRecord};
 use super::request_id::RequestId;
 use super::split::{NoObject, Splitter};
-use super::{Rest, clusters};
+use super::{Rest, Role, clusters};
 
+/// Bytes of the answer to one record at most, the name of the topic apart.
+const ANSWER_BYTES_MAX: usize = 400;
 /// Pieces of a request that wait for the store at once.
 const PIECES_IN_FLIGHT_MAX: usize = 8;
 
@@ -112,6 +115,9 @@ pub(super) async fn handle(
             let mut records = Records::new(rest, topic, target, answering, None);
             records.take(&body);
             records.end();
+            if let Some(failure) = records.failure.take_if(|_| records.parsed.is_empty()) {
+                return Err(failure);
+            }
             records.send(permit, Some(request_id));
             records
         }
@@ -129,6 +135,10 @@ struct Records {
     /// The rest of the body, until its end.
     pieces: Option<BodyDataStream>,
     splitter: Splitter,
+    /// Records that were cut out.
+    count: usize,
+    /// Records whose answers have room: an answer that is not streamed has a bound.
+    count_max: usize,
     /// Cut out and not sent yet.
     parsed: VecDeque<(Result<NewRecord, RestError>, Told)>,
     sent: FuturesOrdered<BoxFuture<'static, String>>,
@@ -145,6 +155,10 @@ struct Told {
 
 impl Records {
     fn new(rest: Rest, topic: String, target: Target, answering: Answering, pieces: Option<BodyDataStream>) -> Self {
+        let count_max = match rest.settings().role {
+            Role::Node => usize::MAX,
+            Role::Ingest | Role::Reader => rest.settings().response_bytes_max / (ANSWER_BYTES_MAX + topic.len()),
+        };
         Self {
             rest,
             topic,
@@ -152,6 +166,8 @@ impl Records {
             answering,
             pieces,
             splitter: Splitter::default(),
+            count: 0,
+            count_max,
             parsed: VecDeque::new(),
             sent: FuturesOrdered::new(),
             failure: None,
@@ -200,7 +216,17 @@ impl Records {
         self.splitter.add(piece);
         loop {
             match self.splitter.next() {
-                Ok(Some(object)) => self.parsed.push_back(read(&object)),
+                Ok(Some(_)) if self.count == self.count_max => {
+                    let told = format!(
+                        "a request has at most {} records here: this one and the rest are not read",
+                        self.count
+                    );
+                    return self.fail(RestError::too_large(told));
+                }
+                Ok(Some(object)) => {
+                    self.count += 1;
+                    self.parsed.push_back(read(&object));
+                }
                 Ok(None) => break,
                 Err(NoObject) => {
                     let told = "the body must be JSON objects, one after the other";
@@ -216,8 +242,13 @@ impl Records {
 
     fn end(&mut self) {
         self.pieces = None;
-        if self.splitter.waiting_bytes() > 0 && self.failure.is_none() {
+        if self.failure.is_some() {
+            return;
+        }
+        if self.splitter.waiting_bytes() > 0 {
             self.fail(RestError::new(code::BAD_REQUEST, "the body ends within a record"));
+        } else if self.count == 0 {
+            self.fail(RestError::new(code::MISSING_VALUE, "give at least one record"));
         }
     }
 

@@ -20,6 +20,9 @@ use super::request_id::RequestId;
 /// The media type of answers.
 pub(super) const V2: &str = "application/vnd.kafka.v2+json";
 
+/// Bytes of the answer to one record at most.
+const OUTCOME_BYTES_MAX: usize = 256;
+
 #[derive(Deserialize)]
 struct Request<'a> {
     #[serde(borrow)]
@@ -86,6 +89,12 @@ async fn handle(
     let request: Request<'_> = extract::json(&body)?;
     let records = request.records.filter(|records| !records.is_empty());
     let records = records.ok_or_else(|| RestError::new(code::MISSING_VALUE, "records: give at least one"))?;
+    let records_max = rest.settings().response_bytes_max / OUTCOME_BYTES_MAX;
+    if records.len() > records_max {
+        let told =
+            format!("{} records: their answer would be too long, send at most {records_max} in each", records.len());
+        return Err(RestError::too_large(told));
+    }
     let deadline = produce::deadline(rest, answering);
     let target = Target::find(rest, topic, deadline).await?;
     let records = records.into_iter().map(|record| read(format, partition, record)).collect();

@@ -10,7 +10,7 @@ use alluvium_ingest::{Ingest, IngestSettings};
 use alluvium_log::{Log, LogOptions};
 use alluvium_reader::{Reader, ReaderSettings};
 use alluvium_server::ServerSettings;
-use alluvium_server::rest::{Rest, RestParts, RestSettings, Role};
+use alluvium_server::rest::{AnswerBy, Rest, RestParts, RestSettings, Role};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Method, Request};
@@ -24,6 +24,8 @@ use crate::records::{fetch, texts};
 pub(crate) struct Api {
     router: Router,
     pub(crate) cluster: String,
+    /// How long requests may take, where somebody sets that.
+    patience: Option<Duration>,
 }
 
 /// What came back.
@@ -57,7 +59,7 @@ impl Answer {
 impl Api {
     pub(crate) fn of(node: &Node) -> Api {
         let router = node.server.rest(RestSettings::default()).router();
-        Api { router, cluster: node.log.cluster_id().to_owned() }
+        Api { router, cluster: node.log.cluster_id().to_owned(), patience: None }
     }
 
     /// A process of its own without Kafka doors, on this store.
@@ -75,7 +77,7 @@ impl Api {
             runtime,
             shutdown: Shutdown::new(),
         };
-        Api { router: Rest::without_doors(parts).router(), cluster }
+        Api { router: Rest::without_doors(parts).router(), cluster, patience: None }
     }
 
     pub(crate) async fn send(
@@ -87,6 +89,9 @@ impl Api {
     ) -> Answer {
         let path = path.replace("{c}", &self.cluster);
         let mut request = Request::builder().method(method).uri(path);
+        if let Some(patience) = self.patience {
+            request = request.extension(AnswerBy(Runtime::system().monotonic() + patience));
+        }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -217,6 +222,9 @@ async fn a_stream_of_records_is_answered_record_by_record() {
     assert_eq!((broken[0]["offset"].as_i64(), broken[1]["error_code"].as_u64()), (Some(3), Some(400)));
     let cut = api.send(Method::POST, path, &[], r#"{"value":"#).await.lines();
     assert_eq!(cut[0]["error_code"], 400);
+    assert_eq!(api.send(Method::POST, path, &[], " ").await.lines()[0]["error_code"], 42201);
+    assert_eq!(api.produce_once("t", "id", "").await.error_code(), 42201);
+    assert_eq!(api.produce_once("t", "id", "]").await.error_code(), 400);
 }
 
 #[tokio::test]
@@ -368,6 +376,45 @@ async fn large_requests_and_large_answers_have_their_bounds() {
     let too_large = api.get(&format!("{path}?offset=2")).await;
     assert_eq!(too_large.error_code(), 413);
     assert!(too_large.text.contains("offset 2") && too_large.text.contains("offset 3"), "{too_large:?}");
+}
+
+#[tokio::test]
+async fn answers_that_are_not_streamed_bound_the_number_of_records() {
+    let store = open("memory://", &StoreOptions::default(), &Runtime::system()).unwrap();
+    let settings = RestSettings { role: Role::Ingest, request_bytes_max: 100_000, response_bytes_max: 4_096 };
+    let api = Api::alone(store, settings).await;
+    let records: Vec<Value> = (0..17).map(|_| json!({ "value": "a" })).collect();
+    let refused = api.produce("t", "string", &json!({ "records": records })).await;
+    assert_eq!(refused.error_code(), 413);
+    let lines = api.produce_once("t", "id", &v3_record("a").repeat(20)).await.lines();
+    assert_eq!(lines.len(), 11, "{lines:?}");
+    assert_eq!((lines[9]["offset"].as_i64(), lines[10]["error_code"].as_u64()), (Some(9), Some(413)));
+    let large = json!({ "records": [{ "value": "x".repeat(1_100_000) }, { "value": "y" }] });
+    let node = Node::start().await;
+    let outcomes = Api::of(&node).produce("t", "string", &large).await.json();
+    assert_eq!((&outcomes["offsets"][0]["error_code"], &outcomes["offsets"][1]["offset"]), (&json!(413), &json!(0)));
+}
+
+#[tokio::test]
+async fn what_is_not_written_and_what_is_in_doubt_are_told_apart() {
+    let runtime = Runtime::system();
+    let faulty = Faulty::new(open("memory://", &StoreOptions::default(), &runtime).unwrap(), runtime.clone());
+    let mut api = Api::alone(faulty.clone(), RestSettings::default()).await;
+    assert_eq!(api.produce_once("t", "first", &v3_record("0")).await.status, 200);
+    api.patience = Some(Duration::from_millis(300));
+    faulty.script(FaultRule::next(StoreOperation::PutIfAbsent, Fault::SlowReply(Duration::from_secs(2))));
+    let doubtful = api.produce_once("t", "doubtful", &v3_record("1")).await.lines();
+    assert_eq!(doubtful[0]["error_code"], 50402);
+    api.patience = None;
+    assert_eq!(api.produce_once("t", "doubtful", &v3_record("1")).await.lines()[0]["offset"], 1);
+    faulty.set_down(true);
+    api.patience = Some(Duration::from_millis(300));
+    let refused = api.produce("u", "string", &json!({ "records": [{ "value": "x" }] })).await;
+    assert_eq!(refused.status, 503, "{refused:?}");
+    assert_eq!(api.get("/topics").await.status, 503);
+    faulty.set_down(false);
+    api.patience = None;
+    assert_eq!(api.values("t").await, ["0", "1"]);
 }
 
 #[tokio::test]
