@@ -2,6 +2,7 @@
 //! bucket and beside a node with a Kafka door.
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests drive real processes with the real clock")]
+#![allow(clippy::print_stdout, reason = "a suite says what it skips")]
 
 mod emulator;
 mod gateway;
@@ -271,6 +272,47 @@ async fn two_compactors_at_once_lose_nothing() {
         assert!(count(&first, "replaced") + count(&second, "replaced") >= 1, "{first} {second}");
         assert_eq!(read(&reader, &cluster, 0).await, expected);
     }
+}
+
+/// As on AWS: the store is S3, credentials come from the environment that a role fills.
+#[tokio::test]
+async fn on_an_s3_server_with_the_credentials_of_a_role() {
+    let Ok(endpoint) = std::env::var("ALLUVIUM_TEST_MINIO_ENDPOINT") else {
+        assert_ne!(std::env::var("ALLUVIUM_TEST_NO_SKIP").as_deref(), Ok("1"), "there is no MinIO");
+        println!("skipped: functions on MinIO (ALLUVIUM_TEST_MINIO_ENDPOINT is not set)");
+        return;
+    };
+    let bucket = std::env::var("ALLUVIUM_TEST_S3_BUCKET").unwrap_or_else(|_| "conformance".to_owned());
+    let corner = TempDir::new().unwrap();
+    let corner = corner.path().file_name().unwrap().to_string_lossy().replace('.', "");
+    let store = format!("s3://{bucket}/functions/{corner}");
+    let role = [
+        ("ALLUVIUM_ENDPOINT", endpoint.as_str()),
+        ("AWS_ACCESS_KEY_ID", "minioadmin"),
+        ("AWS_SECRET_ACCESS_KEY", "minioadmin"),
+    ];
+    let ingest = Function::start("ingest", &store, &role).await;
+    let second = Function::start("ingest", &store, &role).await;
+    let reader = Function::start("reader", &store, &role).await;
+    let cluster = cluster_of(&reader).await;
+    let path = records_path(&cluster);
+    let mut expected = Vec::new();
+    for round in 0..5_i64 {
+        let (id, value) = (format!("id-{round}"), format!("value-{round}"));
+        let headers = [JSON, ("idempotency-key", id.as_str())];
+        let body = record(&value);
+        let send = |function| Function::request(function, "POST", &path, &headers, &body);
+        let (first, other) = tokio::join!(send(&ingest), send(&second));
+        assert_eq!((first.offsets(), other.offsets()), (vec![round], vec![round]));
+        expected.push(value);
+    }
+    let compactor = Function::start("compactor", &store, &role).await;
+    let report = compactor.invoke(json!({ "at_once": true })).await.unwrap();
+    assert_eq!(report["replaced"], 1, "{report}");
+    assert_eq!(read(&reader, &cluster, 0).await, expected);
+    let wrong = [role[0], role[1], ("AWS_SECRET_ACCESS_KEY", "wrong")];
+    let stranger = Function::start("reader", &store, &wrong).await;
+    assert_eq!(stranger.get("/topics").await.status, 500);
 }
 
 #[tokio::test]

@@ -634,3 +634,40 @@ async fn a_consumer_instance_is_assigned_by_hand_and_seeks() {
     assert_eq!(api.send(Method::GET, &format!("{one}/records"), &other, "").await.error_code(), 40601);
     assert_eq!(api.post("/consumers/g", &json!({ "format": "avro" })).await.error_code(), 42204);
 }
+
+#[tokio::test]
+async fn a_consumer_instance_lives_where_its_group_is_coordinated() {
+    let nodes = Node::start_cluster(2).await;
+    let apis: Vec<Api> = nodes.iter().map(|(node, _)| Api::of(node)).collect();
+    let produced = apis[0].produce("t", "string", &json!({ "records": [{ "value": "a" }] })).await;
+    assert_eq!(produced.status, 200, "{produced:?}");
+    let subscription = json!({ "topics": ["t"] });
+    let subscribed = async {
+        loop {
+            let mut statuses = Vec::new();
+            for (number, api) in apis.iter().enumerate() {
+                let one = format!("/consumers/g/instances/{number}");
+                let made = api.post("/consumers/g", &json!({ "name": number.to_string() })).await;
+                assert!([200, 409].contains(&made.status), "{made:?}");
+                statuses.push(api.post(&format!("{one}/subscription"), &subscription).await);
+            }
+            statuses.sort_by_key(|answer| answer.status);
+            // Until both agree who leads.
+            if statuses.iter().map(|answer| answer.status).eq([204, 421]) {
+                break statuses.pop().unwrap();
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let elsewhere = tokio::time::timeout(Duration::from_secs(30), subscribed).await.expect("one leads");
+    assert_eq!(elsewhere.error_code(), 42101);
+    let commit = json!({ "offsets": [{ "topic_name": "t", "partition_id": 0, "offset": 1 }] });
+    for api in &apis {
+        assert_eq!(api.post("/v3/clusters/{c}/consumer-groups/h/offsets", &commit).await.status, 200);
+        let read = api.get("/v3/clusters/{c}/consumer-groups/h/offsets").await.json();
+        assert_eq!(read["data"][0]["offset"], 1);
+    }
+    for (_, cluster) in nodes {
+        cluster.close().await;
+    }
+}
