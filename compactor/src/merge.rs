@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use alluvium_infra::planted::{self, Bug};
 use alluvium_log::{Partition, RecordTotal, Replacement, Run, TablePlace, TableRun, runs_digest};
 use alluvium_table::{RecordTally, Row};
 
@@ -50,6 +51,10 @@ impl LeftOut {
 impl Keep for LeftOut {
     fn keeps(&self, row: &Row<'_>) -> bool {
         let attributes = row.batch.attributes;
+        let drops = planted::is(Bug::MergeDropsRecord) || planted::is(Bug::SumsNotConserved);
+        if drops && row.offset % 7 == 3 {
+            return false;
+        }
         if row.offset < self.log_start_offset || attributes.is_control() {
             return false;
         }
@@ -139,7 +144,9 @@ impl<K: Keep> Rewrite<'_, K> {
         while let Some(chunk) = inputs.next().await? {
             let is_raw = matches!(chunk.records, Records::Batches(_));
             let pushed = output.push(chunk.records, self.keep.clone()).await?;
-            removed += pushed.left_out;
+            if !planted::is(Bug::SumsNotConserved) {
+                removed += pushed.left_out;
+            }
             let all = pushed.kept + pushed.left_out;
             if is_raw {
                 raw += all;

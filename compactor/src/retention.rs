@@ -5,6 +5,7 @@
 //! 2. Time is the store's, and nothing goes while it is not believed.
 //! 3. A run whose records have no time is as old as its object; one in an entry, which does not tell, waits until it is in a file.
 
+use alluvium_infra::planted::{self, Bug};
 use alluvium_log::{CommitError, ObjectRef, Operation, Run, View};
 use alluvium_record::{ShardId, TopicPartition};
 
@@ -51,7 +52,10 @@ pub(crate) fn before(runs: &StableRuns, size_bytes: u64, rules: &TopicRules, now
     let mut before_offset = None;
     for (run, _) in &runs.runs {
         let rest = left.saturating_sub(u64::from(run.length));
-        let too_much = rules.retention_bytes.is_some_and(|bytes_max| rest >= bytes_max && left > bytes_max);
+        let too_much = rules.retention_bytes.is_some_and(|bytes_max| {
+            let enough = rest >= bytes_max || planted::is(Bug::RetentionTakesOneMore);
+            enough && left > bytes_max
+        });
         if !too_old(run) && !too_much {
             break;
         }

@@ -67,6 +67,22 @@ pub enum Bug {
     ProducerNotCompared,
     /// Who asks for the identity of an open transaction gets it, and the transaction stays open (invariant 9).
     InitLeavesOpen,
+    /// Garbage collection does not wait for its grace (invariant 8).
+    CollectWithoutGrace,
+    /// What no entry named is never looked for (invariant 8).
+    OrphansStay,
+    /// A merge leaves a record out, and says so (invariant 11).
+    MergeDropsRecord,
+    /// A merge leaves a record out and says nothing, and the log compares no sums (invariant 11).
+    SumsNotConserved,
+    /// Compaction by key keeps all records of a key but the newest (invariant 11).
+    NewestOfKeyGoes,
+    /// A tombstone goes with what it deletes (invariant 11).
+    TombstonesGoAtOnce,
+    /// A replacement is taken although its runs were deleted meanwhile (invariant 11).
+    ReplacementWins,
+    /// Retention by bytes goes on until the topic has fewer than it may keep (invariant 11).
+    RetentionTakesOneMore,
 }
 
 impl Bug {
@@ -103,6 +119,14 @@ impl Bug {
         Bug::AbortForgotten,
         Bug::ProducerNotCompared,
         Bug::InitLeavesOpen,
+        Bug::CollectWithoutGrace,
+        Bug::OrphansStay,
+        Bug::MergeDropsRecord,
+        Bug::SumsNotConserved,
+        Bug::NewestOfKeyGoes,
+        Bug::TombstonesGoAtOnce,
+        Bug::ReplacementWins,
+        Bug::RetentionTakesOneMore,
     ];
 }
 

@@ -3,7 +3,7 @@
 //! Invariants: an operation whose answer did not come is `Unknown`, never failed; nothing in here is taken from the code
 //! under test but its answers and its published states.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use alluvium_log::State;
 use alluvium_record::{ShardId, TopicId, TopicPartition};
@@ -109,6 +109,8 @@ pub enum Operation {
         name: String,
         /// Its partitions.
         partitions: i32,
+        /// Its settings.
+        settings: Vec<(String, String)>,
     },
     /// Delete a topic.
     DeleteTopic {
@@ -232,6 +234,8 @@ pub struct Seen {
     pub batch: u64,
     /// Its place in the batch; for the end of a transaction 1 when it was committed, else 0.
     pub index: u32,
+    /// Stands for all that it is: time, key, value, headers. 0 for the end of a transaction.
+    pub digest: u64,
 }
 
 /// Stands for a batch in the end of a transaction.
@@ -267,6 +271,8 @@ pub enum Outcome {
         last_stable: i64,
         /// First offset of the partition.
         log_start: i64,
+        /// Where to go on reading: behind the last batch, whether records are left in it or not.
+        next: i64,
         /// The records, with the ends of transactions.
         records: Vec<Seen>,
         /// Offsets of those that a consumer of committed records passes over.
@@ -372,6 +378,8 @@ pub struct Taken {
 /// What a partition holds in the end, read by a fresh node without faults.
 #[derive(Clone, Debug, Default)]
 pub struct FinalPartition {
+    /// When it was read.
+    pub at_us: Microseconds,
     /// First offset.
     pub log_start: i64,
     /// Next offset.
@@ -407,6 +415,14 @@ pub struct History {
     pub final_states: BTreeMap<ShardId, std::sync::Arc<State>>,
     /// All objects in the end.
     pub objects: BTreeMap<String, Bytes>,
+    /// Segments that were put at any time.
+    pub segments: BTreeMap<String, Bytes>,
+    /// Whether the nodes compact.
+    pub compacts: bool,
+    /// Topics that are compacted by key.
+    pub compacted: BTreeSet<TopicId>,
+    /// Topics of which only so many bytes are kept.
+    pub retention_bytes: BTreeMap<TopicId, u64>,
     /// What the run itself found wrong, with the invariant's number.
     pub findings: Vec<(u8, String)>,
     /// Whether nodes know of each other.
@@ -417,6 +433,21 @@ pub struct History {
     pub settled: bool,
     /// When all faults ended.
     pub healed_us: Microseconds,
+}
+
+impl History {
+    /// Whether a topic is compacted by key.
+    #[must_use]
+    pub fn is_compacted(&self, topic: TopicId) -> bool {
+        self.compacted.contains(&topic)
+    }
+
+    /// Whether records of a topic go without anybody's word.
+    #[must_use]
+    pub fn has_retention(&self, topic: TopicId) -> bool {
+        let alters = |call: &Call| matches!(call.operation, Operation::AlterTopic { topic: at, .. } if at == topic);
+        self.retention_bytes.contains_key(&topic) || (self.compacts && self.calls.iter().any(alters))
+    }
 }
 
 /// A partition in few letters: the first four of the topic's id.

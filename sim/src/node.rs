@@ -176,6 +176,19 @@ impl Node {
         self.outage(from_us);
     }
 
+    /// Ends all its tasks for good.
+    pub fn stop(&self) {
+        let runtime = {
+            let mut life = self.life.lock();
+            life.running = None;
+            life.crashes += 1;
+            life.runtime.take()
+        };
+        if let Some(runtime) = runtime {
+            runtime.crash();
+        }
+    }
+
     /// Stands still for a while.
     pub async fn freeze(&self, duration: Duration) {
         let from_us = self.world.now_us();
@@ -203,7 +216,7 @@ impl Node {
     }
 }
 
-fn log_options(scenario: &Scenario, node: u32) -> LogOptions {
+pub(crate) fn log_options(scenario: &Scenario, node: u32) -> LogOptions {
     let mut options = LogOptions {
         node: format!("node-{node}"),
         probe: false,
@@ -324,7 +337,7 @@ fn ingest_settings(scenario: &Scenario) -> IngestSettings {
 }
 
 /// Files of a few batches, within seconds. What may still be named is never an orphan here.
-fn compactor_settings(scenario: &Scenario) -> CompactorSettings {
+pub(crate) fn compactor_settings(scenario: &Scenario) -> CompactorSettings {
     let grace = Duration::from_millis(scenario.retention_ms);
     CompactorSettings {
         pick_interval: Duration::from_millis(500),
@@ -334,6 +347,7 @@ fn compactor_settings(scenario: &Scenario) -> CompactorSettings {
         file_bytes_max: 20_000,
         small_file_bytes: 10_000,
         small_files_min: 3,
+        retention_interval: Duration::from_secs(3),
         collect_interval: grace / 4,
         orphan_interval: grace / 2,
         garbage_grace: grace,

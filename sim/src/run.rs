@@ -22,8 +22,8 @@ use crate::node::{Node, Running};
 use crate::peers::{self, host_name};
 use crate::scenario::Scenario;
 use crate::serve::serve;
-use crate::workload;
 use crate::world::{Injected, World};
+use crate::{sweep, workload};
 
 /// How long clients may take to end after all faults have ended.
 const DRAIN: Duration = Duration::from_secs(5 * 60);
@@ -119,10 +119,11 @@ async fn play(world: &Arc<World>) {
     for node in &nodes {
         node.start().await;
     }
-    let topics = make_topics(world);
+    let made = make_topics(world);
+    let topics: Vec<(TopicId, i32)> = made.iter().map(|(topic, partitions, _)| (*topic, *partitions)).collect();
     let cluster = Arc::new(Cluster { world: world.clone(), nodes, network, topics: Mutex::new(topics.clone()) });
-    for (index, (topic, partitions)) in topics.iter().enumerate() {
-        let create = Operation::CreateTopic { topic: *topic, name: format!("t{index}"), partitions: *partitions };
+    for (index, (topic, partitions, settings)) in made.into_iter().enumerate() {
+        let create = Operation::CreateTopic { topic, name: format!("t{index}"), partitions, settings };
         cluster.call(0, 0, create, Duration::from_secs(30)).await;
     }
     if scenario.retention_ms > 0 && !scenario.compacts {
@@ -207,9 +208,35 @@ async fn await_transactions(cluster: &Arc<Cluster>) {
     }
 }
 
-fn make_topics(world: &World) -> Vec<(TopicId, i32)> {
+/// Bytes that a topic keeps where there is compaction.
+const RETENTION_BYTES: u64 = 8_000;
+
+type Made = (TopicId, i32, Vec<(String, String)>);
+
+fn make_topics(world: &World) -> Vec<Made> {
     let id = || TopicId(world.runtime.random_uuid());
-    vec![(id(), 2), (id(), 1)]
+    let mut topics = vec![(id(), 2, Vec::new()), (id(), 1, Vec::new())];
+    if world.scenario.compacts {
+        let settings = |settings: &[(&str, String)]| {
+            settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
+        };
+        let (limited, compacted) = (id(), id());
+        topics.push((limited, 1, settings(&[("retention.bytes", RETENTION_BYTES.to_string())])));
+        topics.push((
+            compacted,
+            2,
+            settings(&[
+                ("cleanup.policy", "compact".to_owned()),
+                ("min.cleanable.dirty.ratio", "0.1".to_owned()),
+                ("delete.retention.ms", checkers::DELETE_RETENTION_MS.to_string()),
+            ]),
+        ));
+        world.history(|history| {
+            history.retention_bytes.insert(limited, RETENTION_BYTES);
+            history.compacted.insert(compacted);
+        });
+    }
+    topics
 }
 
 /// Lets node faults happen at their times. Returns when the last of them is over.
@@ -276,9 +303,10 @@ async fn settle(cluster: &Arc<Cluster>) {
         }
     }
     let fresh = cluster.nodes.len() as u32;
-    match Running::open(world.clone(), fresh, 1, world.runtime.fork(), None).await {
-        Ok(running) => read_everything(world, Arc::new(running)).await,
-        Err(error) => world.finding(5, format!("a fresh node cannot start: {error}")),
+    read_as_fresh(world, fresh).await;
+    if world.scenario.compacts {
+        sweep::sweep(cluster).await;
+        read_as_fresh(world, fresh).await;
     }
     if let Ok(page) = world.bucket.list("", None, usize::MAX).await {
         for object in page.objects {
@@ -286,6 +314,18 @@ async fn settle(cluster: &Arc<Cluster>) {
                 world.history(|history| history.objects.insert(object.path.to_string(), bytes));
             }
         }
+    }
+}
+
+/// A node that knows nothing reads everything, and goes.
+async fn read_as_fresh(world: &Arc<World>, node: u32) {
+    let runtime = world.runtime.fork();
+    match Running::open(world.clone(), node, 1, runtime.clone(), None).await {
+        Ok(running) => read_everything(world, Arc::new(running)).await,
+        Err(error) => world.finding(5, format!("a fresh node cannot start: {error}")),
+    }
+    if world.scenario.compacts {
+        runtime.crash();
     }
 }
 
@@ -309,6 +349,7 @@ async fn read_everything(world: &Arc<World>, running: Arc<Running>) {
     let mut settled = true;
     for (topic_partition, partition) in view.partitions() {
         let mut read = FinalPartition {
+            at_us: world.now_us(),
             log_start: partition.log_start_offset(),
             high_watermark: partition.high_watermark(),
             last_stable: partition.last_stable_offset(),
@@ -335,8 +376,8 @@ async fn read_up_to(
     while offset < end {
         let fetch = Operation::Fetch { topic_partition, offset, bytes_max: 1 << 20, wait_ms: 0, committed };
         match serve(running.clone(), fetch).await {
-            Outcome::Fetched { records, hidden, .. } if !records.is_empty() => {
-                offset = records.last().map_or(offset, |last| last.offset + 1);
+            Outcome::Fetched { records, hidden, next, .. } if next > offset => {
+                offset = next;
                 let is_given = |seen: &Seen| !committed || !(seen.is_marker() || hidden.contains(&seen.offset));
                 read.extend(records.into_iter().filter(is_given));
             }

@@ -11,16 +11,14 @@ use alluvium_infra::runtime::Instant;
 use alluvium_ingest::{AppendError, PartitionAppend};
 use alluvium_log::{CommitError, Committed, CommittedOffset, Operation as LogOperation, Shard};
 use alluvium_reader::{AbortedTransaction, FetchRequest, Isolation, OffsetQuery, PartitionFetch};
-use alluvium_record::batch::{BatchBuilder, split_batches};
-use alluvium_record::{Compression, Marker, TopicPartition};
+use alluvium_record::batch::split_batches;
+use alluvium_record::{Marker, TopicPartition};
 use bytes::{Bytes, BytesMut};
 
 use crate::history::{MARKER, Operation, Outcome, Part, Seen, Taken};
 use crate::node::Running;
 use crate::random::mix;
-
-/// Timestamp of all records: a day before the simulated clock begins, so that no clock jump makes it a date to come.
-const RECORD_TIMESTAMP_MS: i64 = alluvium_infra::runtime::SEEDED_EPOCH_MS - 86_400_000;
+use crate::records::{batch_bytes, digest, name_of};
 
 /// Serves one request.
 pub async fn serve(running: Arc<Running>, operation: Operation) -> Outcome {
@@ -92,7 +90,8 @@ async fn produce(
     {
         return Outcome::Refused(error.to_string());
     }
-    let records = batch_bytes(batch, count, producer, part.is_some());
+    let look = running.world.look(topic_partition.topic);
+    let records = batch_bytes(batch, count, producer, part.is_some(), look);
     let permit = running.ingest.admit(records.len()).await;
     let counted = running.count_bytes(records.len() as u64);
     // How long a client is willing to wait: from impatient to patient, always the same for one batch.
@@ -121,29 +120,6 @@ async fn produce(
     }
 }
 
-/// The batch of that number: always the same bytes.
-fn batch_bytes(batch: u64, count: u32, producer: Option<(i64, i16, i32)>, transactional: bool) -> Bytes {
-    let mut builder = BatchBuilder::new(Compression::None).transactional(transactional);
-    if let Some((id, epoch, sequence)) = producer {
-        builder = builder.producer(id, epoch, sequence);
-    }
-    for index in 0..count {
-        let padding = "x".repeat((mix(batch ^ u64::from(index)) % 160) as usize);
-        let value = Bytes::from(format!("b{batch}.{index}:{padding}"));
-        // A handful of short records is far below every limit.
-        let _pushed = builder.push(RECORD_TIMESTAMP_MS, None, Some(value), Vec::new());
-    }
-    builder.build(0).bytes
-}
-
-/// The batch and place that a record's value names.
-#[must_use]
-pub fn parse_value(value: &[u8]) -> Option<(u64, u32)> {
-    let text = std::str::from_utf8(value).ok()?;
-    let (batch, index) = text.strip_prefix('b')?.split_once(':')?.0.split_once('.')?;
-    Some((batch.parse().ok()?, index.parse().ok()?))
-}
-
 fn isolation(committed: bool) -> Isolation {
     if committed { Isolation::ReadCommitted } else { Isolation::ReadUncommitted }
 }
@@ -170,10 +146,11 @@ async fn fetch(
     let mut bytes = BytesMut::new();
     data.slices.iter().for_each(|slice| bytes.extend_from_slice(slice));
     match records_of(bytes.freeze(), offset, data.aborted) {
-        Ok((records, hidden)) => Outcome::Fetched {
+        Ok(Read { next, records, hidden }) => Outcome::Fetched {
             high_watermark: data.high_watermark,
             last_stable: data.last_stable_offset,
             log_start: data.log_start_offset,
+            next,
             records,
             hidden,
         },
@@ -184,20 +161,25 @@ async fn fetch(
     }
 }
 
-/// The records of whole batches, from `offset` on, and the offsets of those that a consumer passes over which was told of these
-/// aborted transactions: as Kafka's clients do it.
-fn records_of(
-    bytes: Bytes,
-    offset: i64,
-    mut aborted: Vec<AbortedTransaction>,
-) -> Result<(Vec<Seen>, Vec<i64>), String> {
-    let (mut seen, mut hidden) = (Vec::new(), Vec::new());
+struct Read {
+    /// Behind the last batch.
+    next: i64,
+    records: Vec<Seen>,
+    /// Offsets of records that a consumer passes over.
+    hidden: Vec<i64>,
+}
+
+/// The records of whole batches, from `offset` on, as a consumer takes them that was told of these aborted transactions: as
+/// Kafka's clients do it.
+fn records_of(bytes: Bytes, offset: i64, mut aborted: Vec<AbortedTransaction>) -> Result<Read, String> {
+    let (mut seen, mut hidden, mut next) = (Vec::new(), Vec::new(), offset);
     aborted.sort_unstable_by_key(|aborted| aborted.first_offset);
     let mut aborted = aborted.into_iter().peekable();
     let mut aborting = BTreeSet::new();
     for batch in split_batches(bytes).map_err(|error| error.to_string())? {
         batch.verify_crc().map_err(|error| error.to_string())?;
         let (header, attributes) = (&batch.header, batch.header.attributes);
+        next = next.max(header.last_offset() + 1);
         while let Some(begun) = aborted.next_if(|aborted| aborted.first_offset <= header.last_offset()) {
             aborting.insert(begun.producer_id);
         }
@@ -208,32 +190,31 @@ fn records_of(
                 if !commits {
                     aborting.remove(&header.producer_id);
                 }
-                seen.push(Seen { offset: record.offset, batch: MARKER, index: u32::from(commits) });
+                seen.push(Seen { offset: record.offset, batch: MARKER, index: u32::from(commits), digest: 0 });
                 continue;
             }
-            let value = record.value.unwrap_or_default();
-            let (batch, index) = parse_value(&value).ok_or("a value that nobody wrote")?;
+            let (batch, index) = name_of(&record).ok_or("a record that nobody wrote")?;
             if is_hidden {
                 hidden.push(record.offset);
             }
-            seen.push(Seen { offset: record.offset, batch, index });
+            seen.push(Seen { offset: record.offset, batch, index, digest: digest(&record) });
         }
     }
     seen.retain(|seen| seen.offset >= offset);
     hidden.retain(|hidden| *hidden >= offset);
-    Ok((seen, hidden))
+    Ok(Read { next, records: seen, hidden })
 }
 
 async fn commit(running: &Arc<Running>, operation: Operation) -> Outcome {
     let log = &running.log;
     let mut shard = log.meta().clone();
     let operation = match operation {
-        Operation::CreateTopic { topic, name, partitions } => LogOperation::CreateTopic {
+        Operation::CreateTopic { topic, name, partitions, settings } => LogOperation::CreateTopic {
             id: topic,
             name,
             partition_count: partitions,
             replication_factor: 1,
-            configs: std::collections::BTreeMap::new(),
+            configs: settings.into_iter().collect(),
             shard_count: log.shard_count(),
         },
         Operation::DeleteTopic { topic } => LogOperation::DeleteTopic { id: topic },

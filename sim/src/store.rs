@@ -169,6 +169,7 @@ impl Store for SimulatedStore {
         self.send("create", path.as_ref(), true, async move {
             let bytes = payload.into_bytes();
             world.bucket.put_if_absent(&at, Payload::from(bytes.clone())).await?;
+            world.object_stored(at.as_ref(), &bytes);
             world.object_created(at.as_ref(), &bytes);
             Ok(())
         })
@@ -183,7 +184,7 @@ impl Store for SimulatedStore {
                 .send("put", path.as_ref(), true, async move {
                     let bytes = payload.into_bytes();
                     world.bucket.put(&at, Payload::from(bytes.clone())).await?;
-                    world.segment_put(at.as_ref(), &bytes);
+                    world.object_stored(at.as_ref(), &bytes);
                     Ok(())
                 })
                 .await;
@@ -261,7 +262,9 @@ impl Store for SimulatedStore {
     async fn finish_upload(&self, path: &StorePath, upload: &UploadId, parts: &[PartId]) -> Result<(), StoreError> {
         let (world, at, upload, parts) = (self.world.clone(), path.clone(), upload.clone(), parts.to_vec());
         self.send("finish upload", path.as_ref(), true, async move {
-            world.bucket.finish_upload(&at, &upload, &parts).await
+            world.bucket.finish_upload(&at, &upload, &parts).await?;
+            world.object_stored(at.as_ref(), &Bytes::new());
+            Ok(())
         })
         .await
     }

@@ -12,17 +12,19 @@ use std::time::Duration;
 use alluvium_infra::Runtime;
 use alluvium_infra::runtime::Instant;
 use alluvium_infra::store::MemoryStore;
+use alluvium_log::State;
 use alluvium_log::apply::{apply, genesis};
 use alluvium_log::format::entry;
 use alluvium_log::paths::{ClusterPaths, ShardPaths};
-use alluvium_log::{ObjectRef, State};
-use alluvium_record::ShardId;
+use alluvium_record::{ShardId, TopicId};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use crate::deletions::{Deletion, Objects};
 use crate::faults::{Faults, NetworkFault, PeerFault, PeerFrame, StoreFault};
 use crate::history::{Call, History, Microseconds, Operation, Outcome, Sample, SlotWritten};
 use crate::random::Random;
+use crate::records::Look;
 use crate::scenario::Scenario;
 
 /// A fault that was injected.
@@ -74,13 +76,19 @@ struct Inner {
     store_cut: BTreeMap<u32, Microseconds>,
     spared: BTreeSet<u32>,
     flipped: BTreeMap<(u32, String), u32>,
+    objects: Objects,
 }
 
 impl World {
     /// A new world.
     pub fn new(runtime: Runtime, seed: u64, scenario: Scenario, faults: Faults, tracing: bool) -> Arc<Self> {
         let started = runtime.monotonic();
-        let history = History { linked: scenario.linked, healthy: scenario.is_healthy(), ..History::default() };
+        let history = History {
+            linked: scenario.linked,
+            healthy: scenario.is_healthy(),
+            compacts: scenario.compacts,
+            ..History::default()
+        };
         Arc::new(Self {
             bucket: Arc::new(MemoryStore::new(runtime.clone())),
             paths: ClusterPaths::new(""),
@@ -104,6 +112,7 @@ impl World {
                 store_cut: BTreeMap::new(),
                 spared: BTreeSet::new(),
                 flipped: BTreeMap::new(),
+                objects: Objects::default(),
             }),
         })
     }
@@ -343,6 +352,11 @@ impl World {
             let replayed = inner.replayed.entry(shard).or_insert_with(|| vec![genesis(shard)]);
             let again = replayed.last().is_some_and(|newest| number <= newest.entry_number());
             inner.history.slots.push(SlotWritten { shard, number, at_us, bytes: bytes.clone(), again });
+            let missing = inner.objects.missing(bytes, &self.paths.shard(shard));
+            // What comes late into a slot that had been collected, nobody reads.
+            for path in missing.iter().filter(|_| !again) {
+                inner.history.findings.push((3, format!("entry {number} names {path}, which is not there")));
+            }
             if again { None } else { extend(replayed, bytes).err() }
         };
         let of_shard = if shard.0 == 0 { String::new() } else { format!(" of shard {shard}") };
@@ -357,35 +371,47 @@ impl World {
         self.inner.lock().replayed.get(&shard).and_then(|states| states.last()).cloned()
     }
 
-    /// Remembers a segment, which may be deleted before the end.
-    pub fn segment_put(&self, path: &str, bytes: &Bytes) {
+    /// An object is in the bucket. Segments are remembered: they may be gone before the end.
+    pub fn object_stored(&self, path: &str, bytes: &Bytes) {
+        let now_us = self.now_us();
+        let mut inner = self.inner.lock();
+        inner.objects.stored(path, now_us);
         if path.contains("/segment/") {
-            self.history(|history| history.objects.insert(path.to_owned(), bytes.clone()));
+            inner.history.segments.insert(path.to_owned(), bytes.clone());
         }
     }
 
-    /// Takes note of an object that a node deletes, and checks that nothing durable refers to it.
+    /// Takes note of an object that a node deletes, and checks that it may go.
     pub fn object_deleted(&self, path: &str) {
-        let name = path.rsplit('/').next().unwrap_or_default();
-        for shard in self.shards() {
-            let paths = self.paths.shard(shard);
-            let object = if path.starts_with(&paths.entry_prefix()) {
-                ShardPaths::parse_number(path).map(ObjectRef::Entry)
-            } else if path.starts_with(&paths.segment_prefix()) {
-                uuid::Uuid::parse_str(name).ok().map(ObjectRef::Segment)
-            } else if path.starts_with(&paths.table_prefix()) {
-                ShardPaths::parse_table(path).map(|(_, id)| ObjectRef::Table(id))
-            } else {
-                None
-            };
-            let (Some(object), Some(state)) = (object, self.durable_state(shard)) else { continue };
-            if state.references(object) > 0 {
-                self.finding(8, format!("{path} is deleted, and runs refer to it"));
+        let now_us = self.now_us();
+        let problem = {
+            let mut inner = self.inner.lock();
+            let inner = &mut *inner;
+            let is_entry =
+                inner.replayed.keys().any(|shard| path.starts_with(&self.paths.shard(*shard).entry_prefix()));
+            if is_entry {
+                inner.history.collected.push((path.to_owned(), now_us));
             }
-            if matches!(object, ObjectRef::Entry(_)) {
-                let at_us = self.now_us();
-                self.history(|history| history.collected.push((path.to_owned(), at_us)));
-            }
+            inner.objects.deleted(&Deletion {
+                path,
+                now_us,
+                grace_us: self.scenario.retention_ms * 1000,
+                paths: &self.paths,
+                replayed: &inner.replayed,
+                history: &inner.history,
+            })
+        };
+        if let Some(problem) = problem {
+            self.finding(8, problem);
+        }
+    }
+
+    /// What the records of a topic look like.
+    pub fn look(&self, topic: TopicId) -> Look {
+        match self.inner.lock().history.is_compacted(topic) {
+            true => Look::Keyed,
+            false if self.scenario.compacts => Look::Rich,
+            false => Look::Plain,
         }
     }
 

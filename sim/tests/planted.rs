@@ -173,6 +173,51 @@ fn letting_any_producer_into_a_transaction() {
 }
 
 #[test]
+fn collecting_before_the_grace_is_over() {
+    is_found(Bug::CollectWithoutGrace, "compaction", 10, &[8]);
+}
+
+#[test]
+fn compacting_and_collecting_what_is_referred_to() {
+    is_found(Bug::CollectReachable, "compaction", 10, &[8]);
+}
+
+#[test]
+fn never_looking_for_what_nobody_named() {
+    is_found(Bug::OrphansStay, "compaction", 20, &[8]);
+}
+
+#[test]
+fn leaving_a_record_out_of_a_merge() {
+    is_found(Bug::MergeDropsRecord, "compaction", 10, &[1, 11]);
+}
+
+#[test]
+fn leaving_a_record_out_and_out_of_the_sum() {
+    is_found(Bug::SumsNotConserved, "compaction", 10, &[11]);
+}
+
+#[test]
+fn compacting_the_newest_record_of_a_key_away() {
+    is_found(Bug::NewestOfKeyGoes, "compaction", 10, &[11]);
+}
+
+#[test]
+fn forgetting_tombstones_before_anybody_saw_them() {
+    is_found(Bug::TombstonesGoAtOnce, "compaction", 20, &[11]);
+}
+
+#[test]
+fn taking_a_file_for_runs_that_were_deleted() {
+    is_found(Bug::ReplacementWins, "compaction", 40, &[11]);
+}
+
+#[test]
+fn retaining_less_than_may_be_kept() {
+    is_found(Bug::RetentionTakesOneMore, "compaction", 10, &[11]);
+}
+
+#[test]
 fn giving_two_producers_one_identity() {
     is_found(Bug::InitLeavesOpen, "one-shard", 60, &[4, 9]);
 }

@@ -5,6 +5,7 @@
 //!    no run has its data in it; and when it is older than the log retention itself, which is what writers count on (7).
 //! 2. The checkpoints that cover what is gone stay, and so do the two newest.
 
+use alluvium_infra::planted::{self, Bug};
 use alluvium_log::paths::ShardPaths;
 use alluvium_log::{ObjectRef, Shard};
 
@@ -44,7 +45,7 @@ impl Collector {
         self.list(&shard.paths().entry_prefix(), |object| {
             let Some(number) = ShardPaths::parse_number(object.path.as_str()) else { return true };
             let is_old = number <= covered && is_past(object.last_modified_ms, self.settings.log_retention, now_ms);
-            if is_old && known.references(ObjectRef::Entry(number)) == 0 {
+            if is_old && (known.references(ObjectRef::Entry(number)) == 0 || planted::is(Bug::CollectReachable)) {
                 old.push((object.path, number));
             }
             is_old && old.len() < DELETES_PER_ROUND_MAX
@@ -54,7 +55,9 @@ impl Collector {
             return Ok(0);
         }
         let state = shard.catch_up().await?;
-        old.retain(|(_, number)| state.references(ObjectRef::Entry(*number)) == 0);
+        old.retain(|(_, number)| {
+            state.references(ObjectRef::Entry(*number)) == 0 || planted::is(Bug::CollectReachable)
+        });
         Ok(self.delete(old).await.len() as u64)
     }
 }

@@ -1,19 +1,21 @@
 //! The log as the bucket holds it, decoded without the product's state: record batches, committed offsets, deletions.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use alluvium_log::format::ENVELOPE_HEADER_BYTES;
 use alluvium_log::format::entry::{self, Entry};
 use alluvium_log::format::messages::{AppendMessage, OperationKind};
+use alluvium_log::format::table_messages::ReplaceRunsMessage;
 use alluvium_log::paths::{ClusterPaths, ShardPaths};
 use alluvium_record::batch::{RecordBatch, split_batches};
-use alluvium_record::{TopicId, TopicPartition};
+use alluvium_record::{Record, TopicId, TopicPartition};
 use bytes::Bytes;
 use uuid::Uuid;
 
 use super::durable_transactions::{LogTransaction, TransactionKey};
 use crate::history::{History, Microseconds, SlotWritten};
-use crate::serve::parse_value;
+use crate::records::{digest, name_of};
 
 /// A record in the log.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +28,33 @@ pub struct LogRecord {
     pub at_us: Microseconds,
     /// The transaction that it is part of.
     pub transaction: Option<TransactionKey>,
+    /// Stands for all that it is.
+    pub digest: u64,
+    /// Stands for its key.
+    pub key: u64,
+    /// Whether it has no value.
+    pub is_tombstone: bool,
+}
+
+/// Runs that became a file, as an entry says it.
+#[derive(Clone, Debug)]
+pub struct LogReplacement {
+    /// The partition.
+    pub topic_partition: TopicPartition,
+    /// The entry.
+    pub entry: u64,
+    /// First offset.
+    pub base_offset: i64,
+    /// Last offset.
+    pub last_offset: i64,
+    /// Number and sum of the records that were read from batches.
+    pub raw: (u64, u128),
+    /// Of those that were left out.
+    pub removed: (u64, u128),
+    /// Of those in the file, if there is one.
+    pub file: Option<(u64, u128)>,
+    /// Whether keys were compacted.
+    pub compacts_keys: bool,
 }
 
 /// A batch in the log.
@@ -67,6 +96,8 @@ pub struct Durable {
     pub records: BTreeMap<TopicPartition, BTreeMap<i64, LogRecord>>,
     /// Batches in the order of the log.
     pub batches: Vec<LogBatch>,
+    /// Runs that became files, in the order of the log.
+    pub replacements: Vec<LogReplacement>,
     /// Transactions.
     pub transactions: BTreeMap<TransactionKey, LogTransaction>,
     /// Commits of each group and partition, in the order in which they count.
@@ -111,6 +142,7 @@ impl Durable {
                         commits.push(LogCommit { tag, entry, at_us, transaction: None });
                     }
                 }
+                Some(OperationKind::ReplaceRuns(message)) => self.replacements.push(replacement(slot, message)?),
                 Some(other) => self.read_transaction(slot, other)?,
                 None => {}
             }
@@ -168,10 +200,12 @@ impl Durable {
         let records = batch.records(1 << 20).map_err(|error| error.to_string())?;
         let mut number = 0;
         for (record, offset) in records.into_iter().zip(base_offset..) {
-            let value = record.value.unwrap_or_default();
-            let (batch, index) = parse_value(&value).ok_or("a value that nobody wrote")?;
+            let (batch, index) = name_of(&record).ok_or("a record that nobody wrote")?;
             number = batch;
-            self.put((topic_partition, offset), LogRecord { batch, index, at_us, transaction })?;
+            let (digest, key) = (digest(&record), key_of(&record));
+            let is_tombstone = record.value.is_none();
+            let record = LogRecord { batch, index, at_us, transaction, digest, key, is_tombstone };
+            self.put((topic_partition, offset), record)?;
         }
         Ok(number)
     }
@@ -201,7 +235,31 @@ impl Durable {
     }
 }
 
-pub(super) fn partition(topic: &[u8], partition: i32) -> Result<TopicPartition, String> {
+fn key_of(record: &Record) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    record.key.hash(&mut hasher);
+    hasher.finish()
+}
+
+fn replacement(slot: &SlotWritten, message: &ReplaceRunsMessage) -> Result<LogReplacement, String> {
+    let total = |count: u64, sum: &[u8]| {
+        let sum = sum.try_into().map_err(|_| format!("entry {}: a sum of {} bytes", slot.number, sum.len()));
+        Ok::<_, String>((count, u128::from_be_bytes(sum?)))
+    };
+    let file = message.file.as_ref().map(|file| total(file.record_count, &file.sum)).transpose()?;
+    Ok(LogReplacement {
+        topic_partition: partition(&message.topic, message.partition)?,
+        entry: slot.number,
+        base_offset: message.base_offset,
+        last_offset: message.last_offset,
+        raw: total(message.raw_record_count, &message.raw_sum)?,
+        removed: total(message.removed_record_count, &message.removed_sum)?,
+        file,
+        compacts_keys: message.cleaned_to > 0,
+    })
+}
+
+pub(crate) fn partition(topic: &[u8], partition: i32) -> Result<TopicPartition, String> {
     let id = Uuid::from_slice(topic).map_err(|error| error.to_string())?;
     Ok(TopicPartition { topic: TopicId(id), partition })
 }
@@ -220,7 +278,7 @@ fn run_bytes(entry: &Entry, append: &AppendMessage, history: &History, paths: &S
     let reference = entry.message.segments.get(append.segment as usize - 1).ok_or("a segment that is not listed")?;
     let id = Uuid::from_slice(&reference.id).map_err(|error| error.to_string())?;
     let path = paths.segment(id);
-    let object = history.objects.get(path.as_str()).ok_or_else(|| format!("{path} does not exist"))?;
+    let object = history.segments.get(path.as_str()).ok_or_else(|| format!("{path} does not exist"))?;
     let from = append.position as usize;
     object.get(from..from + length).map(Bytes::copy_from_slice).ok_or_else(|| format!("{path} is too short"))
 }

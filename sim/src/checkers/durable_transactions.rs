@@ -156,7 +156,15 @@ impl Durable {
         let (commit, epoch, at_us) = (markers.commit, markers.epoch, slot.at_us);
         for marked in &markers.partitions {
             let (topic_partition, offset) = (partition(&marked.topic, marked.partition)?, marked.offset);
-            let record = LogRecord { batch: MARKER, index: u32::from(commit), at_us, transaction: Some(key) };
+            let record = LogRecord {
+                batch: MARKER,
+                index: u32::from(commit),
+                at_us,
+                transaction: Some(key),
+                digest: 0,
+                key: 0,
+                is_tombstone: false,
+            };
             self.put((topic_partition, offset), record)?;
             let place = Place::Partition(topic_partition);
             let marker = LogMarker { place, offset, commit, epoch, at_us };

@@ -3,6 +3,7 @@
 //! Invariants: a checker reads the history and the bytes in the bucket, never the workload; it decodes the log by itself
 //! ([`durable`]) and trusts the product's state only where that state is what is being checked.
 
+mod compaction;
 mod divergence;
 pub mod durable;
 pub mod durable_transactions;
@@ -19,6 +20,7 @@ use alluvium_log::paths::ClusterPaths;
 
 use crate::history::History;
 use crate::world::Replayed;
+pub(crate) use compaction::DELETE_RETENTION_MS;
 use durable::Durable;
 
 /// An invariant that does not hold.
@@ -80,6 +82,7 @@ pub fn check(history: &History, replayed: &Replayed, paths: &ClusterPaths) -> Ve
             groups::partitions_have_one_owner(history, &mut violations);
             transactions::check(history, &durable, &mut violations);
             isolation::check(history, &durable, &mut violations);
+            compaction::check(history, &durable, replayed, &mut violations);
             waiting::woken(history, &durable, &mut violations);
         }
         Err(problem) => violations.add(8, problem),

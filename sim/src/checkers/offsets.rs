@@ -9,7 +9,8 @@ use super::producers::deleted_topics;
 use crate::history::{Call, History, Microseconds, Operation, Outcome};
 
 pub(super) fn check(history: &History, violations: &mut Violations) {
-    for (topic_partition, read) in &history.contents {
+    let all_there = |at: &TopicPartition| !history.is_compacted(at.topic);
+    for (topic_partition, read) in history.contents.iter().filter(|(at, _)| all_there(at)) {
         let offsets = read.records.iter().map(|seen| seen.offset);
         let dense = offsets.eq(read.log_start..read.high_watermark);
         violations.require(2, dense, || {
@@ -24,15 +25,20 @@ pub(super) fn check(history: &History, violations: &mut Violations) {
 
 fn fetches_are_dense(history: &History, violations: &mut Violations) {
     for call in &history.calls {
-        let (Operation::Fetch { topic_partition, offset, .. }, Outcome::Fetched { high_watermark, records, .. }) =
+        let (Operation::Fetch { topic_partition, offset, .. }, Outcome::Fetched { high_watermark, next, records, .. }) =
             (&call.operation, &call.outcome)
         else {
             continue;
         };
-        let dense = records.iter().map(|seen| seen.offset).eq(*offset..*offset + records.len() as i64);
+        let offsets = || records.iter().map(|seen| seen.offset);
+        let dense = match history.is_compacted(topic_partition.topic) {
+            true => {
+                offsets().is_sorted_by(|one, next| one < next) && offsets().all(|at| (*offset..*next).contains(&at))
+            }
+            false => offsets().eq(*offset..*next),
+        };
         violations.require(2, dense, || format!("a fetch of {topic_partition} from {offset} has gaps: {records:?}"));
-        let end = offset + records.len() as i64;
-        violations.require(2, end <= *high_watermark, || {
+        violations.require(2, next <= high_watermark, || {
             format!("a fetch of {topic_partition} goes beyond its high watermark {high_watermark}")
         });
     }

@@ -23,9 +23,16 @@ pub(super) fn durable(history: &History, durable: &Durable, violations: &mut Vio
             violations.require(3, record.at_us <= answered_us, || {
                 format!("{seen:?} of {topic_partition} was read before it was durable")
             });
-            violations.require(1, (record.batch, record.index) == (seen.batch, seen.index), || {
-                format!("{seen:?} of {topic_partition} was read, the log holds {}.{}", record.batch, record.index)
-            });
+            violations.require(
+                1,
+                (record.batch, record.index, record.digest) == (seen.batch, seen.index, seen.digest),
+                || {
+                    format!(
+                        "{seen:?} of {topic_partition} was read, the log holds {}.{} ({})",
+                        record.batch, record.index, record.digest
+                    )
+                },
+            );
         }
         if *high_watermark > 0 {
             let last = log.and_then(|log| log.get(&(high_watermark - 1)));

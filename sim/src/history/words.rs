@@ -36,7 +36,9 @@ impl std::fmt::Display for Operation {
             Self::Heartbeat { group, member, generation } => {
                 write!(f, "heartbeat {group} as {member:?} generation {generation}")
             }
-            Self::CreateTopic { topic, name, partitions } => write!(f, "create topic {name} {topic} with {partitions}"),
+            Self::CreateTopic { topic, name, partitions, .. } => {
+                write!(f, "create topic {name} {topic} with {partitions}")
+            }
             Self::DeleteTopic { topic } => write!(f, "delete topic {topic}"),
             Self::CreatePartitions { topic, partitions } => write!(f, "create partitions {topic} up to {partitions}"),
             Self::AlterTopic { topic, value } => write!(f, "alter topic {topic} to {value}"),
@@ -93,7 +95,7 @@ impl std::fmt::Display for Outcome {
             Self::Refused(reason) => write!(f, "refused: {reason}"),
             Self::Produced { base_offset, duplicate: false } => write!(f, "written at {base_offset}"),
             Self::Produced { base_offset, duplicate: true } => write!(f, "was written at {base_offset}"),
-            Self::Fetched { high_watermark, last_stable, log_start, records, hidden } => {
+            Self::Fetched { high_watermark, last_stable, log_start, records, hidden, .. } => {
                 write!(f, "read {log_start}..{high_watermark}")?;
                 if last_stable != high_watermark {
                     write!(f, " (stable up to {last_stable})")?;

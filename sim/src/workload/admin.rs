@@ -23,7 +23,8 @@ pub(super) async fn administer(mut client: Client, operations: u32) {
             (None, _) => {
                 let topic = TopicId(client.cluster.world.runtime.random_uuid());
                 mine = Some(topic);
-                Operation::CreateTopic { topic, name: format!("made-{}-{index}", client.number), partitions: 1 }
+                let name = format!("made-{}-{index}", client.number);
+                Operation::CreateTopic { topic, name, partitions: 1, settings: Vec::new() }
             }
             (Some(topic), 0) => {
                 mine = None;
@@ -68,7 +69,7 @@ pub(super) async fn grow(mut client: Client, count: u32) {
             return;
         }
         let (topic, partitions) = (TopicId(client.cluster.world.runtime.random_uuid()), 3);
-        let create = Operation::CreateTopic { topic, name: format!("grown-{index}"), partitions };
+        let create = Operation::CreateTopic { topic, name: format!("grown-{index}"), partitions, settings: Vec::new() };
         if let Outcome::Done { .. } = client.call(create, WAIT).await {
             client.cluster.topics.lock().push((topic, partitions));
         }

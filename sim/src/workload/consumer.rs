@@ -27,9 +27,7 @@ pub(super) async fn consume(mut client: Client, operations: u32, from_start: boo
         let bytes_max = client.random.pick(&[1, 300, 2_000, 1 << 20]);
         let fetch = Operation::Fetch { topic_partition, offset, bytes_max, wait_ms, committed };
         match client.call(fetch, Duration::from_millis(wait_ms + 20_000)).await {
-            Outcome::Fetched { records, .. } => {
-                position = Some(records.last().map_or(offset, |last| last.offset + 1));
-            }
+            Outcome::Fetched { next, .. } => position = Some(next),
             Outcome::Refused(reason) if reason.contains("is not between") => position = None,
             _ => {}
         }

@@ -45,7 +45,9 @@ impl Client {
     }
 
     async fn pause(&mut self, ms_max: u64) {
-        let pause = Duration::from_micros(self.random.below(ms_max * 1000 + 1));
+        // Files take seconds to come into being, and clients are to read and write meanwhile.
+        let slowly = if self.cluster.world.scenario.compacts { 20 } else { 1 };
+        let pause = Duration::from_micros(self.random.below(ms_max * 1000 + 1)) * slowly;
         self.cluster.world.runtime.sleep(pause).await;
     }
 
