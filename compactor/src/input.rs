@@ -7,13 +7,14 @@
 //! 3. Of memory, at most [`MERGE_READS_AHEAD_MAX`] reads of [`MERGE_READ_BYTES`], or as many row groups, are held.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 
 use alluvium_infra::limits::{MERGE_READ_BYTES, MERGE_READS_AHEAD_MAX};
 use alluvium_infra::runtime::JoinHandle;
 use alluvium_infra::store::{StoreError, StorePath};
 use alluvium_log::paths::ShardPaths;
-use alluvium_log::{Run, TableRun};
+use alluvium_log::{ObjectRef, Run, TableRun};
 use alluvium_record::batch::RecordBatch;
 use alluvium_record::{TopicPartition, batch_sum, split_batches};
 use alluvium_table::{DecodedRows, StoreFile, TableReader};
@@ -174,7 +175,7 @@ pub(crate) async fn read_raw(
     let to = runs.last().map_or(0, |run| run.position + u64::from(run.length));
     let mut damage = None;
     for _ in 0..2 {
-        let bytes = match workshop.store().get_range(path, from..to).await {
+        let bytes = match read_range(workshop, path, runs, from..to).await {
             Ok(bytes) => bytes,
             Err(StoreError::Truncated { expected, actual, .. }) if damage.is_none() => {
                 damage = Some(format!("{actual} bytes where {expected} were expected"));
@@ -189,11 +190,40 @@ pub(crate) async fn read_raw(
             }
             Err(reason) => {
                 tracing::warn!(%path, reason, "runs arrived damaged");
+                workshop.shared.remove(path);
                 damage = Some(reason);
             }
         }
     }
     Err(JobError::Damaged { what: path.to_string(), reason: damage.unwrap_or_default() })
+}
+
+/// A range of an object. Of entries the whole is read and shared with the jobs about other partitions, while there is room.
+async fn read_range(
+    workshop: &Workshop,
+    path: &StorePath,
+    runs: &[Run],
+    range: Range<u64>,
+) -> Result<Bytes, StoreError> {
+    let shared = &workshop.shared;
+    let is_entry = runs.iter().all(|run| matches!(run.object, ObjectRef::Entry(_)));
+    let whole = match shared.get(path) {
+        Some(whole) => whole,
+        None if is_entry && shared.has_room() => {
+            let whole = workshop.store().get(path).await?;
+            shared.put(path, &whole);
+            whole
+        }
+        None => return workshop.store().get_range(path, range).await,
+    };
+    let (expected, actual) = (range.end - range.start, (whole.len() as u64).saturating_sub(range.start));
+    match usize::try_from(range.start).ok().zip(usize::try_from(range.end).ok()) {
+        Some((from, to)) if to <= whole.len() => Ok(whole.slice(from..to)),
+        _ => {
+            shared.remove(path);
+            Err(StoreError::Truncated { path: path.clone(), expected, actual })
+        }
+    }
 }
 
 fn check(runs: &[Run], bytes: &Bytes) -> Result<Vec<RecordBatch>, String> {

@@ -10,6 +10,7 @@ use alluvium_table::{OpenTableError, ReadTableError, WriteTableError};
 
 use crate::counters::CompactorCounters;
 use crate::settings::CompactorSettings;
+use crate::shared::SharedEntries;
 
 /// What jobs work with.
 #[derive(Debug, Clone)]
@@ -19,6 +20,7 @@ pub(crate) struct Workshop {
     pub(crate) counters: Arc<CompactorCounters>,
     pub(crate) shutdown: Shutdown,
     pub(crate) runtime: Runtime,
+    pub(crate) shared: SharedEntries,
 }
 
 impl Workshop {

@@ -27,6 +27,7 @@ mod role;
 mod rules;
 mod scrub;
 mod settings;
+mod shared;
 
 pub use clock::{ClockDoubt, TrustedClock};
 pub use collect::{CollectError, Collected, Collector};

@@ -11,21 +11,23 @@ use std::time::Duration;
 use alluvium_infra::Runtime;
 use alluvium_infra::runtime::Instant;
 use alluvium_infra::shutdown::{DrainTimedOut, Shutdown};
-use alluvium_log::{Log, View};
+use alluvium_log::{Log, Shard, View};
 use alluvium_record::{ShardId, TopicId, TopicPartition};
 use alluvium_table::WriteTableError;
 use parking_lot::Mutex;
 
 use crate::clock::{ClockDoubt, TrustedClock};
-use crate::collect::{Collected, Collector};
+use crate::collect::{Collected, Collector, is_past};
 use crate::counters::CompactorCounters;
 use crate::job::{JobError, JobOutcome, Workshop};
 use crate::pick::{CompactionKind, CompactionSpec, FirstSeen, PickTime, pick};
+use crate::rules::TopicRules;
 use crate::scrub::{ScrubProgress, ScrubReport, scrub};
 use crate::settings::CompactorSettings;
+use crate::shared::SharedEntries;
 use crate::{keys, merge, retention};
 
-/// How often the clocks are looked at.
+/// How old the time may be that keys are compacted by.
 const LOOK_INTERVAL: Duration = Duration::from_secs(60);
 /// The longest time that a partition is left alone after failures.
 const FAILURE_PAUSE_MAX: Duration = Duration::from_secs(3_600);
@@ -96,7 +98,8 @@ impl Compactor {
         let (settings, counters, shutdown) = (Arc::new(settings), Arc::<CompactorCounters>::default(), Shutdown::new());
         let collector = Collector::new(log.clone(), settings.clone(), counters.clone(), shutdown.clone());
         let runtime = log.runtime().clone();
-        let workshop = Workshop { log, settings, counters, shutdown, runtime };
+        let shared = SharedEntries::default();
+        let workshop = Workshop { log, settings, counters, shutdown, runtime, shared };
         Self { inner: Arc::new(Inner { workshop, collector, duty, clock: Mutex::default() }) }
     }
 
@@ -157,6 +160,20 @@ impl Pauses {
     }
 }
 
+/// Since when each shard has been at its entry.
+#[derive(Debug, Default)]
+struct Changes(BTreeMap<ShardId, (u64, Instant)>);
+
+impl Changes {
+    fn age(&mut self, shard: ShardId, number: u64, now: Instant) -> Duration {
+        let known = self.0.entry(shard).or_insert((number, now));
+        if known.0 != number {
+            *known = (number, now);
+        }
+        now.saturating_duration_since(known.1)
+    }
+}
+
 /// Remembers the run of a batch that is whole and cannot be unpacked: its producer sent it so. It stays as it is.
 fn note_unreadable(seen: &mut FirstSeen, spec: &CompactionSpec, error: &JobError) -> bool {
     let JobError::Write(WriteTableError::Batch { base_offset, .. }) = error else { return false };
@@ -195,20 +212,29 @@ impl Inner {
         pick(view, |shard| self.duty.leads(shard), seen, self.settings(), now)
     }
 
+    /// Whether the store's time is asked for: when by this machine's clock there are keys to compact.
+    fn needs_time(&self, view: &View, seen: &mut FirstSeen) -> bool {
+        let by_local = Some(self.runtime().now_ms());
+        let is_keys = |spec: &CompactionSpec| matches!(spec.kind, CompactionKind::Keys { .. });
+        view.topics().any(|topic| TopicRules::of(topic).compacts) && self.pick(view, seen, by_local).iter().any(is_keys)
+    }
+
     /// Job after job, until the stop.
     async fn work(&self) {
-        let (mut seen, mut pauses, mut looked) = (FirstSeen::default(), Pauses::default(), None);
+        let (mut seen, mut pauses) = (FirstSeen::default(), Pauses::default());
+        let mut looked: Option<(Instant, Option<i64>)> = None;
         let shutdown = self.workshop.shutdown.clone();
         while !shutdown.is_triggered() {
             let now = self.runtime().monotonic();
-            let (at, store_ms) = match looked {
-                Some((at, store_ms)) if now.saturating_duration_since(at) < LOOK_INTERVAL => (at, store_ms),
-                _ => (now, self.store_ms().await.ok()),
-            };
-            looked = Some((at, store_ms));
+            looked = looked.filter(|(at, _)| now.saturating_duration_since(*at) < LOOK_INTERVAL);
+            if looked.is_none() && self.needs_time(&self.workshop.log.view(), &mut seen) {
+                looked = Some((now, self.store_ms().await.ok()));
+            }
+            let store_ms = looked.and_then(|(_, store_ms)| store_ms);
             let specs = self.pick(&self.workshop.log.view(), &mut seen, store_ms);
             let spec = specs.into_iter().find(|spec| !pauses.holds(spec, now));
             let Some(spec) = spec else {
+                self.workshop.shared.clear();
                 let _stopped = shutdown.unless_triggered(self.runtime().sleep(self.settings().pick_interval)).await;
                 continue;
             };
@@ -266,29 +292,56 @@ impl Inner {
         now.as_ref() == Some(&spec.runs)
     }
 
-    /// Retention and collection, until the stop.
+    /// Retention and collection, until the stop. The store is asked for its time only when by this machine's clock something is due.
     async fn keep_house(&self) {
         let (settings, shutdown) = (self.settings(), self.workshop.shutdown.clone());
-        let (mut retained, mut collected, mut listed) = (None, None, None);
+        let (mut retained, mut collected, mut listed, mut changes) = (None, None, None, Changes::default());
         let is_due = |last: Option<Instant>, interval: Duration| {
             last.is_none_or(|last: Instant| self.runtime().monotonic().saturating_duration_since(last) >= interval)
         };
-        let tick = LOOK_INTERVAL.min(settings.retention_interval).min(settings.collect_interval);
+        let tick = settings.retention_interval.min(settings.collect_interval);
         while !shutdown.is_triggered() {
-            if let Ok(now_ms) = self.store_ms().await {
-                if is_due(retained, settings.retention_interval) {
-                    retained = Some(self.runtime().monotonic());
+            let now = self.runtime().monotonic();
+            let retains = is_due(retained, settings.retention_interval) && self.has_expired();
+            let lists = is_due(listed, settings.orphan_interval) && self.is_restless(&mut changes, now);
+            let collects = is_due(collected, settings.collect_interval) && (lists || self.has_garbage());
+            if (retains || collects)
+                && let Ok(now_ms) = self.store_ms().await
+            {
+                if retains {
+                    retained = Some(now);
                     self.retain(now_ms, None).await;
                 }
-                if is_due(collected, settings.collect_interval) {
-                    let listing = is_due(listed, settings.orphan_interval);
-                    collected = Some(self.runtime().monotonic());
-                    listed = if listing { collected } else { listed };
-                    self.collect(now_ms, listing).await;
+                if collects {
+                    collected = Some(now);
+                    listed = if lists { collected } else { listed };
+                    self.collect(now_ms, lists).await;
                 }
             }
             let _stopped = shutdown.unless_triggered(self.runtime().sleep(tick)).await;
         }
+    }
+
+    fn led(&self) -> impl Iterator<Item = Shard> {
+        self.workshop.log.shards().into_iter().filter(|shard| self.duty.leads(shard.id()))
+    }
+
+    fn has_expired(&self) -> bool {
+        let now_ms = self.runtime().now_ms();
+        !retention::expired(&self.workshop.log.view(), |shard| self.duty.leads(shard), now_ms).is_empty()
+    }
+
+    fn has_garbage(&self) -> bool {
+        let (now_ms, grace) = (self.runtime().now_ms(), self.settings().garbage_grace);
+        self.led().any(|shard| shard.state().garbage().any(|(_, garbage)| is_past(garbage.since_ms, grace, now_ms)))
+    }
+
+    /// Whether a LIST may find something in some shard: once it has been quiet for longer than anything waits to be old, none does.
+    fn is_restless(&self, changes: &mut Changes, now: Instant) -> bool {
+        let settings = self.settings();
+        let quiet = 2 * settings.orphan_age.max(settings.log_retention) + 2 * settings.orphan_interval;
+        let led = self.led().map(|shard| (shard.id(), shard.state().entry_number()));
+        led.filter(|(shard, number)| changes.age(*shard, *number, now) <= quiet).count() > 0
     }
 
     async fn retain(&self, now_ms: i64, topic: Option<TopicId>) -> u64 {
@@ -299,7 +352,7 @@ impl Inner {
 
     async fn collect(&self, now_ms: i64, listing: bool) -> Collected {
         let mut all = Collected::default();
-        for shard in self.workshop.log.shards().into_iter().filter(|shard| self.duty.leads(shard.id())) {
+        for shard in self.led() {
             match self.collector.collect(&shard, now_ms, listing).await {
                 Ok(collected) => {
                     all.garbage += collected.garbage;
@@ -350,6 +403,7 @@ impl Inner {
                 }
             }
         }
+        self.workshop.shared.clear();
         if let Some(now_ms) = store_ms {
             report.retentions = self.retain(now_ms, topic).await;
             if topic.is_none() {

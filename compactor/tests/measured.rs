@@ -144,5 +144,6 @@ async fn ten_million_keys_within_256_mib() {
         took.as_secs_f64()
     );
     println!("{} removed", compactor.counters().records_removed.get());
+    assert!(after <= 256, "{after} MiB is more than a small node has");
     assert_eq!(left, 10_000_001);
 }

@@ -50,9 +50,10 @@ pub(super) struct OffsetMap {
 }
 
 impl OffsetMap {
-    /// A map of all keys, within so much memory.
-    pub(super) fn new(memory_bytes: usize) -> Self {
-        let slots = (memory_bytes * 2 / 3 / SLOT_BYTES).max(SLOTS_MIN);
+    /// A map of all keys of so many records, within so much memory. Few records take little.
+    pub(super) fn new(memory_bytes: usize, record_count: u64) -> Self {
+        let needed = usize::try_from(record_count).unwrap_or(usize::MAX).saturating_mul(100) / LOAD_PERCENT + 1;
+        let slots = (memory_bytes * 2 / 3 / SLOT_BYTES).min(needed).max(SLOTS_MIN);
         Self { slots: vec![FREE; slots], taken: 0, begin: 0, end: u64::MAX }
     }
 
@@ -138,7 +139,7 @@ mod tests {
         let records: Vec<(&str, i64)> =
             (0..20_000_i64).map(|offset| (keys[(offset * 7919 % 5_000) as usize].as_str(), offset)).collect();
         let newest: BTreeMap<&str, i64> = records.iter().copied().collect();
-        let mut map = OffsetMap::new(16 * 1024);
+        let mut map = OffsetMap::new(16 * 1024, u64::MAX);
         let mut seen = BTreeSet::new();
         let mut classes = 0;
         loop {
@@ -162,8 +163,18 @@ mod tests {
     }
 
     #[test]
+    fn as_many_keys_as_records_fit_however_few_those_are() {
+        for records in [1, 63, 64, 1_000, 12_345_u64] {
+            let mut map = OffsetMap::new(1 << 30, records);
+            (0..records).for_each(|key| map.put(KeyHash::of(&key.to_be_bytes()), key as i64));
+            assert!(!map.next_class(), "{records} keys of as many records are one class");
+            assert!(map.slots.len() as u64 <= records * 4 / 3 + 64, "{} places for {records}", map.slots.len());
+        }
+    }
+
+    #[test]
     fn what_fits_is_one_class_and_older_offsets_change_nothing() {
-        let mut map = OffsetMap::new(1 << 20);
+        let mut map = OffsetMap::new(1 << 20, 2);
         let (one, other) = (KeyHash::of(b"one"), KeyHash::of(b""));
         map.put(one, 7);
         map.put(one, 3);

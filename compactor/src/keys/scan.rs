@@ -3,6 +3,7 @@
 //! Invariants: what was read of each file is what the log says of it; memory is that of one map, the reads ahead, and the bitmap of
 //! offsets, which takes at most an eighth of a byte for each offset.
 
+use alluvium_infra::planted::{self, Bug};
 use alluvium_log::{Run, TableRun};
 use alluvium_table::{RecordHasher, RecordTally};
 use roaring::RoaringTreemap;
@@ -43,7 +44,8 @@ pub(super) async fn scan(
     scope: Scope,
 ) -> Result<Staying, JobError> {
     let dirty = runs.partition_point(|(run, _)| run.last_offset < scope.dirty_from);
-    let mut map = OffsetMap::new(workshop.settings.key_memory_bytes);
+    let records = runs[dirty..].iter().filter_map(|(_, table)| table.map(|table| table.record_count)).sum::<u64>();
+    let mut map = OffsetMap::new(workshop.settings.key_memory_bytes, records);
     let mut staying = Staying { offsets: RoaringTreemap::new(), found: vec![RunFindings::default(); runs.len()] };
     let mut is_first = true;
     loop {
@@ -93,7 +95,8 @@ async fn judge(
     while let Some(chunk) = inputs.next().await? {
         let Records::Rows(rows) = chunk.records else { continue };
         let (run, table) = &runs[chunk.run];
-        let may_forget = table.is_some_and(|table| table.tombstone_horizon_ms <= scope.now_ms);
+        let may_forget = table.is_some_and(|table| table.tombstone_horizon_ms <= scope.now_ms)
+            || planted::is(Bug::TombstonesGoAtOnce);
         let (index, before) = (chunk.run, tally);
         let worked = workshop.runtime.compute(move || {
             let (mut hasher, mut tally) = (RecordHasher::default(), before);
@@ -102,7 +105,10 @@ async fn judge(
                     tally.count(hasher.sum(&row));
                 }
                 let Some(key) = row.key.map(KeyHash::of).filter(|key| map.holds(*key)) else { continue };
-                let is_newest = map.get(key).is_none_or(|newest| row.offset >= newest);
+                let is_newest = match map.get(key) {
+                    Some(newest) if planted::is(Bug::NewestOfKeyGoes) => row.offset != newest,
+                    newest => newest.is_none_or(|newest| row.offset >= newest),
+                };
                 let is_forgotten = row.is_tombstone() && may_forget;
                 let offset = u64::try_from(row.offset).ok().filter(|_| row.offset >= scope.log_start_offset);
                 let Some(offset) = offset.filter(|_| is_newest && !is_forgotten) else { continue };

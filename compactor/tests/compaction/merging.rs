@@ -1,5 +1,7 @@
 //! Runs become files, record for record.
 
+use std::time::Duration;
+
 use alluvium_infra::Runtime;
 use alluvium_infra::store::{Fault, FaultRule, Store, StoreOperation};
 use alluvium_log::{ObjectRef, Operation};
@@ -164,5 +166,33 @@ fn what_arrives_damaged_is_read_again_and_what_is_damaged_stays_as_it_is() {
         world.memory.put(&path, whole.into()).await.unwrap();
         assert_eq!(world.compact().await.replaced, 1);
         assert_eq!(world.read(0).await, before);
+    });
+}
+
+#[test]
+fn an_entry_that_partitions_share_is_read_once() {
+    Runtime::simulate(37, |runtime| async move {
+        let world = World::new(&runtime, &[]).await;
+        for _ in 0..20 {
+            let records = [pair("key", "value")];
+            let both = [0, 1].map(|partition| (partition, world.batch(&records, Compression::None)));
+            world.append(both.to_vec()).await;
+        }
+        let count = |operation: StoreOperation| FaultRule {
+            operation: Some(operation),
+            path_contains: "/log/".to_owned(),
+            skip: 0,
+            times: u64::MAX,
+            fault: Fault::Slow(Duration::ZERO),
+        };
+        world.faulty.script(count(StoreOperation::GetRange));
+        world.faulty.script(count(StoreOperation::Get));
+        let report = world.compactor(World::settings()).run_once(Some(world.topic), |_| {}).await;
+        assert_eq!((report.replaced, report.failed), (2, 0));
+        // One for each entry, and those that look for what comes behind the newest.
+        let reads = world.faulty.injected_count();
+        assert!((20..26).contains(&reads), "{reads} reads of 20 entries for two partitions");
+        world.faulty.clear();
+        assert_eq!((world.read(0).await.len(), world.read(1).await.len()), (20, 20));
     });
 }

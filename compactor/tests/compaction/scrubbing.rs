@@ -95,3 +95,36 @@ fn what_is_missing_cut_swapped_or_other_is_found() {
         assert_eq!(found(&world).await.len(), 1, "another file");
     });
 }
+
+/// Where the text behind the last occurrence of a key begins in the metadata of a file: a field header and the length are between.
+fn value_at(bytes: &[u8], key: &str) -> usize {
+    let at = bytes.windows(key.len()).rposition(|window| window == key.as_bytes()).unwrap();
+    at + key.len() + 2
+}
+
+#[test]
+fn a_file_that_lies_about_nothing_but_its_number_of_records_is_found() {
+    Runtime::simulate(54, |runtime| async move {
+        let world = world(&runtime).await;
+        let file = world.table_paths().await.remove(0);
+        world
+            .overwrite(&file, |bytes| {
+                let end = bytes.len();
+                let footer = 8 + u32::from_le_bytes(bytes[end - 8..end - 4].try_into().unwrap()) as usize;
+                let footer = &mut bytes[end - footer..];
+                let count = value_at(footer, "alluvium.record_count");
+                assert_eq!(&footer[count..count + 4], b"2000");
+                footer[count..count + 4].copy_from_slice(b"2001");
+                // Whoever does that by hand makes the checksum right as well.
+                let crc = value_at(footer, "alluvium.footer_crc32c");
+                footer[crc..crc + 8].copy_from_slice(b"00000000");
+                let right = format!("{:08x}", alluvium_record::crc32c(footer));
+                footer[crc..crc + 8].copy_from_slice(right.as_bytes());
+            })
+            .await;
+        let found = found(&world).await;
+        assert!(found.len() == 1 && found[0].contains("records"), "{found:?}");
+        let report = world.compactor(World::settings()).run_once(None, |_| {}).await;
+        assert_eq!(world.kinds(0), "ttt", "the other runs are merged: {report:?}");
+    });
+}
