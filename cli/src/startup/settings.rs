@@ -148,7 +148,7 @@ impl Default for NodeSettings {
             replay_distance: bytes(limits::TAIL_CACHE_BYTES_MAX),
             read_ahead_blocks: 8,
             reads_in_flight: limits::READS_IN_FLIGHT_MAX,
-            compaction: false,
+            compaction: true,
             merge_bytes: bytes(limits::MERGE_BYTES_MIN),
             merge_age: Duration::from_secs(10 * 60),
             parquet_bytes: bytes(limits::TABLE_BYTES_TARGET),
