@@ -10,7 +10,7 @@ use alluvium_infra::Runtime;
 use alluvium_infra::shutdown::Shutdown;
 use alluvium_protocol::errors::ErrorCode;
 use alluvium_protocol::message;
-use alluvium_protocol::messages::create_topics_request::CreatableTopic;
+use alluvium_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use alluvium_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use alluvium_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use alluvium_protocol::messages::offset_fetch_request::OffsetFetchRequestTopic;
@@ -28,6 +28,8 @@ use alluvium_tests::wire::{Broken, Wire};
 
 pub(crate) const TOPIC: &str = "crash";
 pub(crate) const PARTITIONS: i32 = 3;
+/// Bytes that a partition of a topic with retention keeps.
+const TOPIC_BYTES: &str = "2000000";
 const GROUP: &str = "crash-group";
 /// Requests of one producer under way at the same time, as many as Kafka allows an idempotent one.
 const IN_FLIGHT_MAX: usize = 5;
@@ -67,6 +69,8 @@ pub(crate) struct Load {
     pub(crate) acknowledged: Arc<Mutex<Vec<Acknowledged>>>,
     pub(crate) seen: Arc<Mutex<Vec<(i32, i64, Mark)>>>,
     pub(crate) retries: Arc<AtomicU64>,
+    /// Whether the topic keeps only so many bytes.
+    pub(crate) retains: bool,
 }
 
 impl Load {
@@ -78,13 +82,31 @@ impl Load {
             acknowledged: Arc::default(),
             seen: Arc::default(),
             retries: Arc::default(),
+            retains: false,
         }
+    }
+
+    /// Of a topic that keeps few bytes.
+    pub(crate) fn retaining(port: u16, runtime: &Runtime) -> Load {
+        Load { retains: true, ..Load::new(port, runtime) }
+    }
+
+    pub(crate) fn acknowledged_bytes(&self) -> usize {
+        self.acknowledged.lock().iter().flat_map(|batch| &batch.values).map(|mark| mark.bytes).sum()
     }
 
     /// Makes the topic.
     pub(crate) async fn create_topic(&self) {
-        let topic =
-            message!(CreatableTopic { name: StrBytes::from(TOPIC), num_partitions: PARTITIONS, replication_factor: 3 });
+        let retention = message!(CreatableTopicConfig {
+            name: StrBytes::from("retention.bytes"),
+            value: Some(StrBytes::from(TOPIC_BYTES)),
+        });
+        let topic = message!(CreatableTopic {
+            name: StrBytes::from(TOPIC),
+            num_partitions: PARTITIONS,
+            replication_factor: 3,
+            configs: if self.retains { vec![retention] } else { Vec::new() },
+        });
         let request = message!(CreateTopicsRequest { topics: vec![topic], timeout_ms: 10_000 });
         let mut wire = Wire::open(("127.0.0.1", self.port), &self.runtime).await.expect("the program serves");
         let answer = wire.call(&request, 5).await.expect("the program answers");
@@ -218,7 +240,7 @@ pub(crate) async fn consume(load: Load) {
     while !load.finish.is_triggered() {
         let mut wire = Wire::reopen(("127.0.0.1", load.port), &load.runtime).await;
         while !load.finish.is_triggered() {
-            let Ok(records) = fetch(&mut wire, &mut positions, 1 << 20).await else { break };
+            let Ok(records) = fetch(&mut wire, &mut positions, 1 << 20, load.retains).await else { break };
             load.seen.lock().extend(records);
         }
     }
@@ -230,8 +252,9 @@ pub(crate) async fn read_all(load: &Load) -> Vec<(i32, i64, Mark)> {
     let mut positions = [0; PARTITIONS as usize];
     let mut all = Vec::new();
     loop {
-        let records = fetch(&mut wire, &mut positions, 8 << 20).await.expect("the program answers");
-        if records.is_empty() {
+        let before = positions;
+        let records = fetch(&mut wire, &mut positions, 8 << 20, load.retains).await.expect("the program answers");
+        if positions == before {
             return all;
         }
         all.extend(records);
@@ -239,7 +262,12 @@ pub(crate) async fn read_all(load: &Load) -> Vec<(i32, i64, Mark)> {
 }
 
 /// One Fetch of all partitions; moves the positions.
-async fn fetch(wire: &mut Wire, positions: &mut [i64], max_bytes: i32) -> Result<Vec<(i32, i64, Mark)>, Broken> {
+async fn fetch(
+    wire: &mut Wire,
+    positions: &mut [i64],
+    max_bytes: i32,
+    retains: bool,
+) -> Result<Vec<(i32, i64, Mark)>, Broken> {
     let partitions = (0_i32..).zip(positions.iter()).map(|(partition, fetch_offset)| {
         message!(FetchPartition {
             partition,
@@ -267,8 +295,12 @@ async fn fetch(wire: &mut Wire, positions: &mut [i64], max_bytes: i32) -> Result
         if data.error_code == ErrorCode::KafkaStorageError.code() {
             return Err(Broken);
         }
-        assert_eq!(data.error_code, 0, "fetch of partition {}", data.partition_index);
         let position = &mut positions[data.partition_index as usize];
+        if retains && data.error_code == ErrorCode::OffsetOutOfRange.code() && data.log_start_offset > *position {
+            *position = data.log_start_offset;
+            continue;
+        }
+        assert_eq!(data.error_code, 0, "fetch of partition {}", data.partition_index);
         for batch in split_batches(whole(data.records.unwrap_or_default())).expect("whole batches are sent") {
             batch.verify_crc().expect("the checksum holds");
             for record in batch.records(64 << 20).expect("records are readable") {

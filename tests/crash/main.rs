@@ -15,6 +15,7 @@
 )]
 
 mod clients;
+mod merges;
 mod victim;
 
 use std::collections::BTreeMap;
@@ -109,10 +110,15 @@ async fn run(name: &str, victim: Victim, runtime: &Runtime) {
     assert!(batches >= kills(), "the load was too small to mean anything");
 }
 
-/// Everything acknowledged against everything read.
+/// Everything acknowledged against everything read, but for what retention took from the front.
 fn compare(load: &Load, read: &[(i32, i64, Mark)]) -> (usize, usize) {
     let mut log = BTreeMap::new();
     let mut next = [0; clients::PARTITIONS as usize];
+    if load.retains {
+        read.iter().rev().for_each(|(partition, offset, _)| next[*partition as usize] = *offset);
+    }
+    let starts = next;
+    let is_kept = |partition: i32, offset: i64| offset >= starts[partition as usize];
     for (partition, offset, value) in read {
         assert_eq!(*offset, next[*partition as usize], "offsets of partition {partition} are dense");
         next[*partition as usize] += 1;
@@ -123,6 +129,9 @@ fn compare(load: &Load, read: &[(i32, i64, Mark)]) -> (usize, usize) {
     for batch in acknowledged.iter() {
         for (value, offset) in batch.values.iter().zip(batch.base_offset..) {
             let place = (batch.partition, offset);
+            if !is_kept(batch.partition, offset) {
+                continue;
+            }
             let found =
                 log.get(&place).unwrap_or_else(|| panic!("{value:?} was acknowledged at {place:?} and is lost"));
             assert_eq!(*found, value, "at {place:?}");
@@ -132,7 +141,7 @@ fn compare(load: &Load, read: &[(i32, i64, Mark)]) -> (usize, usize) {
     // In the end every batch was acknowledged, so that whatever is left was written twice.
     let left: Vec<_> = left.iter().take(10).collect();
     assert!(left.is_empty(), "written and never acknowledged, or written twice: {left:?}");
-    for (partition, offset, value) in load.seen.lock().iter() {
+    for (partition, offset, value) in load.seen.lock().iter().filter(|seen| is_kept(seen.0, seen.1)) {
         assert_eq!(log.get(&(*partition, *offset)), Some(&value), "read at partition {partition} offset {offset}");
     }
     (acknowledged.len(), read.len())

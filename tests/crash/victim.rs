@@ -70,11 +70,32 @@ impl Victim {
         Victim { program, arguments, environment, log, port, runtime: runtime.clone() }
     }
 
+    /// The same, with a compactor that finds something to do all the time.
+    pub(crate) fn merging(mut self) -> Victim {
+        self.arguments.extend(["--set", "merge_age=1s", "--set", "merge_bytes=256KiB"].map(str::to_owned));
+        self
+    }
+
+    /// Where it keeps everything: a folder.
+    pub(crate) fn store_url(&self) -> String {
+        let data = self.arguments.iter().skip_while(|argument| *argument != "--data").nth(1);
+        format!("file://{}", data.expect("this one is on a folder"))
+    }
+
+    /// Starts `alluvium compact --once` on the same store.
+    pub(crate) fn compact(&self) -> Running {
+        self.spawn(&["compact".to_owned(), "--once".to_owned(), "--store".to_owned(), self.store_url()])
+    }
+
     /// Starts a process. Nothing of this test's environment reaches it.
     pub(crate) fn start(&self) -> Running {
+        self.spawn(&self.arguments)
+    }
+
+    fn spawn(&self, arguments: &[String]) -> Running {
         let log = std::fs::File::options().create(true).append(true).open(&self.log).expect("the log is writable");
         let child = Command::new(&self.program)
-            .args(&self.arguments)
+            .args(arguments)
             .env_clear()
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
@@ -127,6 +148,16 @@ impl Running {
     /// SIGKILL, and waiting for the end.
     pub(crate) fn kill(mut self) {
         self.end();
+    }
+
+    /// Whether it has not ended by itself.
+    pub(crate) fn is_alive(&mut self) -> bool {
+        self.child.try_wait().expect("a child can be waited for").is_none()
+    }
+
+    /// Waits for its end by itself, and tells whether it was a good one.
+    pub(crate) fn succeeds(mut self) -> bool {
+        self.child.wait().expect("a child can be waited for").success()
     }
 
     fn end(&mut self) {
