@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use alluvium_log::State;
 use alluvium_record::TopicPartition;
 
 use super::Violations;
@@ -113,7 +114,8 @@ fn stays_deleted(history: &History, violations: &mut Violations) {
     }
 }
 
-/// A log start moves by the word of a client, or because the topic has more bytes than it may keep.
+/// A log start moves by the word of a client, or because the topic had more bytes than it may keep when somebody looked: runs that
+/// become files meanwhile have another length.
 fn retention_takes_what_is_due(history: &History, replayed: &Replayed, violations: &mut Violations) {
     let mut asked: BTreeMap<TopicPartition, i64> = BTreeMap::new();
     for call in &history.calls {
@@ -122,21 +124,29 @@ fn retention_takes_what_is_due(history: &History, replayed: &Replayed, violation
             *known = before.max(*known);
         }
     }
-    for (before, after) in replayed.values().flat_map(|states| states.windows(2)).map(|pair| (&pair[0], &pair[1])) {
-        for (topic_partition, partition) in after.partitions() {
-            let Some(known) = before.partition(*topic_partition) else { continue };
-            let (from, to) = (known.log_start_offset(), partition.log_start_offset());
-            violations.require(11, to >= from, || format!("the log start of {topic_partition} goes back to {to}"));
-            let by_client = asked.get(topic_partition).copied().unwrap_or(0);
-            let Some(bytes) = history.retention_bytes.get(&topic_partition.topic) else { continue };
-            if to > from && to > by_client {
-                let left: u64 = partition.runs().map(|run| u64::from(run.length)).sum();
-                violations.require(11, left >= *bytes, || {
-                    format!("{topic_partition} starts at {to} and has {left} bytes, it may keep {bytes}")
-                });
+    for states in replayed.values() {
+        for (index, (before, after)) in states.iter().zip(&states[1..]).enumerate() {
+            for (topic_partition, partition) in after.partitions() {
+                let Some(known) = before.partition(*topic_partition) else { continue };
+                let (from, to) = (known.log_start_offset(), partition.log_start_offset());
+                violations.require(11, to >= from, || format!("the log start of {topic_partition} goes back to {to}"));
+                let by_client = asked.get(topic_partition).copied().unwrap_or(0);
+                let Some(bytes) = history.retention_bytes.get(&topic_partition.topic) else { continue };
+                if to > from && to > by_client {
+                    let left = states[..=index].iter().map(|state| bytes_from(state, *topic_partition, to)).max();
+                    violations.require(11, left.is_some_and(|left| left >= *bytes), || {
+                        format!("{topic_partition} starts at {to} and never had more than {left:?} bytes behind that")
+                    });
+                }
             }
         }
     }
+}
+
+/// Bytes of the runs of a partition that begin at an offset or behind it.
+fn bytes_from(state: &State, at: TopicPartition, offset: i64) -> u64 {
+    let runs = state.partition(at).into_iter().flat_map(|partition| partition.runs());
+    runs.filter(|run| run.base_offset >= offset).map(|run| u64::from(run.length)).sum()
 }
 
 /// What was read for each file is, in number and sum, what was written and what was left out; of what came in batches, the number is
