@@ -138,7 +138,8 @@ async fn left_over(memory: &MemoryStore, log: &Log) {
         };
         let checkpoints = numbers(listed(paths.checkpoint_prefix()).await);
         assert!(checkpoints.len() <= 4, "{checkpoints:?}");
-        let covered = checkpoints.iter().min().copied().unwrap_or(0);
+        // Of a log with one checkpoint every entry stays, in case that one is damaged.
+        let covered = checkpoints.iter().min().copied().filter(|_| checkpoints.len() > 1).unwrap_or(0);
         for number in numbers(listed(paths.entry_prefix()).await) {
             let is_needed = number > covered || state.references(ObjectRef::Entry(number)) > 0;
             assert!(is_needed, "nobody needs entry {number}: all checkpoints cover it");

@@ -142,11 +142,18 @@ fn what_arrives_damaged_is_read_again_and_what_is_damaged_stays_as_it_is() {
         let segment = world.append_segment(vec![(0, world.batch(&many(100, "a"), Compression::None))]).await;
         world.write(&many(100, "b")).await;
         let before = world.read(0).await;
-        for fault in [Fault::FlippedBit, Fault::TruncatedRead] {
+        // Entries are read whole, of segments a part.
+        let reads = [(StoreOperation::Get, "/log/"), (StoreOperation::GetRange, "/segment/")];
+        let faults = [Fault::FlippedBit, Fault::TruncatedRead];
+        for ((operation, path), fault) in reads.iter().flat_map(|read| faults.clone().map(|fault| (read, fault))) {
             let other = World::new(&runtime, &[]).await;
-            other.write(&many(100, "b")).await;
+            let batch = other.batch(&many(100, "b"), Compression::None);
+            match operation {
+                StoreOperation::Get => drop(other.append(vec![(0, batch)]).await),
+                _ => drop(other.append_segment(vec![(0, batch)]).await),
+            }
             let written = other.read(0).await;
-            other.faulty.script(FaultRule::nth(1, StoreOperation::GetRange, "/log/", fault));
+            other.faulty.script(FaultRule::nth(1, *operation, path, fault));
             assert_eq!(other.compact().await.replaced, 1);
             assert_eq!(other.faulty.injected_count(), 1);
             assert_eq!(other.read(0).await, written);
