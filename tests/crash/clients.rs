@@ -12,12 +12,13 @@ use alluvium_protocol::errors::ErrorCode;
 use alluvium_protocol::message;
 use alluvium_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use alluvium_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use alluvium_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use alluvium_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use alluvium_protocol::messages::offset_fetch_request::OffsetFetchRequestTopic;
 use alluvium_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use alluvium_protocol::messages::{
-    CreateTopicsRequest, FetchRequest, InitProducerIdRequest, OffsetCommitRequest, OffsetFetchRequest, ProduceRequest,
-    ProduceResponse, StrBytes,
+    CreateTopicsRequest, FetchRequest, InitProducerIdRequest, ListOffsetsRequest, OffsetCommitRequest,
+    OffsetFetchRequest, ProduceRequest, ProduceResponse, StrBytes,
 };
 use alluvium_record::batch::split_batches;
 use alluvium_tests::records;
@@ -296,8 +297,10 @@ async fn fetch(
             return Err(Broken);
         }
         let position = &mut positions[data.partition_index as usize];
-        if retains && data.error_code == ErrorCode::OffsetOutOfRange.code() && data.log_start_offset > *position {
-            *position = data.log_start_offset;
+        if retains && data.error_code == ErrorCode::OffsetOutOfRange.code() {
+            let start = earliest(wire, data.partition_index).await?;
+            assert!(start > *position, "{position} of partition {} is in the log", data.partition_index);
+            *position = start;
             continue;
         }
         assert_eq!(data.error_code, 0, "fetch of partition {}", data.partition_index);
@@ -314,6 +317,17 @@ async fn fetch(
         }
     }
     Ok(read)
+}
+
+/// Where a partition begins.
+async fn earliest(wire: &mut Wire, partition_index: i32) -> Result<i64, Broken> {
+    let partition = message!(ListOffsetsPartition { partition_index, current_leader_epoch: -1, timestamp: -2 });
+    let topic = message!(ListOffsetsTopic { name: StrBytes::from(TOPIC), partitions: vec![partition] });
+    let answer = wire.call(&message!(ListOffsetsRequest { replica_id: -1, topics: vec![topic] }), 7).await?;
+    match &answer.topics[0].partitions[0] {
+        found if found.error_code == 0 => Ok(found.offset),
+        _ => Err(Broken),
+    }
 }
 
 /// The records of a response in one piece.
