@@ -58,7 +58,7 @@ impl Objects {
 
     /// An object goes; what is wrong about that.
     pub(crate) fn deleted(&mut self, deletion: &Deletion<'_>) -> Option<String> {
-        let since_us = self.since_us.remove(deletion.path);
+        self.since_us.remove(deletion.path);
         let path = deletion.path;
         let (shard, object) = object_at(path, deletion.paths, deletion.replayed)?;
         let states = deletion.replayed.get(&shard)?;
@@ -68,7 +68,8 @@ impl Objects {
         let is_young = |since_us: Microseconds| deletion.now_us.saturating_sub(since_us) < deletion.grace_us;
         // Since when nobody needs it, and the entry that a checkpoint has to cover.
         let (free_us, number) = match (object, freed(states, object)) {
-            (ObjectRef::Entry(number), _) => (since_us?, number),
+            // What came late into a slot that had been collected was never needed.
+            (ObjectRef::Entry(number), _) => (slot_us(deletion.history, shard, number)?, number),
             (_, Some(freed)) => (slot_us(deletion.history, shard, freed)?, freed),
             // Nobody ever named it: that nobody ever will is seen when somebody does.
             (_, None) => return None,
