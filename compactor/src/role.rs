@@ -160,6 +160,12 @@ impl Pauses {
     }
 }
 
+/// The time now, by what it was at some moment.
+fn since(store_ms: i64, at: Instant, now: Instant) -> i64 {
+    let passed = now.saturating_duration_since(at).as_millis();
+    store_ms.saturating_add(i64::try_from(passed).unwrap_or(i64::MAX))
+}
+
 /// Since when each shard has been at its entry.
 #[derive(Debug, Default)]
 struct Changes(BTreeMap<ShardId, (u64, Instant)>);
@@ -230,7 +236,8 @@ impl Inner {
             if looked.is_none() && self.needs_time(&self.workshop.log.view(), &mut seen) {
                 looked = Some((now, self.store_ms().await.ok()));
             }
-            let store_ms = looked.and_then(|(_, store_ms)| store_ms);
+            // Time goes on between two looks: a tombstone that is younger than the last one has its whole time before it.
+            let store_ms = looked.and_then(|(at, store_ms)| Some(since(store_ms?, at, now)));
             let specs = self.pick(&self.workshop.log.view(), &mut seen, store_ms);
             let spec = specs.into_iter().find(|spec| !pauses.holds(spec, now));
             let Some(spec) = spec else {
@@ -372,6 +379,7 @@ impl Inner {
     async fn run_once(&self, topic: Option<TopicId>, tell: impl Fn(&CompactionSpec) + Send) -> RoundReport {
         let (mut seen, mut report, mut given_up) = (FirstSeen::default(), RoundReport::default(), Vec::new());
         let store_ms = self.store_ms().await.ok();
+        let looked = self.runtime().monotonic();
         let ends: BTreeMap<TopicPartition, i64> = self
             .workshop
             .log
@@ -384,7 +392,8 @@ impl Inner {
             is_old && topic.is_none_or(|topic| spec.topic_partition.topic == topic)
         };
         while !self.workshop.shutdown.is_triggered() {
-            let specs = self.pick(&self.workshop.log.view(), &mut seen, store_ms);
+            let now_ms = store_ms.map(|store_ms| since(store_ms, looked, self.runtime().monotonic()));
+            let specs = self.pick(&self.workshop.log.view(), &mut seen, now_ms);
             let spec = specs.into_iter().find(|spec| is_wanted(spec) && !given_up.contains(&spec.topic_partition));
             let Some(spec) = spec else { break };
             tell(&spec);
