@@ -54,7 +54,7 @@ pub fn batch_bytes(
             Look::Plain => builder.push(RECORD_TIMESTAMP_MS, None, Some(value), Vec::new()),
             Look::Rich | Look::Keyed => {
                 let drawn = mix(drawn ^ (u64::from(index) << 32));
-                let value = Some(value).filter(|_| (drawn >> 8) % 5 > 0);
+                let value = Some(value).filter(|_| !(drawn >> 8).is_multiple_of(5));
                 let timestamp = RECORD_TIMESTAMP_MS - ((drawn >> 16) % 10_000) as i64;
                 builder.push(timestamp, key(look, drawn), value, headers(name, drawn >> 32))
             }

@@ -149,16 +149,20 @@ fn bytes_from(state: &State, at: TopicPartition, offset: i64) -> u64 {
     runs.filter(|run| run.base_offset >= offset).map(|run| u64::from(run.length)).sum()
 }
 
+/// Records and their sum.
+type Total = (u64, u128);
+/// By first offset, the last one and what is in it.
+type Files = BTreeMap<i64, (i64, Total)>;
+
 /// What was read for each file is, in number and sum, what was written and what was left out; of what came in batches, the number is
 /// that of the log.
 fn sums_add_up(durable: &Durable, violations: &mut Violations) {
-    let mut files: BTreeMap<TopicPartition, BTreeMap<i64, (i64, (u64, u128))>> = BTreeMap::new();
+    let mut files: BTreeMap<TopicPartition, Files> = BTreeMap::new();
     for replacement in &durable.replacements {
         let (at, base, last) = (replacement.topic_partition, replacement.base_offset, replacement.last_offset);
         let known = files.entry(at).or_default();
-        let inputs: Vec<(i64, (i64, (u64, u128)))> =
-            known.range(base..=last).map(|(base, file)| (*base, *file)).collect();
-        let add = |one: (u64, u128), other: (u64, u128)| (one.0 + other.0, one.1.wrapping_add(other.1));
+        let inputs: Files = known.range(base..=last).map(|(base, file)| (*base, *file)).collect();
+        let add = |one: Total, other: Total| (one.0 + other.0, one.1.wrapping_add(other.1));
         let read = inputs.iter().fold(replacement.raw, |total, (_, (_, file))| add(total, *file));
         let made = add(replacement.file.unwrap_or_default(), replacement.removed);
         violations.require(11, read == made, || {
@@ -173,8 +177,8 @@ fn sums_add_up(durable: &Durable, violations: &mut Violations) {
             let counted = replacement.raw.0;
             format!("entry {} replaces {base}..={last} of {at}: {counted} records read of {raw}", replacement.entry)
         });
-        for (base, _) in inputs {
-            known.remove(&base);
+        for base in inputs.keys() {
+            known.remove(base);
         }
         // A stretch without records stays a stretch that is read already.
         known.insert(base, (last, replacement.file.unwrap_or_default()));
