@@ -1,6 +1,6 @@
 # Two commands matter: `cargo run --release -- dev` starts Alluvium, `make test` tests all of it.
 .DEFAULT_GOAL := help
-.PHONY: help test lint unit crash sim clients cluster functions bench docs fmt
+.PHONY: help test lint unit crash sim terraform clients cluster functions bench docs fmt
 
 help: ## shows this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1|/' | column -t -s '|'
@@ -16,6 +16,9 @@ unit: ## cargo test, with MinIO and moto
 
 crash: ## kills the server at random under load and compares
 	@tests/run crash
+
+terraform: ## the modules, with mocked providers and planted mistakes
+	@tests/run terraform
 
 clients: ## other people's Kafka clients
 	@tests/run clients

@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use alluvium_infra::store::Payload;
 use async_trait::async_trait;
@@ -27,7 +28,7 @@ pub struct TcpTransport;
 impl Transport for TcpTransport {
     async fn listen(&self, address: &str) -> io::Result<Box<dyn Listener>> {
         let listener = TcpListener::bind(address).await?;
-        let address = listener.local_addr()?.to_string();
+        let address = told(listener.local_addr()?).to_string();
         Ok(Box::new(Accepting { listener, address }))
     }
 
@@ -39,6 +40,22 @@ impl Transport for TcpTransport {
         let stream = TcpStream::connect(address).await.map_err(failed)?;
         connection(stream, address.to_owned()).map_err(failed)
     }
+}
+
+/// Who listens on all addresses of a machine tells others the one from which it would reach them, as in a container that does
+/// not know its address beforehand.
+fn told(bound: SocketAddr) -> SocketAddr {
+    if !bound.ip().is_unspecified() {
+        return bound;
+    }
+    SocketAddr::new(address_of_this_machine().unwrap_or(bound.ip()), bound.port())
+}
+
+/// Connecting a datagram socket sends nothing; the system only chooses the address.
+fn address_of_this_machine() -> Option<IpAddr> {
+    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
+    socket.connect("192.0.2.1:9").ok()?;
+    Some(socket.local_addr().ok()?.ip()).filter(|ip| !ip.is_unspecified())
 }
 
 #[derive(Debug)]
@@ -145,6 +162,19 @@ impl Buf for Parts {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn who_listens_everywhere_tells_an_address_that_leads_there() {
+        let mut listener = TcpTransport.listen("0.0.0.0:0").await.unwrap();
+        let address = listener.address();
+        let told: SocketAddr = address.parse().unwrap();
+        // A machine without any route has no address to tell; it is refused later, and asked for one.
+        assert_eq!(told.ip(), address_of_this_machine().unwrap_or([0, 0, 0, 0].into()));
+        let (connected, accepted) = tokio::join!(TcpTransport.connect(&address), listener.accept());
+        assert!(connected.is_ok() && accepted.is_ok(), "{told}");
+        let one = TcpTransport.listen("127.0.0.1:0").await.unwrap();
+        assert!(one.address().starts_with("127.0.0.1:"), "{}", one.address());
+    }
 
     #[tokio::test]
     async fn frames_come_whole_and_in_order_however_many_parts_they_have() {

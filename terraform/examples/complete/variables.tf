@@ -1,0 +1,48 @@
+variable "region" {
+  description = "Region of everything."
+  type        = string
+  default     = "eu-central-1"
+}
+
+variable "bucket_name" {
+  description = "Name of the bucket, unique in the whole of S3."
+  type        = string
+}
+
+variable "packages" {
+  description = "Folder with the zips of the functions, made by `make functions`."
+  type        = string
+  default     = "../../../target/functions"
+}
+
+variable "architecture" {
+  description = "Processor that the zips were built for: x86_64 or arm64."
+  type        = string
+  default     = "x86_64"
+}
+
+variable "alarm_topic_arns" {
+  description = "SNS topics that hear of alarms."
+  type        = list(string)
+  default     = []
+}
+
+variable "image" {
+  description = "Image of Alluvium, made by deploy/Dockerfile, with its tag."
+  type        = string
+}
+
+variable "vpc_id" {
+  description = "Network of the nodes."
+  type        = string
+}
+
+variable "subnets" {
+  description = "Private subnets by availability zone."
+  type        = map(string)
+}
+
+variable "allowed_cidr_blocks" {
+  description = "Private networks whose Kafka clients may connect."
+  type        = set(string)
+}

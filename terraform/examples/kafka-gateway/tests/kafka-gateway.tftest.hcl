@@ -1,0 +1,40 @@
+mock_provider "aws" {
+  mock_resource "aws_s3_bucket" {
+    defaults = { arn = "arn:aws:s3:::events" }
+  }
+  mock_resource "aws_iam_role" {
+    defaults = { arn = "arn:aws:iam::123456789012:role/alluvium" }
+  }
+  mock_resource "aws_lambda_function" {
+    defaults = { arn = "arn:aws:lambda:eu-central-1:123456789012:function:alluvium" }
+  }
+  mock_resource "aws_lambda_function_url" {
+    defaults = { function_url = "https://abc.lambda-url.eu-central-1.on.aws/" }
+  }
+  mock_resource "aws_sqs_queue" {
+    defaults = { arn = "arn:aws:sqs:eu-central-1:123456789012:alluvium-compactor-dead-letters" }
+  }
+  mock_resource "aws_lb" {
+    defaults = { dns_name = "alluvium-1.elb.eu-central-1.amazonaws.com" }
+  }
+}
+
+variables {
+  bucket_name         = "events"
+  image               = "registry.example/alluvium:0.1.0"
+  vpc_id              = "vpc-1"
+  subnets             = { eu-central-1a = "subnet-a", eu-central-1b = "subnet-b", eu-central-1c = "subnet-c" }
+  allowed_cidr_blocks = ["10.0.0.0/8"]
+}
+
+run "three_nodes" {
+  assert {
+    condition     = output.bootstrap_servers == "alluvium-1.elb.eu-central-1.amazonaws.com:9092" && length(module.gateway.node_addresses) == 3
+    error_message = "Kafka clients begin at the load balancer."
+  }
+
+  assert {
+    condition     = length(module.observability.alarm_names) == 10
+    error_message = "Nodes are watched."
+  }
+}

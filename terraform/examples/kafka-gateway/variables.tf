@@ -1,0 +1,30 @@
+variable "region" {
+  description = "Region of everything."
+  type        = string
+  default     = "eu-central-1"
+}
+
+variable "bucket_name" {
+  description = "Name of the bucket, unique in the whole of S3."
+  type        = string
+}
+
+variable "image" {
+  description = "Image of Alluvium, made by deploy/Dockerfile, with its tag."
+  type        = string
+}
+
+variable "vpc_id" {
+  description = "Network of the nodes."
+  type        = string
+}
+
+variable "subnets" {
+  description = "Private subnets by availability zone."
+  type        = map(string)
+}
+
+variable "allowed_cidr_blocks" {
+  description = "Private networks whose Kafka clients may connect."
+  type        = set(string)
+}

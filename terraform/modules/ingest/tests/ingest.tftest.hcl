@@ -1,0 +1,77 @@
+mock_provider "aws" {
+  mock_resource "aws_cloudwatch_log_group" {
+    defaults = { arn = "arn:aws:logs:eu-central-1:123456789012:log-group:/aws/lambda/alluvium-ingest" }
+  }
+  mock_resource "aws_iam_role" {
+    defaults = { arn = "arn:aws:iam::123456789012:role/alluvium-ingest" }
+  }
+  mock_resource "aws_lambda_function_url" {
+    defaults = { function_url = "https://abc.lambda-url.eu-central-1.on.aws/" }
+  }
+}
+
+variables {
+  bucket  = { name = "events", arn = "arn:aws:s3:::events" }
+  package = "../function/tests/bootstrap.zip"
+}
+
+run "function" {
+  assert {
+    condition     = output.function_name == "alluvium-ingest" && output.log_group_name == "/aws/lambda/alluvium-ingest"
+    error_message = "Function and log group are called after the role."
+  }
+
+  assert {
+    condition     = output.url == "https://abc.lambda-url.eu-central-1.on.aws"
+    error_message = "There is a URL, unless API Gateway is asked for."
+  }
+}
+
+run "policy" {
+  assert {
+    condition = jsondecode(module.access.policies.ingest) == jsondecode(jsonencode({
+      Version = "2012-10-17"
+      Statement = [
+        { Sid = "Read", Effect = "Allow", Action = ["s3:GetObject"], Resource = ["arn:aws:s3:::events/alluvium/*"] },
+        {
+          Sid       = "List"
+          Effect    = "Allow"
+          Action    = ["s3:ListBucket"]
+          Resource  = ["arn:aws:s3:::events"]
+          Condition = { StringLikeIfExists = { "s3:prefix" = ["alluvium/*"] } }
+        },
+        {
+          Sid      = "ProbeTheStore"
+          Effect   = "Allow"
+          Action   = ["s3:PutObject", "s3:DeleteObject"]
+          Resource = ["arn:aws:s3:::events/alluvium/probe/*"]
+        },
+        {
+          Sid    = "Write"
+          Effect = "Allow"
+          Action = ["s3:PutObject"]
+          Resource = [
+            "arn:aws:s3:::events/alluvium/cluster.json",
+            "arn:aws:s3:::events/alluvium/*/*/log/*",
+            "arn:aws:s3:::events/alluvium/*/*/checkpoint/*",
+            "arn:aws:s3:::events/alluvium/*/*/head",
+            "arn:aws:s3:::events/alluvium/*/*/segment/*",
+          ]
+        },
+      ]
+    }))
+    error_message = "The role may do exactly this."
+  }
+}
+
+run "refused" {
+  command = plan
+
+  variables {
+    name            = "Alluvium"
+    timeout_seconds = 4
+    door            = "none"
+  }
+
+  expect_failures = [var.name, var.timeout_seconds, var.door]
+}

@@ -1,0 +1,1 @@
+"""Schemas of providers, and what stands in for the providers."""
