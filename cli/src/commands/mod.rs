@@ -5,6 +5,7 @@ mod compact;
 mod completions;
 mod confirmation;
 mod consume;
+mod cost;
 mod dev;
 mod encoding;
 mod group;
@@ -46,6 +47,7 @@ enum Command {
     Produce(produce::Arguments),
     Consume(consume::Arguments),
     Compact(compact::Arguments),
+    Cost(cost::Arguments),
     Scrub(scrub::Arguments),
     Inspect(inspect::Arguments),
     Completions(completions::Arguments),
@@ -98,6 +100,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Produce(arguments) => produce::run(arguments, &context),
         Command::Consume(arguments) => consume::run(arguments, &context),
         Command::Compact(arguments) => compact::run(arguments, &context),
+        Command::Cost(arguments) => cost::run(arguments, &context),
         Command::Scrub(arguments) => scrub::run(arguments, &context),
         Command::Inspect(arguments) => inspect::run(arguments, &context),
         Command::Completions(arguments) => completions::run(&arguments),

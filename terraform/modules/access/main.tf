@@ -103,7 +103,7 @@ locals {
   statements = {
     ingest             = concat(local.common, local.opening, local.writing.ingest)
     reader             = concat(local.common, local.opening, local.writing.reader)
-    compactor          = concat(local.common, local.writing.compactor, local.compacting)
+    compactor          = concat(local.common, local.opening, local.writing.compactor, local.compacting)
     gateway            = concat(local.common, local.opening, local.writing.gateway, local.forgetting)
     compacting_gateway = concat(local.common, local.opening, local.writing.gateway, local.forgetting, local.compacting)
   }

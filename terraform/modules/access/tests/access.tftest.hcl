@@ -49,6 +49,7 @@ run "who_may_delete" {
         "arn:aws:s3:::events/production/eu/*/*/log/*",
         "arn:aws:s3:::events/production/eu/*/*/segment/*",
         "arn:aws:s3:::events/production/eu/*/*/topic/*",
+        "arn:aws:s3:::events/production/eu/probe/*",
       ]
       compacting_gateway = [
         "arn:aws:s3:::events/production/eu/*/*/checkpoint/*",
@@ -74,7 +75,7 @@ run "what_each_role_writes" {
       }) == jsonencode({
       ingest             = ["*/*/checkpoint/*", "*/*/head", "*/*/log/*", "*/*/segment/*", "cluster.json", "probe/*"]
       reader             = ["*/*/checkpoint/*", "*/*/head", "*/*/log/*", "cluster.json", "probe/*"]
-      compactor          = ["*/*/checkpoint/*", "*/*/head", "*/*/log/*", "*/*/topic/*"]
+      compactor          = ["*/*/checkpoint/*", "*/*/head", "*/*/log/*", "*/*/topic/*", "probe/*"]
       gateway            = ["*/*/checkpoint/*", "*/*/head", "*/*/log/*", "*/*/segment/*", "cluster.json", "node/*", "probe/*", "producer-id/*"]
       compacting_gateway = ["*/*/checkpoint/*", "*/*/head", "*/*/log/*", "*/*/segment/*", "*/*/topic/*", "cluster.json", "node/*", "probe/*", "producer-id/*"]
     })

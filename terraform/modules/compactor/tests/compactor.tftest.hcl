@@ -67,7 +67,7 @@ run "roles" {
 
   assert {
     condition = [for statement in jsondecode(local.policy).Statement : statement.Sid] == [
-      "Read", "List", "Write", "WriteTables", "CollectGarbage", "ReportFailures",
+      "Read", "List", "ProbeTheStore", "Write", "WriteTables", "CollectGarbage", "ReportFailures",
     ]
     error_message = "The function may read, write, delete in the bucket, and report failures."
   }
