@@ -1,6 +1,6 @@
 # Two commands matter: `cargo run --release -- dev` starts Alluvium, `make test` tests all of it.
 .DEFAULT_GOAL := help
-.PHONY: help test lint unit crash sim terraform clients cluster functions bench docs fmt
+.PHONY: help test lint unit crash sim terraform clients cluster functions dist bench docs fmt
 
 help: ## shows this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1|/' | column -t -s '|'
@@ -31,6 +31,9 @@ sim: ## simulates clusters under faults for MINUTES (10)
 
 functions: ## zips for AWS Lambda in target/functions (ARCHITECTURE=arm64 where its toolchain is)
 	functions/package $(or $(ARCHITECTURE),x86_64)
+
+dist: ## the binary that is released, with SQL; takes a while
+	cargo build --locked --profile dist --package alluvium --features query
 
 bench: ## Alluvium and Apache Kafka side by side; writes bench/results
 	bench/run

@@ -14,6 +14,10 @@ pub(crate) enum Failure {
     /// A second signal cut the end short.
     #[error("stopped at once by a second signal")]
     Cut,
+    /// A signal ended what was under way.
+    #[cfg(feature = "query")]
+    #[error("interrupted")]
+    Interrupted,
     /// Whoever read our output has gone, which is how pipes end.
     #[error("the reader of the output has gone")]
     OutputClosed,
@@ -37,6 +41,8 @@ impl Failure {
             Failure::Usage(_) => 2,
             Failure::Failed(_) => 1,
             Failure::Cut => 130,
+            #[cfg(feature = "query")]
+            Failure::Interrupted => 130,
         };
         // Messages of libraries may have several lines.
         let line: Vec<String> = self.to_string().lines().map(|line| line.trim().to_owned()).collect();

@@ -1,15 +1,13 @@
 //! What a topic's settings ask of the compactor. Kafka's names, Kafka's defaults.
 
 use alluvium_log::Topic;
-use alluvium_table::ValueColumns;
+use alluvium_table::{VALUE_COLUMNS_CONFIG, ValueColumns};
 
 /// Kafka's default of `retention.ms`, seven days.
 const RETENTION_MS: i64 = 604_800_000;
 /// Kafka's default of `delete.retention.ms`, a day.
 const DELETE_RETENTION_MS: i64 = 86_400_000;
 const DIRTY_RATIO_MIN: f64 = 0.5;
-/// The topic setting that names columns made out of JSON values.
-const VALUE_COLUMNS: &str = "alluvium.parquet.value.columns";
 
 /// What becomes of a topic's old records.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,7 +52,7 @@ impl TopicRules {
             compaction_lag_ms_min: number("min.compaction.lag.ms", 0),
             compaction_lag_ms_max: number("max.compaction.lag.ms", i64::MAX),
             delete_retention_ms: number("delete.retention.ms", DELETE_RETENTION_MS).max(0),
-            value_columns: value(VALUE_COLUMNS).and_then(|value| value.parse().ok()).unwrap_or_default(),
+            value_columns: value(VALUE_COLUMNS_CONFIG).and_then(|value| value.parse().ok()).unwrap_or_default(),
         }
     }
 }

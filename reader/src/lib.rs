@@ -2,7 +2,7 @@
 //!
 //! Flow: index lookup in a state snapshot -> [`plan`] (which runs, within the budgets) -> [`source`] (the tail in memory, the
 //! caches, ranged GETs; [`table`] for what was compacted into Parquet) -> [`assemble`] (whole batches with offset and leader epoch patched in) -> slices, ready to send.
-//! [`fetch`] waits for bytes; [`lookup`] answers ListOffsets.
+//! [`fetch`] waits for bytes; [`lookup`] answers ListOffsets; [`scan`] reads for queries.
 //!
 //! Invariants: 3, no offset is shown whose bytes are not durable; 10, a node that may be stale reads the log to its end
 //! before it says that something does not exist; 12, a fetch with data waiting is woken by the commit that brought it.
@@ -13,6 +13,7 @@ mod error;
 mod fetch;
 mod lookup;
 mod plan;
+mod scan;
 mod settings;
 mod source;
 mod table;
@@ -26,6 +27,7 @@ pub use counters::{CacheKind, ReaderCounters};
 pub use error::ReadError;
 pub use fetch::{AbortedTransaction, FetchRequest, FetchedData, Isolation, PartitionFetch, PartitionFetched};
 pub use lookup::{FoundOffset, OffsetQuery};
+pub use scan::{RunAt, ScanError};
 pub use settings::ReaderSettings;
 
 /// The leader epoch of every partition.

@@ -5,8 +5,9 @@ use alluvium_log::{CatchUpError, ObjectRef, Partition, Run, View};
 use alluvium_record::batch::{BatchError, RecordBatch, TimestampedOffset};
 use alluvium_record::{ShardId, TopicPartition};
 
+use crate::scan::RunAt;
 use crate::source::Pool;
-use crate::table::{RunAt, Wanted};
+use crate::table::Wanted;
 use crate::{Isolation, LEADER_EPOCH, ReadError, Reader};
 
 /// Which offset is asked for.

@@ -6,8 +6,8 @@ use alluvium_log::{AbortedTransaction, ObjectRef, Partition, Run, TableRun, View
 use alluvium_record::{ShardId, TopicPartition};
 
 use crate::fetch::{FetchRequest, Isolation, PartitionFetch};
+use crate::scan::RunAt;
 use crate::source::{Pool, blocks_of};
-use crate::table::RunAt;
 use crate::{LEADER_EPOCH, ReadError};
 
 /// Runs that are looked at for reading ahead.

@@ -24,7 +24,8 @@ use tokio::sync::Semaphore;
 use crate::assemble::{Batches, RunBytes};
 use crate::counters::{CacheKind, ReaderCounters};
 use crate::plan::PartitionPlan;
-use crate::table::{RunAt, Tables, Wanted};
+use crate::scan::RunAt;
+use crate::table::{Tables, Wanted};
 use crate::{ReadError, ReaderSettings};
 
 const DATA_START: u64 = ENVELOPE_HEADER_BYTES as u64;
@@ -104,7 +105,7 @@ impl Source {
     }
 
     /// The bytes of a run, in order, in as many slices as they happen to lie in.
-    async fn read_raw(&self, shard: ShardId, run: &Run, pool: Pool) -> Result<Vec<Bytes>, LoadError> {
+    pub(crate) async fn read_raw(&self, shard: ShardId, run: &Run, pool: Pool) -> Result<Vec<Bytes>, LoadError> {
         let length = u64::from(run.length);
         let open = self.log.shard(shard);
         let in_tail = open.and_then(|open| open.tail().slices(run.object, run.position, length));

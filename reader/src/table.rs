@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use alluvium_infra::Runtime;
 use alluvium_infra::store::{StoreError, StorePath};
-use alluvium_log::{Log, ObjectRef, Run, TableRun};
-use alluvium_record::{Attributes, BatchFrame, BatchRebuilder, Compression, Offset, ShardId, TopicPartition};
+use alluvium_log::{Log, ObjectRef};
+use alluvium_record::{Attributes, BatchFrame, BatchRebuilder, Compression, Offset};
 use alluvium_table::{OpenTableError, ReadTableError, RowGroupFacts, StoreFile, TableReader};
 use bytes::Bytes;
 use moka::future::Cache;
@@ -21,6 +21,7 @@ use uuid::Uuid;
 use crate::ReaderSettings;
 use crate::assemble::{Batches, RunBytes};
 use crate::counters::{CacheKind, ReaderCounters};
+use crate::scan::RunAt;
 use crate::source::LoadError;
 
 /// Row groups that are made ready while a consumer takes the one before.
@@ -33,16 +34,6 @@ pub(crate) struct Wanted {
     pub(crate) offset: Offset,
     /// Until there are so many bytes; at least one row group is read.
     pub(crate) bytes_max: usize,
-}
-
-/// A run, and where it belongs.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct RunAt {
-    pub(crate) shard: ShardId,
-    pub(crate) topic_partition: TopicPartition,
-    pub(crate) run: Run,
-    /// What the manifest knows of it when it is a file.
-    pub(crate) table: Option<TableRun>,
 }
 
 type RowGroupKey = (Uuid, usize);
@@ -147,7 +138,7 @@ impl Tables {
     }
 
     /// The open file; `None` for a run without records.
-    async fn reader(&self, at: &RunAt) -> Result<Option<TableReader>, LoadError> {
+    pub(crate) async fn reader(&self, at: &RunAt) -> Result<Option<TableReader>, LoadError> {
         let ObjectRef::Table(id) = at.run.object else { return Ok(None) };
         let opened = self.open.try_get_with(id, async {
             let _permit = self.reads.acquire().await;

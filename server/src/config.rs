@@ -66,6 +66,8 @@ pub(crate) enum Allowed {
     OneOf(&'static [&'static str]),
     /// -1, or an integer from this to that.
     LevelOrDefault(i64, i64),
+    /// A list of columns out of values ([`alluvium_table::ValueColumns`]).
+    ValueColumns,
 }
 
 /// Kinds of resource, in the numbering of the configuration APIs.

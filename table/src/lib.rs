@@ -10,9 +10,10 @@
 //! 1. What was written comes back exactly: key and value (null is not empty), headers in order with duplicates and with names
 //!    of any bytes, timestamps, offsets, and the batches that records came in with their producers, sequences and flags.
 //! 2. Every byte of a file is covered by a checksum in it: row groups and indexes by theirs in the footer, and the footer by
-//!    its own. What does not match is damaged, and never gives records.
+//!    its own. What does not match is damaged, and never gives records. (Queries that leave columns out: see [`TableReader::read_columns`].)
 //! 3. A file of a newer format is refused with a request to upgrade.
-//! 4. No Arrow type is in the public interface but in [`schema::arrow_schema`].
+//! 4. No Arrow type is in the public interface but in what is there for queries: [`schema::arrow_schema`],
+//!    [`TableReader::read_columns`], which gives columns of a row group instead of records, and [`ValueColumns::arrays`].
 //!
 //! The format is described in docs/rfcs/2026-11-22-parquet.md and docs/reference/object-layout.md.
 
@@ -23,6 +24,7 @@ mod facts;
 mod file;
 mod footer;
 mod names;
+mod projected;
 mod reader;
 mod row;
 pub mod schema;
@@ -35,10 +37,12 @@ mod writer;
 pub use decoded::DecodedRows;
 pub use facts::{FORMAT, RowGroupFacts, TableFacts};
 pub use file::{RangedFile, StoreFile};
+pub use names::text_of as header_name_text;
+pub use projected::ProjectedRows;
 pub use reader::{OpenTableError, ReadTableError, TableReader};
 pub use row::{BatchFacts, Headers, Row};
 pub use sum::{RecordHasher, RecordSum, RecordTally};
-pub use values::{InvalidValueColumns, ValueColumn, ValueColumns, ValueType};
+pub use values::{InvalidValueColumns, VALUE_COLUMNS_CONFIG, ValueColumn, ValueColumns, ValueType};
 pub use writer::{FinishedTable, Pushed, TableOptions, TableSummary, TableWriter, WriteTableError};
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::fmt::Write;
 
 /// The name as text.
-pub(crate) fn text_of(name: &[u8]) -> Cow<'_, str> {
+pub fn text_of(name: &[u8]) -> Cow<'_, str> {
     if let Ok(text) = std::str::from_utf8(name) {
         return Cow::Borrowed(text);
     }

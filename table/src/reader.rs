@@ -145,6 +145,10 @@ impl TableReader {
         Err(OpenTableError::Foreign { found, found_base, found_last, wanted, base, last })
     }
 
+    pub(crate) fn parquet(&self) -> &ArrowReaderMetadata {
+        &self.parquet
+    }
+
     fn check_consistency(&self) -> Result<(), &'static str> {
         if self.parquet.schema().fields() != schema::arrow_schema(&self.metadata.value_columns).fields() {
             return Err("its columns are not those of its format");

@@ -8,6 +8,7 @@ use crate::{TableFacts, TableOptions, TableReader, TableSummary, TableWriter};
 mod damage;
 mod exact;
 mod golden;
+mod projected;
 mod values;
 
 pub(crate) const TOPIC: TopicId = TopicId::from_bytes([7; 16]);

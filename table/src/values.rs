@@ -19,6 +19,9 @@ use serde_json::Value;
 
 use crate::schema::VALUE_COLUMN_PREFIX;
 
+/// The setting of a topic that names its columns out of values.
+pub const VALUE_COLUMNS_CONFIG: &str = "alluvium.parquet.value.columns";
+
 /// What a column out of values holds.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub enum ValueType {
@@ -118,6 +121,20 @@ impl ValueColumns {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Those of them that `keep` wants, in order.
+    #[must_use]
+    pub fn only(&self, keep: impl FnMut(&&ValueColumn) -> bool) -> ValueColumns {
+        ValueColumns(self.0.iter().filter(keep).cloned().collect())
+    }
+
+    /// The columns of rows with these values, as a table has them.
+    #[must_use]
+    pub fn arrays<'a>(&self, values: impl IntoIterator<Item = Option<&'a [u8]>>) -> Vec<ArrayRef> {
+        let mut builders = ValueBuilders::new(self.clone());
+        values.into_iter().for_each(|value| builders.push(value));
+        builders.take()
     }
 }
 

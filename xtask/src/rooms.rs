@@ -16,6 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("coordinator", &["log", "record", "infra"]),
     ("cluster", &["log", "record", "infra"]),
     ("compactor", &["log", "record", "infra", "table"]),
+    ("query", &["reader", "log", "record", "infra", "table"]),
     (
         "server",
         &["record", "protocol", "infra", "log", "table", "ingest", "reader", "coordinator", "cluster", "compactor"],
@@ -50,6 +51,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "cluster",
             "compactor",
             "server",
+            "query",
         ],
     ),
 ];

@@ -8,9 +8,11 @@ mod consume;
 mod cost;
 mod dev;
 mod encoding;
+mod export;
 mod group;
 mod inspect;
 mod produce;
+mod query;
 mod reference;
 mod scrub;
 mod serve;
@@ -25,7 +27,7 @@ use clap::{Parser, Subcommand};
 
 use crate::failure::Failure;
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong command line or setting, 130 cut by a second signal.\n\
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong command line or setting, 130 cut by a signal.\n\
     Environment: ALLUVIUM_BOOTSTRAP for the commands that talk to a server, ALLUVIUM_<SETTING> for dev and serve.";
 
 /// A Kafka-compatible log service whose only durable state is a bucket
@@ -46,6 +48,8 @@ enum Command {
     Cluster(cluster::Arguments),
     Produce(produce::Arguments),
     Consume(consume::Arguments),
+    Query(query::Arguments),
+    Export(export::Arguments),
     Compact(compact::Arguments),
     Cost(cost::Arguments),
     Scrub(scrub::Arguments),
@@ -99,6 +103,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Cluster(arguments) => cluster::run(arguments, &context),
         Command::Produce(arguments) => produce::run(arguments, &context),
         Command::Consume(arguments) => consume::run(arguments, &context),
+        Command::Query(arguments) => query::run(arguments, &context),
+        Command::Export(arguments) => export::run(arguments, &context),
         Command::Compact(arguments) => compact::run(arguments, &context),
         Command::Cost(arguments) => cost::run(arguments, &context),
         Command::Scrub(arguments) => scrub::run(arguments, &context),

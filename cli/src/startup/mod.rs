@@ -13,7 +13,7 @@ pub(crate) mod node;
 mod reachability;
 mod serve;
 pub(crate) mod settings;
-mod signals;
+pub(crate) mod signals;
 pub(crate) mod store;
 
 pub(crate) use announce::{plain, print_settings};

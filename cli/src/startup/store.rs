@@ -1,11 +1,35 @@
 //! Opening the store, and saying what to do when that fails.
 
-use alluvium_infra::store::{OpenStoreError, StoreError};
+use alluvium_infra::Runtime;
+use alluvium_infra::store::{self, OpenStoreError, StoreError};
+use alluvium_log::paths::ClusterPaths;
 use alluvium_log::probe::ProbeError;
 use alluvium_log::recover::RecoverError;
-use alluvium_log::{CatchUpError, OpenLogError};
+use alluvium_log::{CatchUpError, Log, LogOptions, OpenLogError};
 
+use super::settings::NodeSettings;
 use crate::failure::Failure;
+
+/// Opens the log of a cluster that is there, to read it: nothing is made, neither a folder nor a cluster.
+pub(crate) async fn existing_log(settings: &NodeSettings, node: &str, runtime: &Runtime) -> Result<Log, Failure> {
+    let url = &settings.store;
+    if let Some(folder) = url.trim_start_matches("model+").strip_prefix("file://")
+        && !std::path::Path::new(folder).is_dir()
+    {
+        return Err(Failure::failed(format!("the store {url} cannot be used: there is no such folder")));
+    }
+    let store = store::open(url, &settings.store_options(), runtime).map_err(|error| not_opened(&error))?;
+    let options = LogOptions { node: node.to_owned(), probe: false, ..settings.log_options() };
+    match store.get(&ClusterPaths::new(&options.root).cluster()).await {
+        Ok(_) => {}
+        Err(StoreError::NotFound) => return Err(Failure::failed(format!("there is no cluster in the store {url}"))),
+        Err(error) => {
+            let advice = advice(&error, url);
+            return Err(Failure::failed(format!("the store {url} cannot be used: {error}{advice}")));
+        }
+    }
+    Log::open(store, options, runtime.clone()).await.map_err(|error| log_not_opened(&error, url))
+}
 
 /// A store that could not be opened.
 pub(crate) fn not_opened(error: &OpenStoreError) -> Failure {

@@ -11,6 +11,7 @@ mod harness;
 mod inspect;
 mod nodes;
 mod pages;
+mod query;
 mod records;
 mod refusals;
 mod serving;

@@ -1,4 +1,4 @@
-//! The table of topic configurations of Apache Kafka 4.2 and the checks on their values.
+//! The table of topic configurations of Apache Kafka 4.2, with one of our own, and the checks on their values.
 //!
 //! Effective today: `max.message.bytes`, `message.timestamp.type`. The others are kept, checked and reported as set;
 //! the ones that speak of local disks (`segment.*`, `flush.*`, `preallocate`, ...) have nothing to act on here.
@@ -35,6 +35,14 @@ const FOREVER: &str = "9223372036854775807";
 
 /// Every topic configuration, sorted by name.
 pub(crate) static TOPIC_CONFIGS: &[TopicConfig] = &[
+    row(
+        alluvium_table::VALUE_COLUMNS_CONFIG,
+        ConfigType::String,
+        "",
+        Allowed::ValueColumns,
+        "",
+        "Columns of the Parquet files out of values that are JSON: name:type or name:type:/json/pointer, separated by commas.",
+    ),
     row(
         "cleanup.policy",
         ConfigType::List,
@@ -355,6 +363,7 @@ fn check_range(allowed: Allowed, number: i64) -> Result<(), String> {
         Allowed::Any
         | Allowed::Ratio
         | Allowed::OneOf(_)
+        | Allowed::ValueColumns
         | Allowed::AtLeast(_)
         | Allowed::Between(..)
         | Allowed::LevelOrDefault(..) => Ok(()),
@@ -364,6 +373,10 @@ fn check_range(allowed: Allowed, number: i64) -> Result<(), String> {
 fn check_word(allowed: Allowed, word: &str) -> Result<(), String> {
     match allowed {
         Allowed::OneOf(words) if !words.contains(&word) => Err(format!("String must be one of: {}", words.join(", "))),
+        Allowed::ValueColumns => match word.parse::<alluvium_table::ValueColumns>() {
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.to_string()),
+        },
         _ => Ok(()),
     }
 }
@@ -458,6 +471,9 @@ mod tests {
         assert!(check("max.message.bytes", "3000000000").is_err());
         assert_eq!(check("preallocate", "TRUE").as_deref(), Ok("true"));
         assert!(check("compression.gzip.level", "0").is_err());
+        let columns = "alluvium.parquet.value.columns";
+        assert_eq!(check(columns, "n:int64, x:json:/deep/x").as_deref(), Ok("n:int64, x:json:/deep/x"));
+        assert!(check(columns, "n:int65").unwrap_err().contains("int65"));
     }
 
     #[test]
