@@ -82,7 +82,7 @@ fn conditions_leave_what_they_say() {
             ("partition = 0 and offset > 60", |get| get("partition") == 0 && get("offset") > 60),
             ("offset = 3 or offset = 64", |get| [3, 64].contains(&get("offset"))),
             ("timestamp >= to_timestamp_millis(1000101)", |get| get("timestamp") >= 1_000_101),
-            ("timestamp < to_timestamp_micros(1000005500)", |get| get("timestamp") <= 1_000_005),
+            ("timestamp < to_timestamp_micros(1000005000)", |get| get("timestamp") < 1_000_005),
             ("timestamp > '1970-01-01T00:16:40.105Z' and timestamp <= '1970-01-01T00:16:40.201Z'", |get| {
                 get("timestamp") > 1_000_105 && get("timestamp") <= 1_000_201
             }),
