@@ -9,14 +9,16 @@ use crate::startup::flags::StoreFlags;
 
 /// Ask topics in SQL, from their Parquet files and from what is not yet in them
 ///
-/// A topic is a table with the columns partition, offset, timestamp, timestamp_type, key, value and headers, and those that
-/// alluvium.parquet.value.columns names. Conditions on partition, offset and timestamp decide what is read, and columns that are
-/// not asked for are not. Works on the store itself, beside running nodes or without any, and changes nothing.
+/// A topic is a table with the columns partition, offset, timestamp, timestamp_type, key, value and
+/// headers, and those that alluvium.parquet.value.columns names. Conditions on partition, offset and
+/// timestamp decide what is read, and columns that are not asked for are not. Works on the store
+/// itself, beside running nodes or without any, and changes nothing.
 ///
 ///     alluvium query "select count(*) from orders where timestamp > now() - interval '5 minutes'"
-///     alluvium query "select value ->> 'customer' as customer, count(*) from orders group by 1 order by 2 desc limit 10"
+///     alluvium query "select value ->> 'city', count(*) from orders group by 1 order by 2 desc"
 ///
-/// Names with dots, dashes or capitals stand in double quotes: "web.clicks". docs/guides/query.md has more.
+/// Names with dots, dashes or capitals stand in double quotes: "web.clicks".
+/// docs/guides/query.md has more.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 #[cfg_attr(
