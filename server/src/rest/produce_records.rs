@@ -190,6 +190,9 @@ impl Records {
                     biased;
                     piece = extract::next_piece(&self.rest, pieces) => piece,
                     Some(lines) = self.sent.next(), if !self.sent.is_empty() => return Some(lines),
+                    () = self.rest.shutdown().triggered() => {
+                        Err(RestError::new(code::UNAVAILABLE, "the node stops: send what follows to another"))
+                    }
                 },
                 _ if !self.sent.is_empty() => return self.sent.next().await,
                 _ => return self.failure.take().map(|failure| line(&failure)),

@@ -14,6 +14,7 @@ use alluvium_server::rest::{AnswerBy, Rest, RestParts, RestSettings, Role};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Method, Request};
+use futures_util::StreamExt;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -64,6 +65,11 @@ impl Api {
 
     /// A process of its own without Kafka doors, on this store.
     async fn alone(store: Arc<dyn Store>, settings: RestSettings) -> Api {
+        Api::until(store, settings, Shutdown::new()).await
+    }
+
+    /// The same, until it is told to end.
+    async fn until(store: Arc<dyn Store>, settings: RestSettings, shutdown: Shutdown) -> Api {
         let runtime = Runtime::system();
         let options = LogOptions { probe: false, ..LogOptions::default() };
         let log = Log::open(store, options, runtime.clone()).await.unwrap();
@@ -75,7 +81,7 @@ impl Api {
             server: ServerSettings::default(),
             settings,
             runtime,
-            shutdown: Shutdown::new(),
+            shutdown,
         };
         Api { router: Rest::without_doors(parts).router(), cluster, patience: None }
     }
@@ -415,6 +421,24 @@ async fn what_is_not_written_and_what_is_in_doubt_are_told_apart() {
     faulty.set_down(false);
     api.patience = None;
     assert_eq!(api.values("t").await, ["0", "1"]);
+}
+
+#[tokio::test]
+async fn a_stream_that_is_open_ends_with_the_node() {
+    let store = open("memory://", &StoreOptions::default(), &Runtime::system()).unwrap();
+    let shutdown = Shutdown::new();
+    let api = Api::until(store, RestSettings::default(), shutdown.clone()).await;
+    let first = futures_util::stream::iter([Ok::<_, std::io::Error>(v3_record("a"))]);
+    let open_for_ever = Body::from_stream(first.chain(futures_util::stream::pending()));
+    let streaming = api.send(Method::POST, "/v3/clusters/{c}/topics/t/records", &[], open_for_ever);
+    let ending = async {
+        while api.get("/v3/clusters/{c}/topics/t/partitions/0/records").await.status != 200 {}
+        while api.values("t").await.is_empty() {}
+        shutdown.trigger();
+    };
+    let (answer, ()) = tokio::join!(streaming, ending);
+    let lines = answer.lines();
+    assert_eq!((lines[0]["offset"].as_i64(), lines[1]["error_code"].as_u64()), (Some(0), Some(50301)), "{lines:?}");
 }
 
 #[tokio::test]
