@@ -67,7 +67,17 @@ def check(source: Path) -> tuple[list[str], int]:
                 failures.append(f"the tables of {module.name}/README.md are old: tests/terraform/documents.py --write")
         except (LookupError, KeyError) as error:
             failures.append(f"{module.name}: {error}")
-    return failures, len(modules(source))
+    return failures + unknown_settings(source), len(modules(source))
+
+
+def unknown_settings(source: Path) -> list[str]:
+    """Settings in the modules that Alluvium does not have."""
+    known = set(re.findall(r"`(ALLUVIUM_[A-Z_]+)`", (source.parent / "docs/reference/settings.md").read_text()))
+    failures = []
+    for file in source.rglob("main.tf"):
+        given = set(re.findall(r"\b(ALLUVIUM_[A-Z_]+)\s+=", file.read_text()))
+        failures += [f"{file.relative_to(source)} gives the setting {name}, which does not exist" for name in sorted(given - known)]
+    return failures
 
 
 def main() -> int:

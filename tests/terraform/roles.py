@@ -9,8 +9,11 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 import uuid
 from contextlib import contextmanager
 from pathlib import Path
@@ -91,6 +94,46 @@ def exercise_gateway(cluster: Cluster, role: str) -> None:
             raise RoleFailure(f"not all records come back with the rights of {role}")
 
 
+def exercise_http(cluster: Cluster) -> None:
+    """What the functions do: `ingest` takes records over HTTP, `reader` gives them and commits an offset. Each stands alone."""
+    topic, kind = "http-events", "application/vnd.kafka.json.v2+json"
+    alone = {"ALLUVIUM_PEER_LISTEN": "none", "ALLUVIUM_INLINE_BYTES": "64KiB"}
+    with rest_node(cluster, "ingest", alone) as url:
+        for size in (1, 1000):
+            records = [{"value": "x" * 100, "partition": 0}] * size
+            answer = asked(f"{url}/topics/{topic}", {"records": records}, kind)
+            if any(offset["error_code"] for offset in answer["offsets"]):
+                raise RoleFailure(f"ingest does not write: {answer}")
+    with rest_node(cluster, "reader", alone) as url:
+        identity = asked(f"{url}/v3/clusters")["data"][0]["cluster_id"]
+        found = asked(f"{url}/v3/clusters/{identity}/topics/{topic}/partitions/0/records?offset=990&format=json")
+        if found["high_watermark"] != 1001 or not found["records"]:
+            raise RoleFailure(f"reader does not read what ingest wrote: {found}")
+        position = {"offsets": [{"topic_name": topic, "partition_id": 0, "offset": 1001}]}
+        asked(f"{url}/v3/clusters/{identity}/consumer-groups/readers/offsets", position, "application/json")
+
+
+@contextmanager
+def rest_node(cluster: Cluster, role: str, settings: dict[str, str]):
+    """A node with the HTTP API; gives its URL."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with cluster.node(role, **settings, ALLUVIUM_REST_LISTEN=f"127.0.0.1:{port}"):
+        yield f"http://127.0.0.1:{port}"
+
+
+def asked(url: str, document: dict | None = None, kind: str = "") -> dict:
+    """An answer of the HTTP API."""
+    body = None if document is None else json.dumps(document).encode()
+    request = urllib.request.Request(url, body, {"content-type": kind} if kind else {})
+    try:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=WAIT_SECONDS) as answer:
+            return json.loads(answer.read() or b"{}")
+    except urllib.error.HTTPError as error:
+        raise RoleFailure(f"{url}: {error.code} {error.read().decode()}") from None
+
+
 def exercise_compactor(cluster: Cluster, role: str) -> None:
     """A compaction of everything that is there, with files of more than one part."""
     with cluster.door(role) as endpoint:
@@ -119,6 +162,7 @@ def check(terraform, access: Path, scratch: Path) -> tuple[list[str], int]:
     cluster = Cluster(policies_of(terraform, access, prefix), prefix, scratch)
     failures = []
     try:
+        exercise_http(cluster)
         exercise_gateway(cluster, "gateway")
         exercise_compactor(cluster, "compactor")
         exercise_gateway(cluster, "compacting_gateway")

@@ -68,7 +68,7 @@ locals {
   written = {
     ingest    = [local.cluster, local.entries, local.checkpoints, local.heads, local.segments]
     reader    = [local.cluster, local.entries, local.checkpoints, local.heads]
-    compactor = [local.entries, local.checkpoints, local.heads]
+    compactor = [local.cluster, local.entries, local.checkpoints, local.heads]
     gateway   = [local.cluster, local.producers, local.nodes, local.entries, local.checkpoints, local.heads, local.segments]
   }
 

@@ -75,7 +75,7 @@ run "what_each_role_writes" {
       }) == jsonencode({
       ingest             = ["*/*/checkpoint/*", "*/*/head", "*/*/log/*", "*/*/segment/*", "cluster.json", "probe/*"]
       reader             = ["*/*/checkpoint/*", "*/*/head", "*/*/log/*", "cluster.json", "probe/*"]
-      compactor          = ["*/*/checkpoint/*", "*/*/head", "*/*/log/*", "*/*/topic/*", "probe/*"]
+      compactor          = ["*/*/checkpoint/*", "*/*/head", "*/*/log/*", "*/*/topic/*", "cluster.json", "probe/*"]
       gateway            = ["*/*/checkpoint/*", "*/*/head", "*/*/log/*", "*/*/segment/*", "cluster.json", "node/*", "probe/*", "producer-id/*"]
       compacting_gateway = ["*/*/checkpoint/*", "*/*/head", "*/*/log/*", "*/*/segment/*", "*/*/topic/*", "cluster.json", "node/*", "probe/*", "producer-id/*"]
     })
