@@ -91,6 +91,7 @@ fn metrics_of(server: &Server) -> String {
 
 /// A node on a store as slow as S3, a load of known size, and the requests that its counters tell, against those of the model.
 #[test]
+#[allow(clippy::disallowed_methods, reason = "a load is paced by the clock, beside the process that is tested")]
 fn the_model_agrees_with_a_node() {
     let folder = tempfile::tempdir().unwrap();
     let store = format!("model+file://{}", folder.path().display());
