@@ -1,6 +1,8 @@
 //! What is said in the log, and how often.
 
+use std::cell::RefCell;
 use std::io;
+use std::sync::Once;
 
 use alluvium_infra::store::Faulty;
 use parking_lot::Mutex;
@@ -30,11 +32,24 @@ impl Lines {
     }
 }
 
+thread_local! {
+    /// Where this thread's lines go; a simulation has one thread.
+    static HEARD: RefCell<Lines> = RefCell::default();
+}
+
+/// One subscriber for all tests: those that come and go with their tests make tracing forget, for a moment, that anybody listens.
+static LISTENING: Once = Once::new();
+
 fn listen<Fut: Future<Output = ()>>(scenario: impl FnOnce(World, Lines) -> Fut) {
+    LISTENING.call_once(|| {
+        let writer = || HEARD.with_borrow(Lines::clone);
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(writer).finish();
+        tracing::subscriber::set_global_default(subscriber).expect("nobody else listens for the whole process");
+    });
     let lines = Lines::default();
-    let writer = lines.clone();
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-    tracing::subscriber::with_default(subscriber, || simulate(|world| scenario(world, lines)));
+    HEARD.set(lines.clone());
+    simulate(|world| scenario(world, lines));
+    HEARD.take();
 }
 
 #[test]
