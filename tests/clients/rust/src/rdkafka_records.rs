@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
 use futures_util::future::try_join_all;
@@ -326,16 +326,17 @@ async fn from_offset() -> Result<()> {
 async fn from_timestamp() -> Result<()> {
     let topic = topic("rdkafka-from-timestamp").await?;
     let producer = producer(&[])?;
+    // Recent: retention takes what is older than a week.
+    let first_ms = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as i64 - 60_000;
     for number in 0..10i64 {
-        let record =
-            FutureRecord::<str, str>::to(&topic).partition(0).payload("v").timestamp(1_700_000_000_000 + number * 1000);
+        let record = FutureRecord::<str, str>::to(&topic).partition(0).payload("v").timestamp(first_ms + number * 1000);
         producer.send(record, SHORT).await.map_err(|(error, _)| error)?;
     }
     let consumer: BaseConsumer = config(&[("group.id", "timestamps")]).create()?;
     let asked = topic.clone();
     let found = tokio::task::spawn_blocking(move || {
         let mut wanted = TopicPartitionList::new();
-        wanted.add_partition_offset(&asked, 0, Offset::Offset(1_700_000_006_500))?;
+        wanted.add_partition_offset(&asked, 0, Offset::Offset(first_ms + 6_500))?;
         anyhow::Ok(consumer.offsets_for_times(wanted, SHORT)?)
     });
     let found = found.await??;

@@ -1,7 +1,7 @@
 //! rskafka: a small client in Rust alone. It has no consumer groups and no idempotent producer.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -60,12 +60,16 @@ async fn partition(client: &Client, topic: &str, index: i32) -> Result<Partition
     Ok(client.partition_client(topic, index, UnknownTopicHandling::Retry).await?)
 }
 
+/// When all records of this run are from: recent, since retention takes what is older than a week, here as at Apache Kafka.
+static WRITTEN_AT: LazyLock<DateTime<Utc>> =
+    LazyLock::new(|| DateTime::from_timestamp_millis(Utc::now().timestamp_millis()).unwrap_or_default());
+
 fn record(key: Option<&str>, value: &str) -> Record {
     Record {
         key: key.map(|text| text.as_bytes().to_vec()),
         value: Some(value.as_bytes().to_vec()),
         headers: BTreeMap::new(),
-        timestamp: DateTime::<Utc>::from_timestamp_millis(1_700_000_000_000).unwrap_or_default(),
+        timestamp: *WRITTEN_AT,
     }
 }
 
