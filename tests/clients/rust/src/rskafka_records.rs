@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
 use chrono::{DateTime, Utc};
@@ -61,8 +61,10 @@ async fn partition(client: &Client, topic: &str, index: i32) -> Result<Partition
 }
 
 /// When all records of this run are from: recent, since retention takes what is older than a week, here as at Apache Kafka.
-static WRITTEN_AT: LazyLock<DateTime<Utc>> =
-    LazyLock::new(|| DateTime::from_timestamp_millis(Utc::now().timestamp_millis()).unwrap_or_default());
+static WRITTEN_AT: LazyLock<DateTime<Utc>> = LazyLock::new(|| {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    DateTime::from_timestamp_millis(since_1970.as_millis() as i64).unwrap_or_default()
+});
 
 fn record(key: Option<&str>, value: &str) -> Record {
     Record {
