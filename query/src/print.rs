@@ -55,7 +55,7 @@ pub async fn print(mut answer: Answer, form: OutputForm, out: &mut (dyn Write + 
     let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
     let mut table = Columns::new(&names, schema.fields().iter().map(|field| field.data_type().is_numeric()));
     if form == OutputForm::Csv {
-        writeln!(out, "{}", names.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(","))?;
+        write!(out, "{}\r\n", names.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(","))?;
     }
     while let Some(rows) = answer.next().await? {
         written += rows.num_rows() as u64;
