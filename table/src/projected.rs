@@ -192,9 +192,9 @@ mod tests {
     #[test]
     fn ranges_side_by_side_are_one_read() {
         assert_eq!(merged(vec![]), []);
-        assert_eq!(merged(vec![10..20, 0..10, 30..40]), [0..40]);
+        assert_eq!(merged(vec![10..20, 0..10, 30..40]), std::slice::from_ref(&(0..40)));
         assert_eq!(merged(vec![0..10, 10 + GAP_BYTES_MAX + 1..1_000_000]), [0..10, 10 + GAP_BYTES_MAX + 1..1_000_000]);
-        assert_eq!(merged(vec![0..100, 5..10]), [0..100]);
+        assert_eq!(merged(vec![0..100, 5..10]), std::slice::from_ref(&(0..100)));
     }
 
     #[test]
