@@ -178,11 +178,6 @@ fn collecting_before_the_grace_is_over() {
 }
 
 #[test]
-fn compacting_and_collecting_what_is_referred_to() {
-    is_found(Bug::CollectReachable, "compaction", 10, &[8]);
-}
-
-#[test]
 fn never_looking_for_what_nobody_named() {
     is_found(Bug::OrphansStay, "compaction", 20, &[8]);
 }
