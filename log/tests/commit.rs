@@ -189,6 +189,55 @@ async fn an_outage_longer_than_the_deadline_is_unknown_and_resolves_later() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_may_not_write_is_told_so_and_writes_again_when_he_may() {
+    let runtime = Runtime::seeded(5);
+    let faulty = Faulty::new(Arc::new(MemoryStore::new(runtime.clone())), runtime.clone());
+    let log = Log::open(faulty.clone(), options(), runtime.clone()).await.expect("opens");
+    let topic = create_topic(&log, "orders", 1).await;
+    faulty.script(FaultRule::always(StoreOperation::PutIfAbsent, "", Fault::Denied403));
+    let begun = runtime.monotonic();
+    let refused = append(&log, vec![at(topic, 0, batch(&["a"], None))]).await;
+    assert!(matches!(&refused, Err(CommitError::Unavailable(reason)) if reason.contains("permission")), "{refused:?}");
+    let deleted = log.meta().commit(Operation::DeleteTopic { id: topic }, None).await;
+    assert!(matches!(&deleted, Err(CommitError::Unavailable(reason)) if reason.contains("permission")), "{deleted:?}");
+    assert!(runtime.monotonic() - begun < Duration::from_secs(2), "nobody waits for his deadline");
+    faulty.clear();
+    let outcomes = append(&log, vec![at(topic, 0, batch(&["b"], None))]).await.expect("is written");
+    assert_eq!(offset(&outcomes[0]), 0, "what was refused is not there");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_put_that_may_have_been_applied_is_never_called_refused() {
+    let runtime = Runtime::seeded(5);
+    let faulty = Faulty::new(Arc::new(MemoryStore::new(runtime.clone())), runtime.clone());
+    let log = Log::open(faulty.clone(), options(), runtime.clone()).await.expect("opens");
+    let topic = create_topic(&log, "orders", 1).await;
+    faulty.script(FaultRule::next(StoreOperation::PutIfAbsent, Fault::LatePut(Duration::from_secs(5))));
+    faulty.script(FaultRule::always(StoreOperation::PutIfAbsent, "", Fault::Denied403));
+    let outcomes = append(&log, vec![at(topic, 0, batch(&["a"], None))]).await.expect("is written, late");
+    assert_eq!(offset(&outcomes[0]), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operation_behind_a_slot_in_doubt_waits_no_longer_than_it_said() {
+    let runtime = Runtime::seeded(5);
+    let faulty = Faulty::new(Arc::new(MemoryStore::new(runtime.clone())), runtime.clone());
+    let log = Log::open(faulty.clone(), options(), runtime.clone()).await.expect("opens");
+    let topic = create_topic(&log, "orders", 1).await;
+    faulty.set_down(true);
+    let deadline = runtime.monotonic() + Duration::from_secs(1);
+    let append = Append { batches: vec![at(topic, 0, batch(&["a"], None))], source: AppendSource::Inline };
+    assert!(matches!(log.meta().append(append, deadline).outcome().await, Err(CommitError::Unknown)));
+    let (begun, five) = (runtime.monotonic(), Duration::from_secs(5));
+    let deleted = log.meta().commit(Operation::DeleteTopic { id: topic }, Some(begun + five)).await;
+    assert!(matches!(deleted, Err(CommitError::Unknown)), "{deleted:?}");
+    assert_eq!(runtime.monotonic() - begun, five);
+    faulty.set_down(false);
+    log.meta().catch_up().await.expect("reads");
+    assert!(log.meta().state().topic(topic).is_some(), "nothing is done for somebody who left");
+}
+
+#[tokio::test(start_paused = true)]
 async fn operations_are_refused_with_their_reason() {
     let runtime = Runtime::seeded(6);
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new(runtime.clone()));

@@ -29,6 +29,8 @@ pub enum Fault {
     Conflict409,
     /// Answered with 412 although nothing is written, and whatever the key holds.
     Precondition412,
+    /// Answered with 403; nothing is done.
+    Denied403,
     /// Answered with 429; nothing is done.
     Throttle429,
     /// Answered with 503; nothing is done.
@@ -262,6 +264,7 @@ impl Faulty {
             }
             Fault::Conflict409 => Err(StoreError::Conflict),
             Fault::Precondition412 => Err(StoreError::AlreadyExists),
+            Fault::Denied403 => Err(StoreError::PermissionDenied("403".to_owned())),
             Fault::Throttle429 => Err(StoreError::Throttled),
             Fault::Unavailable503 => Err(StoreError::Unavailable("503 before the request was carried out".to_owned())),
             Fault::Unavailable503AfterApply => {
@@ -301,6 +304,7 @@ impl Faulty {
                 self.runtime.sleep(delay).await;
                 Err(StoreError::Timeout)
             }
+            Some(Fault::Denied403) => Err(StoreError::PermissionDenied("403".to_owned())),
             Some(Fault::Throttle429) => Err(StoreError::Throttled),
             Some(Fault::Unavailable503 | Fault::Unavailable503AfterApply) => {
                 Err(StoreError::Unavailable("503".to_owned()))

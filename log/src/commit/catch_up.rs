@@ -58,13 +58,14 @@ impl ShardTask {
     async fn replay(&mut self, last: Look) -> Result<Seen, CatchUpError> {
         let number = self.state.entry_number();
         let (tail, store, runtime) = (self.tail.clone(), self.store.clone(), self.runtime.clone());
-        let retention = self.rules.log_retention;
+        let (retention, turns) = (self.rules.log_retention, &mut self.turns);
         let result = replay(
             self.store.as_ref(),
             &self.paths,
             &mut self.state,
             || !last.is_past(retention, store.as_ref(), &runtime),
             |entry| {
+                turns.saw(&entry.message.node, entry.message.timestamp_ms);
                 if !entry.data.is_empty() {
                     tail.insert(ObjectRef::Entry(entry.message.number), vec![entry.data.clone()]);
                 }

@@ -18,6 +18,7 @@ mod pushed;
 mod route;
 pub mod slot;
 mod task;
+mod turns;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -215,8 +216,16 @@ impl Shard {
         let deadline = deadline.unwrap_or_else(|| self.runtime.monotonic() + self.deadline_default);
         let (reply, answer) = oneshot::channel();
         let request = Request::Operation { operation: Box::new(operation), coordinator, deadline, reply };
-        self.requests.send(request).await.map_err(|_| CommitError::Closed)?;
-        answer.await.unwrap_or(Err(CommitError::Unknown))
+        // While a slot is in doubt nothing behind it is looked at: whoever waits there is not kept longer than he said.
+        match self.runtime.timeout_at(deadline, self.requests.reserve()).await {
+            Ok(Ok(place)) => place.send(request),
+            Ok(Err(_closed)) => return Err(CommitError::Closed),
+            Err(_elapsed) => return Err(CommitError::Unavailable("too many commits are waiting".to_owned())),
+        }
+        match self.runtime.timeout_at(deadline, answer).await {
+            Ok(answer) => answer.unwrap_or(Err(CommitError::Unknown)),
+            Err(_elapsed) => Err(CommitError::Unknown),
+        }
     }
 
     /// Appends record batches, here or by the node that leads the shard. The order of calls is the order of the log.

@@ -87,6 +87,7 @@ impl ShardTask {
                 Ok(next) => {
                     self.state = next;
                     bytes += length;
+                    self.turns.saw(&entry.message.node, entry.message.timestamp_ms);
                     if !entry.data.is_empty() {
                         self.tail.insert(ObjectRef::Entry(entry.message.number), vec![entry.data]);
                     }

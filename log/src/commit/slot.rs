@@ -2,13 +2,15 @@
 //!
 //! Invariants: 6, each slot has one winner. Whatever the store answers but success is answered by reading the slot: a
 //! conflict may be our own write whose reply was lost, a timeout may have been applied, a 409 may have written nothing.
-//! The same bytes go to the same slot until the slot holds somebody's entry.
+//! The same bytes go to the same slot until the slot holds somebody's entry, or until the store has refused each of several attempts
+//! for good, as it does when this node may not write: then nothing of ours can be there, now or later.
 
 use std::time::Duration;
 
 use alluvium_infra::Runtime;
 use alluvium_infra::planted::{self, Bug};
 use alluvium_infra::store::{Payload, Store, StoreError, StorePath};
+use futures_util::future;
 use uuid::Uuid;
 
 use crate::format::FormatError;
@@ -35,9 +37,28 @@ pub enum SlotOutcome {
     Lost(Box<Entry>),
     /// The slot holds what this release cannot read.
     Unreadable(FormatError),
+    /// Nothing was written, and nothing will be: the store does not take it from us.
+    Refused(StoreError),
 }
 
-/// Puts `payload`, which carries `id`, into the slot at `path`. Returns only when it is known who holds the slot; the
+/// How often the store may refuse for good before it is believed: permissions take a while to reach all of its parts.
+const REFUSALS_MAX: u32 = 4;
+
+/// What one put, or two of the identical bytes, came to.
+struct Put {
+    result: Result<(), StoreError>,
+    /// Whether none of it can have been written.
+    is_definite: bool,
+}
+
+impl From<Result<(), StoreError>> for Put {
+    fn from(result: Result<(), StoreError>) -> Self {
+        let is_definite = result.as_ref().is_err_and(StoreError::is_definite);
+        Self { result, is_definite }
+    }
+}
+
+/// Puts `payload`, which carries `id`, into the slot at `path`. Returns only when it is known who holds the slot, or that we never shall; the
 /// caller may stop waiting, but has to resolve the slot again before it uses the shard.
 pub async fn write_slot(
     store: &dyn Store,
@@ -48,14 +69,18 @@ pub async fn write_slot(
     rules: SlotRules,
 ) -> SlotOutcome {
     let mut backoff = rules.backoff_min;
-    let mut failures = 0_u32;
+    let (mut failures, mut refusals, mut is_definite) = (0_u32, 0, true);
     loop {
         let exists;
-        match put_hedged(store, runtime, path, payload, rules.hedge_after).await {
+        let put = put_hedged(store, runtime, path, payload, rules.hedge_after).await;
+        is_definite &= put.is_definite;
+        match put.result {
             Ok(()) => return SlotOutcome::Won,
+            Err(error) if is_definite && refusals + 1 == REFUSALS_MAX => return SlotOutcome::Refused(error),
             Err(StoreError::AlreadyExists) if planted::is(Bug::ExistsMeansWon) => return SlotOutcome::Won,
             Err(error) => {
                 exists = error == StoreError::AlreadyExists;
+                refusals += u32::from(is_definite);
                 tracing::debug!(%path, %error, "put of entry was not confirmed: reading the slot");
             }
         }
@@ -92,21 +117,26 @@ async fn put_hedged(
     path: &StorePath,
     payload: &Payload,
     hedge_after: Duration,
-) -> Result<(), StoreError> {
+) -> Put {
     let first = store.put_if_absent(path, payload.clone());
     tokio::pin!(first);
     tokio::select! {
         biased;
-        result = &mut first => return result,
+        result = &mut first => return result.into(),
         () = runtime.sleep(hedge_after) => {}
     }
     let second = store.put_if_absent(path, payload.clone());
     tokio::pin!(second);
-    tokio::select! {
+    let (earlier, other) = tokio::select! {
         biased;
-        result = &mut first => if is_telling(&result) { result } else { second.await },
-        result = &mut second => if is_telling(&result) { result } else { first.await },
+        result = &mut first => (Put::from(result), future::Either::Left(second)),
+        result = &mut second => (Put::from(result), future::Either::Right(first)),
+    };
+    if is_telling(&earlier.result) {
+        return earlier;
     }
+    let later = Put::from(other.await);
+    Put { is_definite: earlier.is_definite && later.is_definite, ..later }
 }
 
 /// Whether somebody's entry is in the slot now: there is nothing more to wait for, it is time to read it. A put that is

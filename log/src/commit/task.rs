@@ -16,6 +16,7 @@ use super::checkpointer::Checkpointer;
 use super::group::{Answer, Rider, expire};
 use super::pushed::{Early, Waiting};
 use super::slot::{SlotOutcome, write_slot};
+use super::turns::{Turn, Turns};
 use super::{CommitRules, Committed, Look, Request};
 use crate::apply::{ApplyError, apply, finish};
 use crate::counters::ShardCounters;
@@ -48,6 +49,7 @@ pub(crate) struct ShardTask {
     pub(super) counters: Arc<ShardCounters>,
     peers: PeersSlot,
     waiting: Waiting,
+    pub(super) turns: Turns,
     pub(super) early: Early,
     /// Since when entries are missing before one that was pushed.
     gap_since: Option<Instant>,
@@ -116,6 +118,7 @@ impl ShardTask {
             heard: runtime.monotonic(),
             runtime,
             rules,
+            turns: Turns::new(&node),
             node,
             tail,
             state: recovered.state,
@@ -283,6 +286,7 @@ impl ShardTask {
             looked = true;
         }
         loop {
+            looked |= self.await_turn(&mut riders).await;
             expire(&mut riders, &self.runtime, || CommitError::Unavailable("the deadline passed".to_owned()));
             if riders.is_empty() {
                 return;
@@ -298,6 +302,26 @@ impl ShardTask {
                 Err(error) => self.break_with(error),
             }
         }
+    }
+
+    /// Lets others go first while it is their turn. Whether the log was read to its end.
+    async fn await_turn(&mut self, riders: &mut Vec<Rider>) -> bool {
+        let (mut turn, mut number, mut looked) = (self.turn(), self.state.entry_number(), false);
+        while let Some(pause) = turn.pause(self.runtime.monotonic()) {
+            self.runtime.sleep(pause).await;
+            looked = self.look(riders).await;
+            if !looked {
+                return false;
+            }
+            if self.state.entry_number() > number {
+                (turn, number) = (self.turn(), self.state.entry_number());
+            }
+        }
+        looked
+    }
+
+    fn turn(&mut self) -> Turn {
+        self.turns.turn(self.runtime.monotonic(), self.runtime.now_ms(), self.peers.get().is_some())
     }
 
     async fn attempt(&mut self, riders: &mut Vec<Rider>, looked: &mut bool) -> Result<Step, ApplyError> {
@@ -342,9 +366,17 @@ impl ShardTask {
                 if !entry.data.is_empty() {
                     self.tail.insert(ObjectRef::Entry(entry.message.number), vec![entry.data.clone()]);
                 }
+                self.turns.saw(&entry.message.node, entry.message.timestamp_ms);
                 self.publish();
-                *looked = self.look(riders).await;
+                // In a race it is most likely the end; whoever was left behind reads on.
+                let is_end = self.turns.is_newest(entry.message.timestamp_ms, self.runtime.now_ms());
+                *looked = !is_end && self.look(riders).await;
                 Ok(Step::Again)
+            }
+            SlotOutcome::Refused(error) => {
+                tracing::error!(%error, shard = self.paths.shard().0, "the store does not take entries from this node: nothing is written");
+                waiting.into_iter().for_each(|(rider, _)| rider.fail(CommitError::Unavailable(error.to_string())));
+                Ok(Step::Done)
             }
             SlotOutcome::Unreadable(error) => {
                 // It may be our own entry, damaged on the way to us.
@@ -356,7 +388,7 @@ impl ShardTask {
 
     /// Writes the slot until it is known who holds it. Riders whose deadline passes meanwhile are told that nobody knows.
     async fn hold_slot(
-        &self,
+        &mut self,
         number: u64,
         encoded: &EncodedEntry,
         id: Uuid,
@@ -376,7 +408,12 @@ impl ShardTask {
             tokio::select! {
                 biased;
                 outcome = &mut writing => {
-                    self.counters.commits.record(self.runtime.monotonic().saturating_duration_since(begun));
+                    let now = self.runtime.monotonic();
+                    let took = now.saturating_duration_since(begun);
+                    self.counters.commits.record(took);
+                    if matches!(outcome, SlotOutcome::Won) {
+                        self.turns.won(took, now);
+                    }
                     return (outcome, waiting);
                 }
                 () = expired => {
@@ -427,6 +464,7 @@ impl ShardTask {
         }
         self.state = plan.working;
         let number = plan.message.number;
+        self.turns.saw(&self.node, plan.message.timestamp_ms);
         if !data.is_empty() {
             self.tail.insert(ObjectRef::Entry(number), data);
         }

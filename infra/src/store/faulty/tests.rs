@@ -25,10 +25,11 @@ async fn exists(store: &Faulty, key: &str) -> bool {
 #[test]
 fn a_fault_decides_the_object_and_the_reply() {
     let unavailable = |error: StoreError| matches!(error, StoreError::Unavailable(_));
-    let cases: [(Fault, bool, Expected); 8] = [
+    let cases: [(Fault, bool, Expected); 9] = [
         (Fault::ReplyLost, true, unavailable),
         (Fault::Unavailable503AfterApply, true, unavailable),
         (Fault::Unavailable503, false, unavailable),
+        (Fault::Denied403, false, |error| error.is_definite()),
         (Fault::Conflict409, false, |error| error == StoreError::Conflict),
         (Fault::Precondition412, false, |error| error == StoreError::AlreadyExists),
         (Fault::Throttle429, false, |error| error == StoreError::Throttled),
@@ -43,7 +44,7 @@ fn a_fault_decides_the_object_and_the_reply() {
             assert!(expected(error.clone()), "{fault:?} gave {error:?}");
             assert_eq!(exists(&store, &key).await, applied, "{fault:?}");
         }
-        assert_eq!(store.injected_count(), 8);
+        assert_eq!(store.injected_count(), 9);
         put(&store, "k/none").await.unwrap();
     });
 }
