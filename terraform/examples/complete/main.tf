@@ -10,25 +10,31 @@ module "bucket" {
 module "ingest" {
   source = "../../modules/ingest"
 
-  bucket       = module.bucket
-  package      = "${var.packages}/ingest-${var.architecture}.zip"
-  architecture = var.architecture
+  bucket             = module.bucket
+  package            = "${var.packages}/ingest-${var.architecture}.zip"
+  architecture       = var.architecture
+  shards             = var.shards
+  default_partitions = var.default_partitions
 }
 
 module "reader" {
   source = "../../modules/reader"
 
-  bucket       = module.bucket
-  package      = "${var.packages}/reader-${var.architecture}.zip"
-  architecture = var.architecture
+  bucket             = module.bucket
+  package            = "${var.packages}/reader-${var.architecture}.zip"
+  architecture       = var.architecture
+  shards             = var.shards
+  default_partitions = var.default_partitions
 }
 
 module "compactor" {
   source = "../../modules/compactor"
 
-  bucket       = module.bucket
-  package      = "${var.packages}/compactor-${var.architecture}.zip"
-  architecture = var.architecture
+  bucket             = module.bucket
+  package            = "${var.packages}/compactor-${var.architecture}.zip"
+  architecture       = var.architecture
+  shards             = var.shards
+  default_partitions = var.default_partitions
 }
 
 module "gateway" {
@@ -40,7 +46,9 @@ module "gateway" {
   subnets             = var.subnets
   allowed_cidr_blocks = var.allowed_cidr_blocks
   # The function does it.
-  compaction = false
+  compaction         = false
+  shards             = var.shards
+  default_partitions = var.default_partitions
 }
 
 module "observability" {

@@ -14,6 +14,8 @@ module "gateway" {
   vpc_id              = var.vpc_id
   subnets             = var.subnets
   allowed_cidr_blocks = var.allowed_cidr_blocks
+  shards              = var.shards
+  default_partitions  = var.default_partitions
 }
 
 module "observability" {

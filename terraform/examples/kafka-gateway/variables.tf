@@ -28,3 +28,15 @@ variable "allowed_cidr_blocks" {
   description = "Private networks whose Kafka clients may connect."
   type        = set(string)
 }
+
+variable "shards" {
+  description = "Logs that the cluster is spread over, the same for all parts, since whoever comes first makes it."
+  type        = number
+  default     = 8
+}
+
+variable "default_partitions" {
+  description = "Partitions of a topic that is made without a count."
+  type        = number
+  default     = 8
+}

@@ -26,3 +26,15 @@ variable "alarm_topic_arns" {
   type        = list(string)
   default     = []
 }
+
+variable "shards" {
+  description = "Logs that the cluster is spread over, the same for all parts, since whoever comes first makes it."
+  type        = number
+  default     = 8
+}
+
+variable "default_partitions" {
+  description = "Partitions of a topic that is made without a count."
+  type        = number
+  default     = 8
+}

@@ -24,6 +24,8 @@ module "function" {
   reserved_concurrency = 1
   store                = "s3://${var.bucket.name}/${var.prefix}"
   policy               = local.policy
+  shards               = var.shards
+  default_partitions   = var.default_partitions
   environment          = var.environment
   log_retention_days   = var.log_retention_days
   kms_key_arn          = var.kms_key_arn

@@ -32,3 +32,13 @@ output "schedule_name" {
   description = "Name of the schedule."
   value       = aws_scheduler_schedule.this.name
 }
+
+output "shards" {
+  description = "Logs of the cluster, should this part be the one that makes it."
+  value       = var.shards
+}
+
+output "default_partitions" {
+  description = "Partitions of a topic that this part makes without being told how many."
+  value       = var.default_partitions
+}

@@ -82,7 +82,11 @@ resource "aws_lambda_function" "this" {
   tags                           = var.tags
 
   environment {
-    variables = merge({ ALLUVIUM_LOG_FORMAT = "json" }, var.environment, { ALLUVIUM_STORE = var.store })
+    variables = merge({ ALLUVIUM_LOG_FORMAT = "json" }, var.environment, {
+      ALLUVIUM_STORE              = var.store
+      ALLUVIUM_SHARDS             = tostring(var.shards)
+      ALLUVIUM_DEFAULT_PARTITIONS = tostring(var.default_partitions)
+    })
   }
 
   logging_config {

@@ -35,3 +35,8 @@ output "reserved_concurrency" {
   description = "Invocations that may run at once, -1 when there is no limit of its own."
   value       = aws_lambda_function.this.reserved_concurrent_executions
 }
+
+output "settings" {
+  description = "What the function finds in its environment."
+  value       = one(aws_lambda_function.this.environment).variables
+}

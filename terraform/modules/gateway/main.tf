@@ -36,6 +36,8 @@ locals {
       ALLUVIUM_NODE_ID                                                      = "auto"
       ALLUVIUM_ZONE                                                         = node.zone
       ALLUVIUM_COMPACTION                                                   = tostring(var.compaction)
+      ALLUVIUM_SHARDS                                                       = tostring(var.shards)
+      ALLUVIUM_DEFAULT_PARTITIONS                                           = tostring(var.default_partitions)
     })
   }
 }

@@ -47,3 +47,13 @@ output "node_security_group_id" {
   description = "Security group of the nodes."
   value       = aws_security_group.node.id
 }
+
+output "shards" {
+  description = "Logs of the cluster, should this part be the one that makes it."
+  value       = var.shards
+}
+
+output "default_partitions" {
+  description = "Partitions of a topic that this part makes without being told how many."
+  value       = var.default_partitions
+}

@@ -156,6 +156,28 @@ variable "compaction" {
   default     = true
 }
 
+variable "shards" {
+  description = "Logs that a new cluster is spread over, between which its partitions are shared out. Whoever opens the bucket first makes the cluster: all parts of it have the same. An existing cluster keeps its own; `alluvium cluster set-shards` raises it."
+  type        = number
+  default     = 8
+
+  validation {
+    condition     = var.shards >= 1 && var.shards <= 256 && floor(var.shards) == var.shards
+    error_message = "Between 1 and 256."
+  }
+}
+
+variable "default_partitions" {
+  description = "Partitions of a topic that is made without a count, such as by the first record sent to it. All parts of a cluster have the same."
+  type        = number
+  default     = 8
+
+  validation {
+    condition     = var.default_partitions >= 1 && var.default_partitions <= 10000 && floor(var.default_partitions) == var.default_partitions
+    error_message = "Between 1 and 10000."
+  }
+}
+
 variable "environment" {
   description = "Further settings of the nodes, by the names of docs/reference/settings.md."
   type        = map(string)
@@ -167,8 +189,8 @@ variable "environment" {
   }
 
   validation {
-    condition     = length(setintersection(keys(var.environment), ["ALLUVIUM_STORE", "ALLUVIUM_LISTEN", "ALLUVIUM_ADVERTISE", "ALLUVIUM_PEER_LISTEN", "ALLUVIUM_HTTP_LISTEN", "ALLUVIUM_NODE_ID", "ALLUVIUM_ZONE", "ALLUVIUM_COMPACTION", "ALLUVIUM_ACCESS_KEY_ID", "ALLUVIUM_SECRET_ACCESS_KEY", "ALLUVIUM_SESSION_TOKEN"])) == 0
-    error_message = "Addresses, store, ids, zones and compaction are set by this module, and credentials come from the role."
+    condition     = length(setintersection(keys(var.environment), ["ALLUVIUM_STORE", "ALLUVIUM_LISTEN", "ALLUVIUM_ADVERTISE", "ALLUVIUM_PEER_LISTEN", "ALLUVIUM_HTTP_LISTEN", "ALLUVIUM_NODE_ID", "ALLUVIUM_ZONE", "ALLUVIUM_COMPACTION", "ALLUVIUM_SHARDS", "ALLUVIUM_DEFAULT_PARTITIONS", "ALLUVIUM_ACCESS_KEY_ID", "ALLUVIUM_SECRET_ACCESS_KEY", "ALLUVIUM_SESSION_TOKEN"])) == 0
+    error_message = "Addresses, store, ids, zones, compaction, shards and partitions are set by this module, and credentials come from the role."
   }
 }
 

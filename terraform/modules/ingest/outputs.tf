@@ -22,3 +22,13 @@ output "url" {
   description = "Where callers send their requests, signed with AWS credentials or with a token."
   value       = module.function.url
 }
+
+output "shards" {
+  description = "Logs of the cluster, should this part be the one that makes it."
+  value       = var.shards
+}
+
+output "default_partitions" {
+  description = "Partitions of a topic that this part makes without being told how many."
+  value       = var.default_partitions
+}

@@ -20,6 +20,8 @@ module "function" {
   reserved_concurrency = var.reserved_concurrency
   store                = "s3://${var.bucket.name}/${var.prefix}"
   policy               = module.access.policies.reader
+  shards               = var.shards
+  default_partitions   = var.default_partitions
   environment          = var.environment
   log_retention_days   = var.log_retention_days
   kms_key_arn          = var.kms_key_arn

@@ -54,6 +54,28 @@ variable "reserved_concurrency" {
   default     = 50
 }
 
+variable "shards" {
+  description = "Logs that a new cluster is spread over, between which its partitions are shared out. Whoever opens the bucket first makes the cluster: all parts of it have the same. An existing cluster keeps its own; `alluvium cluster set-shards` raises it."
+  type        = number
+  default     = 8
+
+  validation {
+    condition     = var.shards >= 1 && var.shards <= 256 && floor(var.shards) == var.shards
+    error_message = "Between 1 and 256."
+  }
+}
+
+variable "default_partitions" {
+  description = "Partitions of a topic that is made without a count, such as by the first record sent to it. All parts of a cluster have the same."
+  type        = number
+  default     = 8
+
+  validation {
+    condition     = var.default_partitions >= 1 && var.default_partitions <= 10000 && floor(var.default_partitions) == var.default_partitions
+    error_message = "Between 1 and 10000."
+  }
+}
+
 variable "environment" {
   description = "Settings beside the store, by the names of docs/reference/settings.md, such as ALLUVIUM_LOG_FILTER."
   type        = map(string)

@@ -39,3 +39,15 @@ run "one_bucket_for_all" {
     error_message = "Functions and nodes are watched."
   }
 }
+
+run "all_parts_would_make_the_same_cluster" {
+  variables {
+    shards             = 4
+    default_partitions = 16
+  }
+
+  assert {
+    condition     = alltrue([for part in [module.ingest, module.reader, module.compactor, module.gateway] : part.shards == 4 && part.default_partitions == 16])
+    error_message = "It does not matter which part comes first."
+  }
+}

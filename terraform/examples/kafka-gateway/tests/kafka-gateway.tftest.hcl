@@ -38,3 +38,15 @@ run "three_nodes" {
     error_message = "Nodes are watched."
   }
 }
+
+run "all_parts_would_make_the_same_cluster" {
+  variables {
+    shards             = 4
+    default_partitions = 16
+  }
+
+  assert {
+    condition     = alltrue([for part in [module.gateway] : part.shards == 4 && part.default_partitions == 16])
+    error_message = "It does not matter which part comes first."
+  }
+}

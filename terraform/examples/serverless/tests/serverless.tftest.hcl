@@ -35,3 +35,15 @@ run "all_roles_share_one_store" {
     error_message = "Functions are watched."
   }
 }
+
+run "all_parts_would_make_the_same_cluster" {
+  variables {
+    shards             = 4
+    default_partitions = 16
+  }
+
+  assert {
+    condition     = alltrue([for part in [module.ingest, module.reader, module.compactor] : part.shards == 4 && part.default_partitions == 16])
+    error_message = "It does not matter which part comes first."
+  }
+}

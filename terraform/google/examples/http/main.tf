@@ -10,11 +10,13 @@ module "bucket" {
 module "http" {
   source = "../../modules/http"
 
-  project     = var.project
-  region      = var.region
-  bucket_name = module.bucket.name
-  image       = var.image
-  invokers    = var.invokers
+  project            = var.project
+  region             = var.region
+  bucket_name        = module.bucket.name
+  image              = var.image
+  invokers           = var.invokers
+  shards             = var.shards
+  default_partitions = var.default_partitions
 }
 
 module "compactor" {
@@ -24,4 +26,5 @@ module "compactor" {
   region      = var.region
   bucket_name = module.bucket.name
   image       = var.image
+  shards      = var.shards
 }

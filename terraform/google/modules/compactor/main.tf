@@ -33,6 +33,12 @@ resource "google_cloud_run_v2_job" "this" {
         image = var.image
         args  = ["compact", "--once", "--store", "gs://${var.bucket_name}/${var.prefix}"]
 
+        # A run that finds no cluster makes it.
+        env {
+          name  = "ALLUVIUM_SHARDS"
+          value = tostring(var.shards)
+        }
+
         resources {
           limits = { cpu = "1", memory = var.memory }
         }

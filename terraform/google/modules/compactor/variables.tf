@@ -45,6 +45,17 @@ variable "image" {
   }
 }
 
+variable "shards" {
+  description = "Logs that a new cluster is spread over, between which its partitions are shared out. Whoever opens the bucket first makes the cluster: all parts of it have the same. An existing cluster keeps its own; `alluvium cluster set-shards` raises it."
+  type        = number
+  default     = 8
+
+  validation {
+    condition     = var.shards >= 1 && var.shards <= 256 && floor(var.shards) == var.shards
+    error_message = "Between 1 and 256."
+  }
+}
+
 variable "schedule" {
   description = "When the compactor runs, as cron writes it, in UTC."
   type        = string

@@ -8,12 +8,14 @@ locals {
   port = 8080
 
   settings = merge({ ALLUVIUM_LOG_FORMAT = "json" }, var.environment, {
-    ALLUVIUM_STORE       = "gs://${var.bucket_name}/${var.prefix}"
-    ALLUVIUM_REST_LISTEN = "0.0.0.0:${local.port}"
-    ALLUVIUM_LISTEN      = "127.0.0.1:9092"
-    ALLUVIUM_PEER_LISTEN = "none"
-    ALLUVIUM_NODE_ID     = "auto"
-    ALLUVIUM_COMPACTION  = "false"
+    ALLUVIUM_STORE              = "gs://${var.bucket_name}/${var.prefix}"
+    ALLUVIUM_REST_LISTEN        = "0.0.0.0:${local.port}"
+    ALLUVIUM_LISTEN             = "127.0.0.1:9092"
+    ALLUVIUM_PEER_LISTEN        = "none"
+    ALLUVIUM_NODE_ID            = "auto"
+    ALLUVIUM_COMPACTION         = "false"
+    ALLUVIUM_SHARDS             = tostring(var.shards)
+    ALLUVIUM_DEFAULT_PARTITIONS = tostring(var.default_partitions)
   })
 }
 

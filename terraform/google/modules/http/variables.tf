@@ -99,6 +99,28 @@ variable "invokers" {
   }
 }
 
+variable "shards" {
+  description = "Logs that a new cluster is spread over, between which its partitions are shared out. Whoever opens the bucket first makes the cluster: all parts of it have the same. An existing cluster keeps its own; `alluvium cluster set-shards` raises it."
+  type        = number
+  default     = 8
+
+  validation {
+    condition     = var.shards >= 1 && var.shards <= 256 && floor(var.shards) == var.shards
+    error_message = "Between 1 and 256."
+  }
+}
+
+variable "default_partitions" {
+  description = "Partitions of a topic that is made without a count, such as by the first record sent to it. All parts of a cluster have the same."
+  type        = number
+  default     = 8
+
+  validation {
+    condition     = var.default_partitions >= 1 && var.default_partitions <= 10000 && floor(var.default_partitions) == var.default_partitions
+    error_message = "Between 1 and 10000."
+  }
+}
+
 variable "environment" {
   description = "Further settings, by the names of docs/reference/settings.md."
   type        = map(string)
@@ -107,6 +129,11 @@ variable "environment" {
   validation {
     condition     = alltrue([for name in keys(var.environment) : can(regex("^(ALLUVIUM_[A-Z0-9_]+|RUST_BACKTRACE)$", name))])
     error_message = "Settings are called ALLUVIUM_SOMETHING."
+  }
+
+  validation {
+    condition     = length(setintersection(keys(var.environment), ["ALLUVIUM_SHARDS", "ALLUVIUM_DEFAULT_PARTITIONS"])) == 0
+    error_message = "shards and default_partitions are inputs of their own."
   }
 }
 

@@ -92,15 +92,36 @@ run "stopped" {
   }
 }
 
+run "who_comes_first_makes_the_same_cluster" {
+  assert {
+    condition     = module.function.settings.ALLUVIUM_SHARDS == "8" && module.function.settings.ALLUVIUM_DEFAULT_PARTITIONS == "8"
+    error_message = "A new cluster has eight logs, and a new topic eight partitions."
+  }
+}
+
+run "another_cluster" {
+  variables {
+    shards             = 4
+    default_partitions = 16
+  }
+
+  assert {
+    condition     = module.function.settings.ALLUVIUM_SHARDS == "4" && module.function.settings.ALLUVIUM_DEFAULT_PARTITIONS == "16" && output.shards == 4 && output.default_partitions == 16
+    error_message = "It has as many as are asked for."
+  }
+}
+
 run "refused" {
   command = plan
 
   variables {
-    schedule          = "every day"
-    retry_attempts    = 0
-    event_age_seconds = 10
-    timeout_seconds   = 30
+    shards             = 0
+    default_partitions = 0
+    schedule           = "every day"
+    retry_attempts     = 0
+    event_age_seconds  = 10
+    timeout_seconds    = 30
   }
 
-  expect_failures = [var.schedule, var.retry_attempts, var.event_age_seconds, var.timeout_seconds]
+  expect_failures = [var.shards, var.default_partitions, var.schedule, var.retry_attempts, var.event_age_seconds, var.timeout_seconds]
 }

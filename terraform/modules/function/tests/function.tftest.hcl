@@ -30,6 +30,8 @@ variables {
   timeout_seconds      = 30
   reserved_concurrency = 10
   store                = "s3://events/alluvium"
+  shards               = 8
+  default_partitions   = 8
   policy               = "{\"Version\":\"2012-10-17\",\"Statement\":[]}"
 }
 
@@ -41,7 +43,7 @@ run "what_runs" {
       aws_lambda_function.this.architectures == tolist(["x86_64"]),
       aws_lambda_function.this.source_code_hash == filebase64sha256("tests/bootstrap.zip"),
       aws_lambda_function.this.reserved_concurrent_executions == 10,
-      one(aws_lambda_function.this.environment).variables == tomap({ ALLUVIUM_LOG_FORMAT = "json", ALLUVIUM_STORE = "s3://events/alluvium" }),
+      one(aws_lambda_function.this.environment).variables == tomap({ ALLUVIUM_DEFAULT_PARTITIONS = "8", ALLUVIUM_LOG_FORMAT = "json", ALLUVIUM_SHARDS = "8", ALLUVIUM_STORE = "s3://events/alluvium" }),
     ])
     error_message = "The bootstrap of the package runs on the bare runtime, with the store in its environment."
   }
@@ -144,7 +146,7 @@ run "settings" {
   }
 
   assert {
-    condition     = one(aws_lambda_function.this.environment).variables == tomap({ ALLUVIUM_LOG_FORMAT = "text", ALLUVIUM_LOG_FILTER = "debug", ALLUVIUM_STORE = "s3://events/alluvium" })
+    condition     = one(aws_lambda_function.this.environment).variables == tomap({ ALLUVIUM_DEFAULT_PARTITIONS = "8", ALLUVIUM_LOG_FORMAT = "text", ALLUVIUM_LOG_FILTER = "debug", ALLUVIUM_SHARDS = "8", ALLUVIUM_STORE = "s3://events/alluvium" })
     error_message = "Settings can be given, the store stays."
   }
 }
@@ -153,6 +155,8 @@ run "refused" {
   command = plan
 
   variables {
+    shards               = 0
+    default_partitions   = 0
     architecture         = "riscv"
     memory_mb            = 64
     timeout_seconds      = 1000
@@ -162,7 +166,7 @@ run "refused" {
     door                 = "window"
   }
 
-  expect_failures = [
+  expect_failures = [var.shards, var.default_partitions,
     var.architecture, var.memory_mb, var.timeout_seconds, var.reserved_concurrency, var.store, var.log_retention_days, var.door,
   ]
 }
@@ -172,6 +176,26 @@ run "credentials_are_no_settings" {
 
   variables {
     environment = { ALLUVIUM_SECRET_ACCESS_KEY = "hunter2" }
+  }
+
+  expect_failures = [var.environment]
+}
+
+run "shards_are_said_once" {
+  command = plan
+
+  variables {
+    environment = { ALLUVIUM_SHARDS = "4" }
+  }
+
+  expect_failures = [var.environment]
+}
+
+run "partitions_are_said_once" {
+  command = plan
+
+  variables {
+    environment = { ALLUVIUM_DEFAULT_PARTITIONS = "4" }
   }
 
   expect_failures = [var.environment]

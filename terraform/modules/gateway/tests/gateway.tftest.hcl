@@ -72,16 +72,18 @@ run "container" {
 
   assert {
     condition = { for entry in jsondecode(aws_ecs_task_definition.node["2"].container_definitions)[0].environment : entry.name => entry.value } == {
-      ALLUVIUM_ADVERTISE   = "alluvium-1.elb.eu-central-1.amazonaws.com:9094"
-      ALLUVIUM_COMPACTION  = "true"
-      ALLUVIUM_HTTP_LISTEN = "0.0.0.0:9644"
-      ALLUVIUM_LISTEN      = "0.0.0.0:9092"
-      ALLUVIUM_LOG_FORMAT  = "json"
-      ALLUVIUM_NODE_ID     = "auto"
-      ALLUVIUM_PEER_LISTEN = "0.0.0.0:9192"
-      ALLUVIUM_REGION      = "eu-central-1"
-      ALLUVIUM_STORE       = "s3://events/alluvium"
-      ALLUVIUM_ZONE        = "eu-central-1b"
+      ALLUVIUM_ADVERTISE          = "alluvium-1.elb.eu-central-1.amazonaws.com:9094"
+      ALLUVIUM_COMPACTION         = "true"
+      ALLUVIUM_DEFAULT_PARTITIONS = "8"
+      ALLUVIUM_SHARDS             = "8"
+      ALLUVIUM_HTTP_LISTEN        = "0.0.0.0:9644"
+      ALLUVIUM_LISTEN             = "0.0.0.0:9092"
+      ALLUVIUM_LOG_FORMAT         = "json"
+      ALLUVIUM_NODE_ID            = "auto"
+      ALLUVIUM_PEER_LISTEN        = "0.0.0.0:9192"
+      ALLUVIUM_REGION             = "eu-central-1"
+      ALLUVIUM_STORE              = "s3://events/alluvium"
+      ALLUVIUM_ZONE               = "eu-central-1b"
     }
     error_message = "A node's settings say where it is and how it is reached."
   }
@@ -212,6 +214,8 @@ run "refused" {
   command = plan
 
   variables {
+    shards              = 0
+    default_partitions  = 0
     image               = "alluvium:latest"
     subnets             = { somewhere = "subnet-a" }
     nodes               = 0
@@ -222,7 +226,7 @@ run "refused" {
     allowed_cidr_blocks = ["0.0.0.0/0"]
   }
 
-  expect_failures = [
+  expect_failures = [var.shards, var.default_partitions,
     var.image, var.subnets, var.nodes, var.cpu_units, var.architecture, var.port, var.advertised_host, var.allowed_cidr_blocks,
   ]
 }

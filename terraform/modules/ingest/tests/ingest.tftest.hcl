@@ -64,14 +64,35 @@ run "policy" {
   }
 }
 
+run "who_comes_first_makes_the_same_cluster" {
+  assert {
+    condition     = module.function.settings.ALLUVIUM_SHARDS == "8" && module.function.settings.ALLUVIUM_DEFAULT_PARTITIONS == "8"
+    error_message = "A new cluster has eight logs, and a new topic eight partitions."
+  }
+}
+
+run "another_cluster" {
+  variables {
+    shards             = 4
+    default_partitions = 16
+  }
+
+  assert {
+    condition     = module.function.settings.ALLUVIUM_SHARDS == "4" && module.function.settings.ALLUVIUM_DEFAULT_PARTITIONS == "16" && output.shards == 4 && output.default_partitions == 16
+    error_message = "It has as many as are asked for."
+  }
+}
+
 run "refused" {
   command = plan
 
   variables {
-    name            = "Alluvium"
-    timeout_seconds = 4
-    door            = "none"
+    shards             = 0
+    default_partitions = 0
+    name               = "Alluvium"
+    timeout_seconds    = 4
+    door               = "none"
   }
 
-  expect_failures = [var.name, var.timeout_seconds, var.door]
+  expect_failures = [var.shards, var.default_partitions, var.name, var.timeout_seconds, var.door]
 }

@@ -17,3 +17,14 @@ run "one_bucket" {
     error_message = "Service and job use one store."
   }
 }
+
+run "both_parts_would_make_the_same_cluster" {
+  variables {
+    shards = 4
+  }
+
+  assert {
+    condition     = module.http.shards == 4 && module.compactor.shards == 4
+    error_message = "It does not matter which part comes first."
+  }
+}

@@ -18,6 +18,11 @@ run "job" {
   }
 
   assert {
+    condition     = { for env in one(one(one(google_cloud_run_v2_job.this.template).template).containers).env : env.name => env.value } == { ALLUVIUM_SHARDS = "8" }
+    error_message = "A run that finds no cluster makes the one that the service would make."
+  }
+
+  assert {
     condition     = one(google_cloud_run_v2_job.this.template).task_count == 1 && one(google_cloud_run_v2_job.this.template).parallelism == 1
     error_message = "One at a time."
   }
@@ -40,10 +45,11 @@ run "refused" {
   command = plan
 
   variables {
+    shards          = 300
     schedule        = "every day"
     timeout_seconds = 10
     memory          = "lots"
   }
 
-  expect_failures = [var.schedule, var.timeout_seconds, var.memory]
+  expect_failures = [var.shards, var.schedule, var.timeout_seconds, var.memory]
 }

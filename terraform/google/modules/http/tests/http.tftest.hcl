@@ -15,13 +15,15 @@ variables {
 run "service" {
   assert {
     condition = { for env in one(one(google_cloud_run_v2_service.this.template).containers).env : env.name => env.value } == {
-      ALLUVIUM_COMPACTION  = "false"
-      ALLUVIUM_LISTEN      = "127.0.0.1:9092"
-      ALLUVIUM_LOG_FORMAT  = "json"
-      ALLUVIUM_NODE_ID     = "auto"
-      ALLUVIUM_PEER_LISTEN = "none"
-      ALLUVIUM_REST_LISTEN = "0.0.0.0:8080"
-      ALLUVIUM_STORE       = "gs://events/alluvium"
+      ALLUVIUM_COMPACTION         = "false"
+      ALLUVIUM_DEFAULT_PARTITIONS = "8"
+      ALLUVIUM_SHARDS             = "8"
+      ALLUVIUM_LISTEN             = "127.0.0.1:9092"
+      ALLUVIUM_LOG_FORMAT         = "json"
+      ALLUVIUM_NODE_ID            = "auto"
+      ALLUVIUM_PEER_LISTEN        = "none"
+      ALLUVIUM_REST_LISTEN        = "0.0.0.0:8080"
+      ALLUVIUM_STORE              = "gs://events/alluvium"
     }
     error_message = "An instance stands alone and serves HTTP."
   }
@@ -63,13 +65,15 @@ run "refused" {
   command = plan
 
   variables {
-    name          = "a"
-    image         = "alluvium:latest"
-    prefix        = "/alluvium"
-    instances_max = 0
-    processors    = "3"
-    memory        = "1GB"
+    shards             = 0
+    default_partitions = 0
+    name               = "a"
+    image              = "alluvium:latest"
+    prefix             = "/alluvium"
+    instances_max      = 0
+    processors         = "3"
+    memory             = "1GB"
   }
 
-  expect_failures = [var.name, var.image, var.prefix, var.instances_max, var.processors, var.memory]
+  expect_failures = [var.shards, var.default_partitions, var.name, var.image, var.prefix, var.instances_max, var.processors, var.memory]
 }
