@@ -11,13 +11,23 @@ import sys
 from pathlib import Path
 
 BLOCK = re.compile(r'^(variable|output) "(\w+)" \{\n(.*?)^\}', re.MULTILINE | re.DOTALL)
-ENTRY = re.compile(r"^  (\w+)\s+= (.*?)$", re.MULTILINE)
+# An argument, of several lines when it ends with an open bracket.
+ENTRY = re.compile(r"^  (\w+)\s+= ([^\n]*[({\[]\n.*?^  \S[^\n]*|[^\n]*)$", re.MULTILINE | re.DOTALL)
 
 
 def blocks(file: Path) -> list[tuple[str, dict[str, str]]]:
     """The blocks of a file by name, with their simple arguments."""
     text = file.read_text() if file.exists() else ""
-    return [(name, dict(ENTRY.findall(body))) for _, name, body in BLOCK.findall(text)]
+    return [(name, {key: on_one_line(value) for key, value in ENTRY.findall(body)}) for _, name, body in BLOCK.findall(text)]
+
+
+def on_one_line(value: str) -> str:
+    """An object's type as it would stand in one line; what has one line stays."""
+    first, *attributes, last = (line.strip() for line in (*value.split("\n"), ""))
+    if not attributes:
+        return first
+    *attributes, closing = attributes
+    return f"{first} {', '.join(' '.join(attribute.rstrip(',').split()) for attribute in attributes)} {closing}{last}"
 
 
 def cell(text: str) -> str:

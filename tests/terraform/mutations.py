@@ -113,6 +113,9 @@ MUTATIONS = [
              "  comparison_operator = \"LessThanThreshold\"\n  treat_missing_data  = \"notBreaching\"\n  alarm_actions       = var.alarm_topic_arns\n"
              "  ok_actions          = var.alarm_topic_arns\n  tags                = var.tags\n}\n\nresource \"aws_cloudwatch_metric_alarm\" \"dead_letters\"",
              ("test",)),
+    Mutation("answers with 5xx are looked for among crashes", OBSERVABILITY, '"Url5xxCount"', '"Errors"', ("test",)),
+    Mutation("answers of an API Gateway are looked for at the function", OBSERVABILITY, "function.api_id == null ?", "true ?", ("test",)),
+    Mutation("the reader does not tell of its API Gateway", "modules/reader/outputs.tf", "module.function.api_id", "null", ("test",)),
     Mutation("dead letters are no alarm", OBSERVABILITY, "count = var.dead_letter_queue_name == null ? 0 : 1", "count = 0", ("test",)),
     Mutation("alarms look at another metric", OBSERVABILITY, "  namespace           = local.namespace\n",
              '  namespace           = "Alluvium"\n', ("test",)),
@@ -121,7 +124,7 @@ MUTATIONS = [
              ("test",)),
     Mutation("everybody may call at Google", "google/modules/http/variables.tf", "(serviceAccount|user|group|domain):.+", ".+", ("test",)),
     Mutation("two jobs at once", "google/modules/compactor/main.tf", "task_count  = 1", "task_count  = 2", ("test",)),
-    Mutation("instances think that they know each other", "google/modules/http/main.tf", 'ALLUVIUM_PEER_LISTEN = "none"', 'ALLUVIUM_PEER_LISTEN = "0.0.0.0:9192"', ("test",)),
+    Mutation("instances think that they know each other", "google/modules/http/main.tf", '= "none"', '= "0.0.0.0:9192"', ("test",)),
     Mutation("the example forgets the compactor", "examples/complete/main.tf",
              "functions              = { ingest = module.ingest, reader = module.reader, compactor = module.compactor }",
              "functions              = { ingest = module.ingest, reader = module.reader }", ("test",)),

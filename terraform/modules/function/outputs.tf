@@ -40,3 +40,8 @@ output "settings" {
   description = "What the function finds in its environment."
   value       = one(aws_lambda_function.this.environment).variables
 }
+
+output "api_id" {
+  description = "The API Gateway's id, or null without one."
+  value       = one(aws_apigatewayv2_api.this[*].id)
+}

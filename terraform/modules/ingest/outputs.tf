@@ -32,3 +32,8 @@ output "default_partitions" {
   description = "Partitions of a topic that this part makes without being told how many."
   value       = var.default_partitions
 }
+
+output "api_id" {
+  description = "The API Gateway's id, or null with a function URL: which of them counts answers, for the module observability."
+  value       = module.function.api_id
+}

@@ -17,6 +17,7 @@ locals {
       metrics = concat(
         [for role, function in var.functions : ["AWS/Lambda", "Errors", "FunctionName", function.function_name, { label = "${role}: failed" }]],
         [for role, function in var.functions : ["AWS/Lambda", "Throttles", "FunctionName", function.function_name, { label = "${role}: throttled" }]],
+        [for role, door in local.doors : [door.namespace, door.metric_name, door.dimension, door.value, { label = "${role}: answered 5xx" }]],
       )
     },
     {

@@ -14,6 +14,15 @@ locals {
   nodes         = var.gateway == null ? {} : var.gateway.target_group_arn_suffixes
   services      = var.gateway == null ? {} : var.gateway.service_names
   namespace     = "Alluvium/${var.name}"
+
+  # Where the answers of each function with a door are counted, and under which names.
+  doors = {
+    for role, function in var.functions : role => function.api_id == null ? {
+      namespace = "AWS/Lambda", metric_name = "Url5xxCount", dimension = "FunctionName", value = function.function_name
+      } : {
+      namespace = "AWS/ApiGateway", metric_name = "5xx", dimension = "ApiId", value = function.api_id
+    } if role != "compactor"
+  }
 }
 
 data "aws_region" "this" {}
@@ -59,7 +68,7 @@ resource "aws_cloudwatch_metric_alarm" "function_errors" {
   for_each = var.functions
 
   alarm_name          = "${var.name}-${each.key}-failures"
-  alarm_description   = "Invocations of ${each.key} end in a crash or run out of time."
+  alarm_description   = "Invocations of ${each.key} fail: a crash, no time left, or a pass of the compactor that could not do its work."
   namespace           = "AWS/Lambda"
   metric_name         = "Errors"
   dimensions          = { FunctionName = each.value.function_name }
@@ -67,6 +76,27 @@ resource "aws_cloudwatch_metric_alarm" "function_errors" {
   period              = 300
   evaluation_periods  = 1
   threshold           = 0
+  comparison_operator = "GreaterThanThreshold"
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = var.alarm_topic_arns
+  ok_actions          = var.alarm_topic_arns
+  tags                = var.tags
+}
+
+# Lambda counts no answer as an error, not even a 503 or 504 when the store does not answer: the door does, and each kind of door by
+# its own metric. An invocation that fails is a 502 there, so this hears of everything that a caller hears.
+resource "aws_cloudwatch_metric_alarm" "server_errors" {
+  for_each = local.doors
+
+  alarm_name          = "${var.name}-${each.key}-answers-5xx"
+  alarm_description   = "Callers of ${each.key} are answered 5xx: records do not come in or go out. The log says why, at level WARN or ERROR."
+  namespace           = each.value.namespace
+  metric_name         = each.value.metric_name
+  dimensions          = { (each.value.dimension) = each.value.value }
+  statistic           = "Sum"
+  period              = 300
+  evaluation_periods  = 1
+  threshold           = var.server_errors
   comparison_operator = "GreaterThanThreshold"
   treat_missing_data  = "notBreaching"
   alarm_actions       = var.alarm_topic_arns

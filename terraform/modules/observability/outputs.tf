@@ -4,6 +4,7 @@ output "alarm_names" {
     [for alarm in aws_cloudwatch_metric_alarm.log_errors : alarm.alarm_name],
     [for alarm in aws_cloudwatch_metric_alarm.function_errors : alarm.alarm_name],
     [for alarm in aws_cloudwatch_metric_alarm.function_throttles : alarm.alarm_name],
+    [for alarm in aws_cloudwatch_metric_alarm.server_errors : alarm.alarm_name],
     aws_cloudwatch_metric_alarm.ingest_latency[*].alarm_name,
     aws_cloudwatch_metric_alarm.compactor_silent[*].alarm_name,
     aws_cloudwatch_metric_alarm.dead_letters[*].alarm_name,

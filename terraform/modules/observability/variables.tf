@@ -10,8 +10,8 @@ variable "name" {
 }
 
 variable "functions" {
-  description = "Functions to watch, by role: the modules ingest, reader and compactor as a whole, or the names of function and log group."
-  type        = map(object({ function_name = string, log_group_name = string }))
+  description = "Functions to watch, by role: the modules ingest, reader and compactor as a whole, or the names of function and log group, and the id of the API Gateway when there is one."
+  type        = map(object({ function_name = string, log_group_name = string, api_id = optional(string) }))
   default     = {}
 }
 
@@ -47,6 +47,17 @@ variable "alarm_topic_arns" {
   validation {
     condition     = alltrue([for arn in var.alarm_topic_arns : can(regex("^arn:[a-z-]+:sns:[a-z0-9-]+:[0-9]{12}:.+$", arn))])
     error_message = "Topics are given by their ARNs, arn:aws:sns:REGION:ACCOUNT:NAME."
+  }
+}
+
+variable "server_errors" {
+  description = "So many answers with 5xx of one function in five minutes are no alarm yet. Callers try again after a 503; what is above this holds records up."
+  type        = number
+  default     = 0
+
+  validation {
+    condition     = var.server_errors >= 0 && floor(var.server_errors) == var.server_errors
+    error_message = "A whole number from 0 on."
   }
 }
 

@@ -35,7 +35,7 @@ run "one_bucket_for_all" {
   }
 
   assert {
-    condition     = length(module.observability.alarm_names) == 21
+    condition     = length(module.observability.alarm_names) == 23
     error_message = "Functions and nodes are watched."
   }
 }

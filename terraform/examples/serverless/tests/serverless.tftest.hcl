@@ -31,7 +31,7 @@ run "all_roles_share_one_store" {
   }
 
   assert {
-    condition     = length(module.observability.alarm_names) == 11
+    condition     = length(module.observability.alarm_names) == 13
     error_message = "Functions are watched."
   }
 }

@@ -54,7 +54,7 @@ run "what_runs" {
   }
 
   assert {
-    condition     = length(aws_lambda_function_url.this) == 0 && length(aws_apigatewayv2_api.this) == 0 && output.url == null
+    condition     = length(aws_lambda_function_url.this) == 0 && length(aws_apigatewayv2_api.this) == 0 && output.url == null && output.api_id == null
     error_message = "There is no door unless it is asked for."
   }
 }
@@ -120,8 +120,8 @@ run "http_api_with_credentials" {
   }
 
   assert {
-    condition     = output.url == "https://abc.execute-api.eu-central-1.amazonaws.com"
-    error_message = "The URL is the API's."
+    condition     = output.url == "https://abc.execute-api.eu-central-1.amazonaws.com" && output.api_id == aws_apigatewayv2_api.this[0].id
+    error_message = "URL and id are the API's."
   }
 }
 

@@ -27,6 +27,17 @@ run "function" {
   }
 }
 
+run "api" {
+  variables {
+    door = "http_api"
+  }
+
+  assert {
+    condition     = output.api_id != null && output.api_id == module.function.api_id
+    error_message = "The API's id is told to whoever watches it."
+  }
+}
+
 run "policy" {
   assert {
     condition = jsondecode(module.access.policies.ingest) == jsondecode(jsonencode({

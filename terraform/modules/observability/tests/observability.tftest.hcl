@@ -30,6 +30,7 @@ run "alarms" {
       "alluvium-compactor-log-errors",
       "alluvium-compactor-silent",
       "alluvium-gateway-log-errors",
+      "alluvium-ingest-answers-5xx",
       "alluvium-ingest-failures",
       "alluvium-ingest-log-errors",
       "alluvium-ingest-slow",
@@ -40,6 +41,7 @@ run "alarms" {
       "alluvium-node-2-down",
       "alluvium-node-2-memory",
       "alluvium-node-2-processor",
+      "alluvium-reader-answers-5xx",
       "alluvium-reader-failures",
       "alluvium-reader-log-errors",
       "alluvium-reader-throttled",
@@ -51,7 +53,7 @@ run "alarms" {
     condition = alltrue([
       for alarm in concat(
         values(aws_cloudwatch_metric_alarm.log_errors), values(aws_cloudwatch_metric_alarm.function_errors),
-        values(aws_cloudwatch_metric_alarm.function_throttles), aws_cloudwatch_metric_alarm.ingest_latency,
+        values(aws_cloudwatch_metric_alarm.function_throttles), values(aws_cloudwatch_metric_alarm.server_errors), aws_cloudwatch_metric_alarm.ingest_latency,
         aws_cloudwatch_metric_alarm.compactor_silent, aws_cloudwatch_metric_alarm.dead_letters,
         values(aws_cloudwatch_metric_alarm.node_down), values(aws_cloudwatch_metric_alarm.node_memory),
         values(aws_cloudwatch_metric_alarm.node_processor),
@@ -82,6 +84,32 @@ run "log_lines" {
   }
 }
 
+run "answers" {
+  variables {
+    functions = {
+      ingest    = { function_name = "alluvium-ingest", log_group_name = "/aws/lambda/alluvium-ingest" }
+      reader    = { function_name = "alluvium-reader", log_group_name = "/aws/lambda/alluvium-reader", api_id = "abc" }
+      compactor = { function_name = "alluvium-compactor", log_group_name = "/aws/lambda/alluvium-compactor" }
+    }
+  }
+
+  assert {
+    condition = { for role, alarm in aws_cloudwatch_metric_alarm.server_errors : role => [alarm.namespace, alarm.metric_name, jsonencode(alarm.dimensions), alarm.statistic] } == {
+      ingest = ["AWS/Lambda", "Url5xxCount", "{\"FunctionName\":\"alluvium-ingest\"}", "Sum"]
+      reader = ["AWS/ApiGateway", "5xx", "{\"ApiId\":\"abc\"}", "Sum"]
+    }
+    error_message = "Answers with 5xx are counted by the door: function URL or API Gateway."
+  }
+
+  assert {
+    condition = alltrue([
+      for alarm in aws_cloudwatch_metric_alarm.server_errors :
+      alarm.threshold == 0 && alarm.comparison_operator == "GreaterThanThreshold" && alarm.treat_missing_data == "notBreaching"
+    ])
+    error_message = "One such answer is enough, and nobody asking is none."
+  }
+}
+
 run "dashboard" {
   assert {
     condition     = [for widget in jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets : widget.properties.title] == ["Invocations", "Failures and refusals", "Duration (ms)", "At once", "Nodes that are ready", "Bytes through the load balancer", "Processor (%)", "Memory (%)", "Lines of level ERROR", "Bytes in the bucket", "Objects in the bucket"]
@@ -105,7 +133,7 @@ run "functions_alone" {
   }
 
   assert {
-    condition     = output.alarm_names == tolist(["alluvium-reader-failures", "alluvium-reader-log-errors", "alluvium-reader-throttled"])
+    condition     = output.alarm_names == tolist(["alluvium-reader-answers-5xx", "alluvium-reader-failures", "alluvium-reader-log-errors", "alluvium-reader-throttled"])
     error_message = "What is not there is not watched."
   }
 }
@@ -116,8 +144,9 @@ run "refused" {
   variables {
     alarm_topic_arns        = ["on-call"]
     latency_ms              = 0
+    server_errors           = -1
     compactor_silence_hours = 48
   }
 
-  expect_failures = [var.alarm_topic_arns, var.latency_ms, var.compactor_silence_hours]
+  expect_failures = [var.alarm_topic_arns, var.latency_ms, var.server_errors, var.compactor_silence_hours]
 }
