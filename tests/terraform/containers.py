@@ -15,6 +15,7 @@ def check(deploy: Path) -> tuple[list[str], int]:
     """What is wrong, and how many things were looked at."""
     compose = yaml.safe_load((deploy / "compose.yaml").read_text())
     failures = compose_failures(compose, deploy) + dockerfile_failures((deploy / "Dockerfile").read_text(), compose)
+    failures += header_failures((deploy / "compose.yaml").read_text(), compose)
     for file in (*deploy.glob("prometheus/*.yml"), *deploy.glob("grafana/**/*.yaml")):
         if not isinstance(yaml.safe_load(file.read_text()), dict):
             failures.append(f"{file.name} is no mapping")
@@ -49,12 +50,26 @@ def compose_failures(compose: dict, deploy: Path) -> list[str]:
     return failures + [f"{port} is published twice" for port in sorted(doubled)]
 
 
+def header_failures(text: str, compose: dict) -> list[str]:
+    """What the file's head tells people to do has to lead somewhere."""
+    head = "".join(line for line in text.splitlines(keepends=True)[: text.splitlines().index("name: alluvium")])
+    named = {*re.findall(r"127\.0\.0\.1:(\d+)", head), *re.findall(r", :(\d+)", head)}
+    published = {port.split(":")[1] for service in compose["services"].values() for port in service.get("ports", ())}
+    failures = [f"the head of compose.yaml names port {port}, which is not published" for port in sorted(named - published)]
+    return failures + [f"the head of compose.yaml does not name port {port}" for port in sorted(published - named)]
+
+
 def node_failures(name: str, service: dict, deploy: Path) -> list[str]:
     wanted = {"read_only": True, "cap_drop": ["ALL"], "security_opt": ["no-new-privileges:true"]}
     failures = [f"{name}: {key} is not {value}" for key, value in wanted.items() if service.get(key) != value]
     root = (deploy / service["build"]["context"]).resolve()
     if not (root / service["build"]["dockerfile"]).is_file():
         failures.append(f"{name} is built by a Dockerfile that does not exist")
+    inside = {port.rsplit(":", 1)[1] for port in service.get("ports", ())}
+    for door, setting in (("Kafka clients", "ALLUVIUM_LISTEN"), ("the HTTP API", "ALLUVIUM_REST_LISTEN")):
+        listened = set(re.findall(r"0\.0\.0\.0:(\d+)", service["environment"].get(setting, "")))
+        if not listened & inside:
+            failures.append(f"{name} publishes no port on which it listens for {door}")
     return failures
 
 
@@ -83,4 +98,9 @@ def dockerfile_failures(text: str, compose: dict) -> list[str]:
     exposed = set(words.get("EXPOSE", "").split())
     listened = set(re.findall(r"=0\.0\.0\.0:(\d+)", words.get("ENV", "")))
     promises["all ports that are listened on are exposed"] = bool(listened) and listened <= exposed
+    # A second and third node have Kafka ports of their own, so that their clients are told different addresses.
+    promises["one node's published ports are exposed"] = any(
+        {port.rsplit(":", 1)[1] for port in service.get("ports", ())} <= exposed
+        for service in compose["services"].values() if "build" in service
+    )
     return [f"Dockerfile: it does not hold that {promise}" for promise, holds in promises.items() if not holds]
