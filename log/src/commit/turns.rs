@@ -20,6 +20,8 @@ const SEEN_MAX: usize = 256;
 const RACE_PUTS: u32 = 4;
 /// An entry that was planned at most so many puts ago is probably the newest.
 const NEWEST_PUTS: u32 = 2;
+/// No put counts as longer: one that hung, or whose node was frozen, says nothing about the next.
+const PUT_MAX: Duration = Duration::from_millis(250);
 /// Most wins in a row, one right after the other, before others get a chance.
 const STREAK_MAX: u32 = 64;
 /// The same for a node that others forward to, so that only strangers race with it.
@@ -85,6 +87,7 @@ impl Turns {
 
     /// We have just won a slot, which took so long.
     pub(super) fn won(&mut self, put: Duration, now: Instant) {
+        let put = put.min(PUT_MAX);
         self.put = if self.put.is_zero() { put } else { (self.put * 3 + put) / 4 };
         self.won = Some(now);
     }
@@ -187,6 +190,16 @@ mod tests {
     #[test]
     fn no_wait_is_longer_than_a_few_puts() {
         assert_eq!(wait("bcdefghijklmnopqa", 1_010), PUT * RACE_PUTS);
+    }
+
+    #[test]
+    fn a_put_that_hung_makes_nobody_wait_for_long() {
+        let now = Runtime::system().monotonic();
+        let mut turns = Turns::new("a");
+        turns.won(Duration::from_secs(7200), now);
+        turns.saw("b", 1_000);
+        turns.saw("a", 1_000);
+        assert!(turns.turn(now, 1_000, false).at - now < Duration::from_secs(1));
     }
 
     #[test]
