@@ -36,4 +36,4 @@ pub use job::{JobError, JobOutcome};
 pub use role::{AllShards, Compactor, CompactorParts, Duty, RoundReport};
 pub use rules::TopicRules;
 pub use scrub::{ScrubFinding, ScrubProgress, ScrubReport};
-pub use settings::CompactorSettings;
+pub use settings::{CompactorSettings, MERGE_IDLE_AGES};

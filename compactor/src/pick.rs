@@ -14,6 +14,7 @@ use std::time::Duration;
 use alluvium_log::{ObjectRef, Partition, Run, TableRun, View};
 use alluvium_record::{ShardId, TopicPartition};
 
+use crate::collect::time_of;
 use crate::keys;
 use crate::rules::TopicRules;
 use crate::settings::CompactorSettings;
@@ -106,27 +107,48 @@ pub(crate) fn is_raw(run: &Run) -> bool {
     matches!(run.object, ObjectRef::Entry(_) | ObjectRef::Segment(_))
 }
 
+/// When a raw run was written: by its segment, or else by its newest record. One that tells no time that was is as old as can be,
+/// so that it does not wait for ever.
+fn written_ms(run: &Run, now_ms: i64) -> i64 {
+    let told = match run.object {
+        ObjectRef::Segment(id) => time_of(id),
+        _ => None,
+    };
+    let told = told.unwrap_or(run.max_timestamp);
+    if (0..=now_ms).contains(&told) { told } else { 0 }
+}
+
 /// What picking remembers: when the oldest raw run of each partition was first seen, since runs carry no time of their own but that
 /// of producers; and runs that cannot be merged.
 #[derive(Debug, Default)]
 pub struct FirstSeen {
     seen: BTreeMap<TopicPartition, (i64, i64)>,
     unreadable: BTreeMap<TopicPartition, BTreeSet<i64>>,
+    /// Whether runs are as old as they themselves tell, when they were not seen for as long.
+    believes_runs: bool,
 }
 
 impl FirstSeen {
+    /// For a single pass, which has seen nothing before: as far as runs tell their age, it counts.
+    #[must_use]
+    pub fn of_one_pass() -> Self {
+        Self { believes_runs: true, ..Self::default() }
+    }
+
     /// How long ago the oldest raw run was first seen; partitions without raw runs are forgotten.
     pub fn age(&mut self, topic_partition: TopicPartition, runs: &StableRuns, now_ms: i64) -> Duration {
         let Some(first) = runs.first_raw() else {
             self.seen.remove(&topic_partition);
             return Duration::ZERO;
         };
-        let base_offset = runs.runs[first].0.base_offset;
+        let run = &runs.runs[first].0;
+        let base_offset = run.base_offset;
         let seen = self.seen.entry(topic_partition).or_insert((base_offset, now_ms));
         if seen.0 != base_offset {
             *seen = (base_offset, now_ms);
         }
-        Duration::from_millis(u64::try_from(now_ms.saturating_sub(seen.1)).unwrap_or(0))
+        let since_ms = if self.believes_runs { seen.1.min(written_ms(run, now_ms)) } else { seen.1 };
+        Duration::from_millis(u64::try_from(now_ms.saturating_sub(since_ms)).unwrap_or(0))
     }
 
     /// Remembers a run that stays raw.

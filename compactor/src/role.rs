@@ -377,7 +377,7 @@ impl Inner {
     }
 
     async fn run_once(&self, topic: Option<TopicId>, tell: impl Fn(&CompactionSpec) + Send) -> RoundReport {
-        let (mut seen, mut report, mut given_up) = (FirstSeen::default(), RoundReport::default(), Vec::new());
+        let (mut seen, mut report, mut given_up) = (FirstSeen::of_one_pass(), RoundReport::default(), Vec::new());
         let store_ms = self.store_ms().await.ok();
         let looked = self.runtime().monotonic();
         let ends: BTreeMap<TopicPartition, i64> = self

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use alluvium_infra::limits;
 
+/// How many times as long few bytes wait to be merged.
+pub const MERGE_IDLE_AGES: u32 = 6;
+
 /// Settings of the compactor.
 #[derive(Debug, Clone)]
 pub struct CompactorSettings {
@@ -49,7 +52,7 @@ impl Default for CompactorSettings {
             merge_bytes_min: limits::MERGE_BYTES_MIN as u64,
             merge_age: minutes(10),
             merge_idle_bytes_min: limits::MERGE_IDLE_BYTES_MIN as u64,
-            merge_idle_age: minutes(60),
+            merge_idle_age: MERGE_IDLE_AGES * minutes(10),
             file_bytes_max: limits::TABLE_BYTES_TARGET as u64,
             small_file_bytes: limits::SMALL_TABLE_BYTES as u64,
             small_files_min: 4,

@@ -3,7 +3,7 @@
 //! They come from the environment (`ALLUVIUM_STORE`, `ALLUVIUM_FLUSH_BYTES`, …). A name that is none is refused at start.
 //! Credentials of S3 come from the function's role, as Lambda puts them into the environment, unless they are set here.
 
-use alluvium_compactor::CompactorSettings;
+use alluvium_compactor::{CompactorSettings, MERGE_IDLE_AGES};
 use alluvium_infra::limits;
 use alluvium_infra::settings::{ByteSize, Duration, Settings};
 use alluvium_infra::store::{StoreCredentials, StoreOptions};
@@ -222,6 +222,7 @@ impl FunctionSettings {
         CompactorSettings {
             merge_bytes_min: self.merge_bytes.get(),
             merge_age: self.merge_age.get(),
+            merge_idle_age: self.merge_age.get().saturating_mul(MERGE_IDLE_AGES),
             file_bytes_max: self.parquet_bytes.get(),
             key_memory_bytes: self.key_memory_bytes.as_usize(),
             garbage_grace: self.garbage_grace.get(),

@@ -9,8 +9,8 @@ ministack, which runs the real binaries as Lambda does and is the S3 that they u
 3. what the gateway takes is read through the function;
 4. the schedule fires the compactor, and the Parquet files have the same rows.
 
-What the test changes about the plan: the functions are told where S3 is, and the schedule is shorter and asks for what can be merged at
-all. Nothing of AWS itself is tried.
+What the test changes about the plan: the functions are told where S3 is, the schedule is shorter, and the compactor's setting
+`merge_age` with it. Nothing of AWS itself is tried.
 """
 
 from __future__ import annotations
@@ -116,12 +116,18 @@ class Cloud:
             "ALLUVIUM_ENDPOINT": self.endpoint, "ALLUVIUM_ALLOW_HTTP": "true",
             "ALLUVIUM_ACCESS_KEY_ID": "test", "ALLUVIUM_SECRET_ACCESS_KEY": "test", "ALLUVIUM_REGION": REGION,
         }
+        # A hundred records are few: they wait six times as long.
+        sooner = {"ALLUVIUM_MERGE_AGE": "5s"}
+        compactor = plan.only(planned["aws_lambda_function"], "module.compactor.")["function_name"]
         for function in planned["aws_lambda_function"]:
             functions.create_function(
                 FunctionName=function["function_name"], Runtime=function["runtime"], Handler=function["handler"], Role=role,
                 Architectures=function["architectures"], MemorySize=function["memory_size"], Timeout=function["timeout"],
                 Code={"ZipFile": Path(function["filename"]).read_bytes()},
-                Environment={"Variables": function["environment"][0]["variables"] | ours},
+                Environment={
+                    "Variables": function["environment"][0]["variables"] | ours
+                    | (sooner if function["function_name"] == compactor else {})
+                },
             )
         for url in planned["aws_lambda_function_url"]:
             made = functions.create_function_url_config(
@@ -130,13 +136,12 @@ class Cloud:
             self.urls[url["function_name"]] = f"{self.endpoint}/_aws/lambda-url/{made['FunctionUrl'].split('//')[1].split('.')[0]}"
         for schedule in planned["aws_scheduler_schedule"]:
             [target], [window] = schedule["target"], schedule["flexible_time_window"]
-            compactor = plan.only(planned["aws_lambda_function"], "module.compactor.")["function_name"]
             arn = functions.get_function(FunctionName=compactor)["Configuration"]["FunctionArn"]
             self.client("scheduler").create_schedule(
-                # The planned interval is ten minutes, which is long for a test, and a hundred records are not worth a merge yet.
+                # The planned interval is ten minutes, which is long for a test.
                 Name=schedule["name"], ScheduleExpression="rate(1 minute)", State=schedule["state"],
                 FlexibleTimeWindow={"Mode": window["mode"]},
-                Target={"Arn": arn, "RoleArn": role, "Input": json.dumps(json.loads(target["input"]) | {"at_once": True})},
+                Target={"Arn": arn, "RoleArn": role, "Input": target["input"]},
             )
 
     def call(self, function: str, method: str, path: str, body=None, headers=None):

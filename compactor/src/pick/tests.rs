@@ -147,3 +147,23 @@ fn age_counts_from_when_the_oldest_run_was_seen() {
     assert_eq!(seconds(seen.age(at, &stable("ttt", &[1, 1, 1]), 90_000)), 0);
     assert_eq!(seconds(seen.age(at, &stable("ttr", &[1, 1, 1]), 95_000)), 0);
 }
+
+#[test]
+fn a_single_pass_believes_what_runs_tell_of_their_age() {
+    let at = TopicPartition::new(TopicId::NIL, 0);
+    let now_ms = 1_000_000_000_000;
+    let age = |object: ObjectRef, max_timestamp: i64, mut seen: FirstSeen| {
+        let mut runs = stable("tr", &[1, 1]);
+        (runs.runs[1].0.object, runs.runs[1].0.max_timestamp) = (object, max_timestamp);
+        seen.age(at, &runs, now_ms).as_secs()
+    };
+    let written = uuid::Timestamp::from_unix(uuid::NoContext, now_ms as u64 / 1000 - 700, 0);
+    let segment = ObjectRef::Segment(Uuid::new_v7(written));
+    assert_eq!(age(segment, now_ms, FirstSeen::default()), 0);
+    assert_eq!(age(segment, now_ms, FirstSeen::of_one_pass()), 700, "producers do not count where the object tells");
+    assert_eq!(age(ObjectRef::Entry(7), now_ms - 60_000, FirstSeen::of_one_pass()), 60);
+    let for_ever = now_ms as u64 / 1000;
+    for untold in [-1, now_ms + 1] {
+        assert_eq!(age(ObjectRef::Entry(7), untold, FirstSeen::of_one_pass()), for_ever, "{untold}");
+    }
+}

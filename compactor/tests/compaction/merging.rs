@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use alluvium_compactor::CompactorSettings;
 use alluvium_infra::Runtime;
 use alluvium_infra::store::{Fault, FaultRule, Store, StoreOperation};
 use alluvium_log::{ObjectRef, Operation};
@@ -201,5 +202,27 @@ fn an_entry_that_partitions_share_is_read_once() {
         assert!((20..26).contains(&reads), "{reads} reads of 20 entries for two partitions");
         world.faulty.clear();
         assert_eq!((world.read(0).await.len(), world.read(1).await.len()), (20, 20));
+    });
+}
+
+#[test]
+fn passes_that_remember_nothing_merge_by_age_with_the_usual_settings() {
+    Runtime::simulate(7, |runtime| async move {
+        let world = World::new(&runtime, &[]).await;
+        let (few, many) = (many(10, "few"), many(1_000, "many"));
+        world.append(vec![(0, world.batch(&few, Compression::None))]).await;
+        world.append_segment(vec![(1, world.batch(&many, Compression::None))]).await;
+        let pass = async |minutes: u64, expected: u64| {
+            runtime.sleep(Duration::from_secs(60 * minutes)).await;
+            let report = world.compactor(CompactorSettings::default()).run_once(None, |_| {}).await;
+            assert_eq!((report.replaced, report.failed), (expected, 0), "after {minutes} minutes more");
+        };
+        pass(0, 0).await;
+        pass(9, 0).await;
+        pass(2, 1).await;
+        assert_eq!((world.kinds(0), world.kinds(1)), ("r".to_owned(), "t".to_owned()));
+        pass(48, 0).await;
+        pass(2, 1).await;
+        assert_eq!((world.kinds(0), world.kinds(1)), ("t".to_owned(), "t".to_owned()));
     });
 }

@@ -29,9 +29,9 @@ const PART_BYTES: f64 = 8.0 * 1024.0 * 1024.0;
 /// Files below this size are put together, four at a time.
 const SMALL_FILE_BYTES: f64 = 32.0 * 1024.0 * 1024.0;
 const SMALL_FILES_MERGED: f64 = 4.0;
-/// Raw runs with less than this wait for [`TINY_MERGE_AGE_SECONDS`].
+/// Raw runs with less than this wait so many times as long.
 const TINY_MERGE_BYTES: f64 = 64.0 * 1024.0;
-const TINY_MERGE_AGE_SECONDS: f64 = 3_600.0;
+const TINY_MERGE_AGES: f64 = 6.0;
 /// Entries stay for a day after they were merged, whatever the retention is.
 const ENTRY_GRACE_SECONDS: f64 = 24.0 * 3_600.0;
 const COLLECTION_SECONDS: f64 = 3_600.0;
@@ -162,7 +162,7 @@ fn merges(load: &Load, bytes: f64) -> f64 {
     if bytes <= 0.0 {
         return 0.0;
     }
-    let by_age = if bytes * load.merge_age < TINY_MERGE_BYTES { TINY_MERGE_AGE_SECONDS } else { load.merge_age };
+    let by_age = if bytes * load.merge_age < TINY_MERGE_BYTES { TINY_MERGE_AGES } else { 1.0 } * load.merge_age;
     (1.0 / by_age).max(bytes / load.merge_bytes)
 }
 

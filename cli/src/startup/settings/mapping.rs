@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use alluvium_cluster::ClusterSettings;
-use alluvium_compactor::CompactorSettings;
+use alluvium_compactor::{CompactorSettings, MERGE_IDLE_AGES};
 use alluvium_infra::Runtime;
 use alluvium_infra::limits;
 use alluvium_infra::settings;
@@ -109,6 +109,7 @@ impl NodeSettings {
         CompactorSettings {
             merge_bytes_min: self.merge_bytes.get(),
             merge_age: self.merge_age.get(),
+            merge_idle_age: self.merge_age.get().saturating_mul(MERGE_IDLE_AGES),
             file_bytes_max: self.parquet_bytes.get(),
             key_memory_bytes: self.key_memory_bytes.as_usize(),
             retention_interval: self.retention_interval.get(),

@@ -79,7 +79,7 @@ pub(crate) const NAMED: &[NamedSetting] = &[
         "Whether this node merges records into Parquet files, applies retention, compacts keys and deletes garbage, for the shards that it leads.",
     ),
     row("merge_bytes", "Records of a partition become a Parquet file when there are so many bytes of them,"),
-    row("merge_age", "or when the oldest have waited for so long. Very few wait longer."),
+    row("merge_age", "or when the oldest have waited for so long. Less than 64 KiB wait six times as long."),
     row("parquet_bytes", "Bytes of records that become one Parquet file at most."),
     row("key_memory_bytes", "Memory for keys when a topic is compacted. With less of it there are more passes."),
     row("retention_interval", "How often retention.ms and retention.bytes are looked at."),
