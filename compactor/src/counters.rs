@@ -11,6 +11,8 @@ pub struct CompactorCounters {
     pub jobs_lost: Counter,
     /// Jobs that failed.
     pub jobs_failed: Counter,
+    /// Runs that stay raw because their producer packed a batch wrongly.
+    pub runs_unreadable: Counter,
     /// Jobs that failed because what they read is damaged or missing.
     pub jobs_damaged: Counter,
     /// Bytes of runs that were read.

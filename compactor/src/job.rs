@@ -100,6 +100,17 @@ impl JobError {
         }
     }
 
+    /// The base offset of a batch of a merge that is whole and cannot be unpacked, or not into records one behind the other: its
+    /// producer sent it so.
+    pub(crate) fn unreadable_batch(&self) -> Option<i64> {
+        match self {
+            Self::Write(
+                WriteTableError::Batch { base_offset, .. } | WriteTableError::Offset { batch_base: base_offset, .. },
+            ) => Some(*base_offset),
+            _ => None,
+        }
+    }
+
     pub(crate) fn open(what: impl ToString, error: OpenTableError) -> Self {
         match error {
             OpenTableError::Store(error) => Self::store(what, error),

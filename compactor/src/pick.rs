@@ -4,7 +4,8 @@
 //! 1. Only runs behind the last stable offset are picked, and those side by side.
 //! 2. Raw runs are picked from the front: the log forgets aborted transactions behind the first one that is left.
 //! 3. What is picked is within the length that a file may have, unless one run alone is longer.
-//! 4. A run whose records cannot be unpacked, because its producer sent them so, stays raw and holds up nothing behind it.
+//! 4. A run whose records cannot be unpacked, because its producer sent them so, stays raw and holds up no merge behind it. Keys are
+//!    compacted before it alone: nobody knows which keys it has.
 //! 5. A file is merged again only with about as much as it has itself, so that each record is written a few times at most.
 
 use std::collections::{BTreeMap, BTreeSet};

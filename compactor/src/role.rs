@@ -11,9 +11,8 @@ use std::time::Duration;
 use alluvium_infra::Runtime;
 use alluvium_infra::runtime::Instant;
 use alluvium_infra::shutdown::{DrainTimedOut, Shutdown};
-use alluvium_log::{Log, Shard, View};
+use alluvium_log::{Log, Run, Shard, View};
 use alluvium_record::{ShardId, TopicId, TopicPartition};
-use alluvium_table::WriteTableError;
 use parking_lot::Mutex;
 
 use crate::clock::{ClockDoubt, TrustedClock};
@@ -84,6 +83,8 @@ pub struct RoundReport {
     pub lost: u64,
     /// Jobs that failed.
     pub failed: u64,
+    /// Runs that stay raw because their producer packed a batch wrongly. What is around them is merged.
+    pub unreadable: u64,
     /// Log starts that retention moved.
     pub retentions: u64,
     /// What was deleted.
@@ -180,14 +181,10 @@ impl Changes {
     }
 }
 
-/// Remembers the run of a batch that is whole and cannot be unpacked: its producer sent it so. It stays as it is.
-fn note_unreadable(seen: &mut FirstSeen, spec: &CompactionSpec, error: &JobError) -> bool {
-    let JobError::Write(WriteTableError::Batch { base_offset, .. }) = error else { return false };
-    let run = spec.runs.iter().find(|run| (run.base_offset..=run.last_offset).contains(base_offset));
-    if let Some(run) = run {
-        seen.cannot_read(spec.topic_partition, run.base_offset);
-    }
-    run.is_some()
+/// The run of a batch that its producer packed wrongly. It stays as it is.
+fn unreadable<'a>(spec: &'a CompactionSpec, error: &JobError) -> Option<&'a Run> {
+    let base_offset = error.unreadable_batch().filter(|_| spec.kind == CompactionKind::Merge)?;
+    spec.runs.iter().find(|run| (run.base_offset..=run.last_offset).contains(&base_offset))
 }
 
 impl Inner {
@@ -250,10 +247,10 @@ impl Inner {
                 Ok(JobOutcome::Nothing | JobOutcome::Lost | JobOutcome::Unknown) => {
                     pauses.failed(&spec, self.settings().pick_interval, self.runtime().monotonic());
                 }
-                Err(error) => {
-                    note_unreadable(&mut seen, &spec, &error);
-                    pauses.failed(&spec, self.settings().failure_pause, self.runtime().monotonic());
-                }
+                Err(error) => match unreadable(&spec, &error) {
+                    Some(run) => seen.cannot_read(spec.topic_partition, run.base_offset),
+                    None => pauses.failed(&spec, self.settings().failure_pause, self.runtime().monotonic()),
+                },
             }
         }
     }
@@ -279,6 +276,14 @@ impl Inner {
                 counters.jobs_failed.increment();
                 counters.jobs_damaged.increment();
                 tracing::error!(%topic_partition, ?kind, %error, "what is in the store is damaged: the runs stay as they are");
+            }
+            Err(error) if unreadable(spec, error).is_some() => {
+                counters.runs_unreadable.increment();
+                tracing::warn!(
+                    %topic_partition,
+                    %error,
+                    "a producer packed a batch wrongly: its run stays raw, and keys are compacted only before it"
+                );
             }
             Err(error) => {
                 counters.jobs_failed.increment();
@@ -404,12 +409,16 @@ impl Inner {
                     given_up.push(spec.topic_partition);
                 }
                 Ok(JobOutcome::Nothing) => given_up.push(spec.topic_partition),
-                Err(error) => {
-                    report.failed += 1;
-                    if !note_unreadable(&mut seen, &spec, &error) {
+                Err(error) => match unreadable(&spec, &error) {
+                    Some(run) => {
+                        report.unreadable += 1;
+                        seen.cannot_read(spec.topic_partition, run.base_offset);
+                    }
+                    None => {
+                        report.failed += 1;
                         given_up.push(spec.topic_partition);
                     }
-                }
+                },
             }
         }
         self.workshop.shared.clear();

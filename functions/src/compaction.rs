@@ -58,13 +58,14 @@ async fn pass(sandbox: &Sandbox<()>, event: &Value, context: &Context) -> Result
 }
 
 fn shown(report: &RoundReport, took_ms: u64) -> Value {
-    let RoundReport { replaced, lost, failed, retentions, collected } = report;
+    let RoundReport { replaced, lost, failed, unreadable, retentions, collected } = report;
     json!({
         "complete": true,
         "took_ms": took_ms,
         "replaced": replaced,
         "lost": lost,
         "failed": failed,
+        "unreadable": unreadable,
         "retentions": retentions,
         "collected": {
             "garbage": collected.garbage,

@@ -70,10 +70,10 @@ async fn compact(arguments: &Arguments, settings: &NodeSettings, context: &Conte
         })
         .await;
     let counters = compactor.counters();
-    let RoundReport { replaced, lost, failed, retentions, collected } = report;
+    let RoundReport { replaced, lost, failed, unreadable, retentions, collected } = report;
     println!(
         "{replaced} files took the place of runs ({} bytes read, {} written, {} records removed), {lost} jobs lost against \
-         others, {failed} failed; retention moved {retentions} partitions; deleted {} objects of garbage, {} orphans, {} \
+         others, {failed} failed, {unreadable} runs stay raw because of how they were packed; retention moved {retentions} partitions; deleted {} objects of garbage, {} orphans, {} \
          entries, {} checkpoints",
         counters.read_bytes.get(),
         counters.written_bytes.get(),

@@ -7,6 +7,7 @@ use alluvium_infra::Runtime;
 use alluvium_infra::store::{Fault, FaultRule, Store, StoreOperation};
 use alluvium_log::{ObjectRef, Operation};
 use alluvium_record::Compression;
+use alluvium_record::batch::RecordBatch;
 
 use crate::world::{Pair, World, pair, tombstone};
 
@@ -118,22 +119,41 @@ fn a_batch_that_its_producer_packed_wrongly_stays_raw_and_holds_up_nothing() {
         let world = World::new(&runtime, &[]).await;
         world.write(&many(10, "before")).await;
         // Says that it is packed with zstd, and is not; its checksum is right.
-        let mut builder = alluvium_record::batch::BatchBuilder::new(Compression::None);
-        builder.push(7, None, Some(bytes::Bytes::from_static(b"no zstd")), Vec::new()).unwrap();
-        let sound = builder.build(0);
+        let sound = world.batch(&[pair("no", "zstd")], Compression::None);
         let attributes = sound.header.attributes.with_compression(Compression::Zstd);
-        let mut bytes = sound.bytes.to_vec();
-        bytes[21..23].copy_from_slice(&attributes.0.to_be_bytes());
-        let crc = alluvium_record::crc32c(&bytes[21..]);
-        bytes[17..21].copy_from_slice(&crc.to_be_bytes());
-        let wrong = alluvium_record::split_batches(bytes.into()).unwrap().remove(0);
-        wrong.verify_crc().unwrap();
-        world.append(vec![(0, wrong)]).await;
+        let unpackable = resealed(&sound, |bytes| bytes[21..23].copy_from_slice(&attributes.0.to_be_bytes()));
+        world.append(vec![(0, unpackable)]).await;
+        world.write(&many(10, "between")).await;
+        // Its two records have the same offset.
+        let sound = world.batch(&[pair("a", ""), pair("b", "")], Compression::None);
+        world.append(vec![(0, resealed(&sound, same_offset_twice))]).await;
         world.write(&many(10, "behind")).await;
+        let compactor = world.compactor(World::settings());
+        let report = compactor.run_once(None, |_| {}).await;
+        assert_eq!((report.replaced, report.failed, report.unreadable), (3, 0, 2));
+        assert_eq!((compactor.counters().jobs_failed.get(), compactor.counters().runs_unreadable.get()), (0, 2));
+        assert_eq!(world.kinds(0), "trtrt");
         let report = world.compact().await;
-        assert_eq!((report.replaced, report.failed), (2, 1));
-        assert_eq!(world.kinds(0), "trt");
+        assert_eq!((report.replaced, report.failed, report.unreadable), (0, 0, 2), "a pass remembers nothing");
     });
+}
+
+/// The batch with other bytes and a checksum that is right.
+fn resealed(batch: &RecordBatch, change: impl FnOnce(&mut [u8])) -> RecordBatch {
+    let mut bytes = batch.bytes.to_vec();
+    change(&mut bytes);
+    let crc = alluvium_record::crc32c(&bytes[21..]);
+    bytes[17..21].copy_from_slice(&crc.to_be_bytes());
+    let batch = alluvium_record::split_batches(bytes.into()).unwrap().remove(0);
+    batch.verify_crc().unwrap();
+    batch
+}
+
+/// Of two records of a batch that is not packed: a record has its length first, then attributes, the timestamp and the offset, in one byte each.
+fn same_offset_twice(bytes: &mut [u8]) {
+    let second = 61 + 1 + usize::from(bytes[61] >> 1);
+    assert_eq!((bytes[61 + 3], bytes[second + 3]), (0, 2), "offsets 0 and 1, zigzag");
+    bytes[second + 3] = 0;
 }
 
 #[test]

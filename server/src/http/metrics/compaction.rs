@@ -11,6 +11,7 @@ pub(super) fn collect(exposition: &mut Exposition, counters: &CompactorCounters,
     jobs.value(&["done"], counters.jobs_done.get());
     jobs.value(&["lost"], counters.jobs_lost.get());
     jobs.value(&["failed"], counters.jobs_failed.get());
+    exposition.value(&metric::COMPACTION_UNREADABLE, counters.runs_unreadable.get());
     exposition.value(&metric::COMPACTION_DAMAGED, counters.jobs_damaged.get());
     exposition.value(&metric::COMPACTION_READ_BYTES, counters.read_bytes.get());
     exposition.value(&metric::COMPACTION_WRITTEN_BYTES, counters.written_bytes.get());
