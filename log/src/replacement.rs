@@ -1,7 +1,7 @@
 //! Replacing runs of a partition by one Parquet file: what a job says of it, and whether the log believes it.
 //!
-//! Invariants: 11, no record is lost: those that were read are those that were written and those that were left out, in number and
-//! in sum; a replacement loses cleanly against everything that changed the runs that it was made from.
+//! Invariants: 11, no record is lost: of runs as they came as many records were read as they have offsets, and those that were read
+//! are those that were written and those that were left out, in number and in sum; a replacement loses cleanly against everything that changed the runs that it was made from.
 
 use alluvium_infra::limits::TABLE_AGE_MS_MAX;
 use alluvium_infra::planted::{self, Bug};
@@ -14,7 +14,7 @@ use crate::format::convert_table::{sum_field, table_file};
 use crate::format::messages::OperationKind;
 use crate::format::table_messages::{ForgetObjectsMessage, ReplaceRunsMessage};
 use crate::operation::Rejection;
-use crate::state::{ObjectRef, State, TableRun, runs_digest};
+use crate::state::{ObjectRef, Run, State, TableRun, runs_digest};
 
 /// A number of records, and their sum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -81,6 +81,7 @@ pub(crate) fn validate(
     if changed || last_offset >= partition.last_stable_offset() {
         return Err(Rejection::RunsChanged);
     }
+    check_all_read(&runs, replacement.raw.count)?;
     let files = runs.iter().filter_map(|run| partition.table(run));
     let read = files.fold(replacement.raw, |total, table| total + total_of(table));
     let written = replacement.file.map_or(RecordTotal::default(), |file| total_of(&file.table));
@@ -110,6 +111,17 @@ pub(crate) fn validate(
         file: replacement.file.map(|file| table_file(file.id, file.length, file.max_timestamp, &file.table)),
         cleaned_to: replacement.cleaned_to.unwrap_or(0),
     }))
+}
+
+/// Every offset of runs that are no Parquet files has a record, or is a marker's: as many were read as there are offsets, or some
+/// were passed over.
+fn check_all_read(runs: &[Run], read: u64) -> Result<(), Rejection> {
+    let is_raw = |run: &&Run| matches!(run.object, ObjectRef::Entry(_) | ObjectRef::Segment(_));
+    let offsets: u64 = runs.iter().filter(is_raw).map(|run| run.last_offset.abs_diff(run.base_offset) + 1).sum();
+    if read == offsets || planted::is(Bug::SumsNotConserved) || planted::is(Bug::ReplacementWins) {
+        return Ok(());
+    }
+    Err(Rejection::SumsDiffer(format!("{read} records read of runs with {offsets} offsets")))
 }
 
 /// By the time that a version 7 id has in it.

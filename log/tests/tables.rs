@@ -189,6 +189,12 @@ async fn a_replacement_that_is_wrong_or_late_changes_nothing() {
     let mut changed = good.clone();
     changed.raw.sum = 3;
     assert!(matches!(world.replace(&changed).await, Err(Rejection::SumsDiffer(_))));
+    // A run that the job passed over is missing in what it read and in what it wrote.
+    let mut passed_over = good.clone();
+    passed_over.raw.count -= 2;
+    let file = passed_over.file.as_mut().expect("has a file");
+    file.table.record_count -= 2;
+    assert!(matches!(world.replace(&passed_over).await, Err(Rejection::SumsDiffer(_))));
     let mut other = good.clone();
     other.inputs_digest[0] ^= 1;
     assert_eq!(world.replace(&other).await, Err(Rejection::RunsChanged));
@@ -228,6 +234,7 @@ async fn what_is_left_out_leaves_a_run_without_an_object() {
     assert_eq!(partition.run_at(3).expect("is there").object, ObjectRef::Nothing);
     assert_eq!((partition.high_watermark(), world.garbage()), (4, vec![segment]));
     let mut all = world.replacement(0, 0, 3);
+    // No record is left of the second run, so none is read of it.
     all.raw.count = 2;
     all.file = all.file.map(|file| ReplacementFile { table: TableRun { record_count: 2, ..file.table }, ..file });
     all.cleaned_to = Some(4);
