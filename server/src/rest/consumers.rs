@@ -9,6 +9,8 @@
 //! 1. Instances are bounded, and one that nobody used for [`IDLE_MAX`] leaves its group and goes.
 //! 2. An instance does one thing at a time; requests about it wait for each other.
 //! 3. Only partitions that the instance owns are read, and only its own positions are committed.
+//! 4. Positions move when an answer with the records before them is made, never by a read that ends in an error. What commits by
+//!    itself commits what earlier answers had, before it reads on.
 
 pub(super) mod doors;
 mod membership;
@@ -25,7 +27,7 @@ use alluvium_log::CommittedOffset;
 use alluvium_reader::{FetchRequest, Isolation, OffsetQuery, PartitionFetch, ReadError};
 use alluvium_record::{Record, TopicPartition};
 use parking_lot::Mutex;
-use tokio::sync::Mutex as AsyncMutex;
+use tokio::sync::{Mutex as AsyncMutex, MutexGuard};
 
 use super::error::{RestError, code};
 use super::extract::Answering;
@@ -72,6 +74,8 @@ struct State {
     mode: Mode,
     /// What it owns, and where it goes on reading; nothing before its first read.
     positions: BTreeMap<TopicPartition, Option<i64>>,
+    /// Whether records were given since offsets were last committed.
+    has_given: bool,
     /// Set when it is gone.
     is_closed: bool,
 }
@@ -119,9 +123,7 @@ impl Instance {
             return;
         }
         state.is_closed = true;
-        if self.auto_commit
-            && let Err(error) = self.commit_positions(rest, &state, Answering::default()).await
-        {
+        if let Err(error) = self.commit_given(rest, &mut state, Answering::default()).await {
             tracing::debug!(group = self.group, %error, "offsets of a consumer that ends were not committed");
         }
         if let Mode::Subscribed(membership) = std::mem::take(&mut state.mode) {
@@ -133,13 +135,19 @@ impl Instance {
         *self.used_at.lock() = rest.node().runtime.monotonic();
     }
 
-    /// Records of the partitions that it owns, from where it stands.
-    async fn read(&self, rest: &Rest, wait_max: Duration, bytes_max: usize) -> Result<Vec<Fetched>, RestError> {
-        let mut state = self.state.lock().await;
-        if state.is_closed {
+    /// Records of the partitions that it owns, from where it stands; it stays there until [`Reading::given`].
+    async fn read(
+        &self,
+        rest: &Rest,
+        wait_max: Duration,
+        bytes_max: usize,
+        answering: Answering,
+    ) -> Result<Reading<'_>, RestError> {
+        let mut locked = self.state.lock().await;
+        if locked.is_closed {
             return Err(RestError::new(code::CONSUMER_NOT_FOUND, "Consumer instance not found."));
         }
-        let state = &mut *state;
+        let state = &mut *locked;
         if let Mode::Subscribed(membership) = &mut state.mode {
             let told = membership.heartbeat(rest, &self.group).await?;
             self.own(rest, state, told).await;
@@ -150,36 +158,28 @@ impl Instance {
                 "Consumer is not subscribed to any topics or assigned any partitions",
             ));
         }
+        self.commit_given(rest, state, answering).await?;
         self.find_positions(rest, state).await?;
-        let fetched = fetch(rest, &state.positions, wait_max, bytes_max).await?;
-        let mut given = Vec::new();
-        for (topic_partition, result) in fetched {
-            match result {
-                Ok((records, next_offset)) => {
-                    state.positions.insert(topic_partition, Some(next_offset));
-                    given.extend(records.into_iter().map(|record| Fetched { topic_partition, record }));
-                }
+        let mut partitions = Vec::new();
+        for (topic_partition, result) in fetch(rest, &state.positions, wait_max, bytes_max).await? {
+            let (records, next_offset) = match result {
+                Ok(read) => read,
                 // Retention has passed it, or the position was set to a place that is none.
                 Err(ReadError::OffsetOutOfRange { .. }) if self.reset != Reset::None => {
-                    let offset = self.reset_offset(rest, topic_partition).await?;
-                    state.positions.insert(topic_partition, Some(offset));
+                    (Vec::new(), self.reset_offset(rest, topic_partition).await?)
                 }
                 Err(error) => return Err(RestError::from(&error)),
-            }
+            };
+            partitions.push(Fetched { topic_partition, records, next_offset });
         }
-        if self.auto_commit && !given.is_empty() {
-            self.commit_positions(rest, state, Answering::default()).await?;
-        }
-        Ok(given)
+        Ok(Reading { state: locked, partitions })
     }
 
     /// Takes over what the coordinator says it owns.
     async fn own(&self, rest: &Rest, state: &mut State, told: Option<Vec<TopicPartition>>) {
         let Some(owned) = told else { return };
-        let is_lost = |place: &TopicPartition| !owned.contains(place);
-        if self.auto_commit
-            && state.positions.keys().any(is_lost)
-            && let Err(error) = self.commit_positions(rest, state, Answering::default()).await
+        if state.positions.keys().any(|place| !owned.contains(place))
+            && let Err(error) = self.commit_given(rest, state, Answering::default()).await
         {
             tracing::debug!(group = self.group, %error, "offsets were not committed before partitions are given up");
         }
@@ -221,6 +221,15 @@ impl Instance {
             }
         };
         read::offset_of(rest, place, query, Isolation::ReadCommitted).await
+    }
+
+    /// Commits what earlier answers had, where nobody else does.
+    async fn commit_given(&self, rest: &Rest, state: &mut State, answering: Answering) -> Result<(), RestError> {
+        if self.auto_commit && state.has_given {
+            self.commit_positions(rest, state, answering).await?;
+            state.has_given = false;
+        }
+        Ok(())
     }
 
     /// Commits where it stands.
@@ -265,10 +274,28 @@ impl Instance {
     }
 }
 
-/// A record and where it is from.
+/// Records that nobody has been given yet. Nothing else happens to the instance meanwhile.
+struct Reading<'a> {
+    state: MutexGuard<'a, State>,
+    partitions: Vec<Fetched>,
+}
+
+/// Records of a partition, and where to go on behind them.
 struct Fetched {
     topic_partition: TopicPartition,
-    record: Record,
+    records: Vec<Record>,
+    next_offset: i64,
+}
+
+impl Reading<'_> {
+    /// An answer has the records before these positions.
+    fn given(mut self, positions: Vec<(TopicPartition, i64)>) {
+        for (place, position) in positions {
+            if self.state.positions.insert(place, Some(position)) != Some(Some(position)) {
+                self.state.has_given = true;
+            }
+        }
+    }
 }
 
 type PartitionRead = (TopicPartition, Result<(Vec<Record>, i64), ReadError>);

@@ -12,6 +12,7 @@ mod leaving;
 mod outage;
 mod records;
 mod rest;
+mod rest_consumers;
 mod topics;
 mod transaction_errors;
 mod transactions;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use alluvium_log::CommittedOffset;
 use alluvium_reader::{Isolation, OffsetQuery};
-use alluvium_record::TopicPartition;
+use alluvium_record::{Record, TopicPartition};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -290,6 +290,7 @@ pub(in crate::rest) async fn records(
     State(rest): State<Rest>,
     Names((group, name)): Names<(String, String)>,
     parameters: Parameters,
+    answering: Answering,
     headers: HeaderMap,
 ) -> Result<Response, RestError> {
     let instance = rest.consumers().get(&group, &name)?;
@@ -299,24 +300,41 @@ pub(in crate::rest) async fn records(
     let bytes_max: usize = parameters.parsed("max_bytes", "a number of bytes")?.unwrap_or(1024 * 1024);
     let bytes_max = bytes_max.clamp(1, rest.settings().response_bytes_max);
     instance.touch(&rest);
-    let fetched = instance.read(&rest, wait.min(READ_WAIT_MAX), bytes_max).await?;
+    let reading = instance.read(&rest, wait.min(READ_WAIT_MAX), bytes_max, answering).await?;
     let view = rest.node().state();
-    let mut shown = Vec::with_capacity(fetched.len());
-    for Fetched { topic_partition, record } in &fetched {
+    let (mut shown, mut positions) = (Vec::new(), Vec::with_capacity(reading.partitions.len()));
+    for Fetched { topic_partition, records, next_offset } in &reading.partitions {
         // A topic that was deleted meanwhile has no name, and no records that anybody wants.
         let Some(topic) = view.topic(topic_partition.topic) else { continue };
-        let what = |field: &'static str| {
-            move || format!("the {field} at offset {} of {}-{}", record.offset, topic.name, topic_partition.partition)
-        };
-        shown.push(ShownRecord {
-            topic: &topic.name,
-            key: instance.format.encode(&what("key"), record.key.as_deref())?,
-            value: instance.format.encode(&what("value"), record.value.as_deref())?,
-            partition: topic_partition.partition,
-            offset: record.offset,
-        });
+        let mut position = *next_offset;
+        for (index, record) in records.iter().enumerate() {
+            match show(instance.format, &topic.name, topic_partition.partition, record) {
+                Ok(record) => shown.push(record),
+                Err(refusal) if index == 0 => return Err(refusal),
+                // What comes before it is given, and the next read says why there is no more.
+                Err(_) => {
+                    position = record.offset;
+                    break;
+                }
+            }
+        }
+        positions.push((*topic_partition, position));
     }
-    Ok(json_answer(media_type, &shown).into_response())
+    let answer = json_answer(media_type, &shown).into_response();
+    drop(shown);
+    reading.given(positions);
+    Ok(answer)
+}
+
+fn show<'a>(format: Format, topic: &'a str, partition: i32, record: &'a Record) -> Result<ShownRecord<'a>, RestError> {
+    let what = |field: &'static str| move || format!("the {field} at offset {} of {topic}-{partition}", record.offset);
+    Ok(ShownRecord {
+        topic,
+        key: format.encode(&what("key"), record.key.as_deref())?,
+        value: format.encode(&what("value"), record.value.as_deref())?,
+        partition,
+        offset: record.offset,
+    })
 }
 
 /// The media type of the instance's records, when the client takes it.
