@@ -6,7 +6,8 @@
 //! Invariants:
 //! 1. Before it is said that nothing is there, the log is read to its end; in a function, before any end is shown.
 //! 2. With `read_committed`, nothing of an open or aborted transaction is shown; markers are never shown, and passed over.
-//! 3. An answer is at most `response_bytes_max` long. A record that does not fit alone is an error that names it.
+//! 3. An answer is at most `response_bytes_max` long, in a function within the JSON text that it is handed over in. A record that
+//!    does not fit alone is an error that names it, and one that cannot be shown ends the answer before it.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -19,16 +20,19 @@ use alluvium_record::batch::{RecordBatch, split_batches};
 use alluvium_record::{Marker, Record, TopicPartition};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::error::{RestError, code};
 use super::extract::{self, Answering, Names, Parameters};
 use super::record::{self, Format, Shown};
-use super::{Rest, Role, clusters};
+use super::{Rest, RestSettings, Role, clusters};
 use crate::context::STORE_WAIT_MAX;
 
 const BYTES_MAX_DEFAULT: usize = 1024 * 1024;
+/// Bytes of an answer without its records at most, and of what a gateway puts around it.
+const HEAD_BYTES_MAX: usize = 1024;
 
 /// What is asked for.
 pub(super) struct Wanted {
@@ -56,7 +60,7 @@ struct Answer<'a> {
     last_stable_offset: i64,
     high_watermark: i64,
     next_offset: i64,
-    records: Vec<ShownRecord<'a>>,
+    records: Vec<Box<RawValue>>,
 }
 
 #[derive(Serialize)]
@@ -105,54 +109,64 @@ pub(super) async fn handle(
         next_offset,
         records: Vec::with_capacity(records.len()),
     };
-    let mut left = rest.settings().response_bytes_max;
+    let RestSettings { role, response_bytes_max, .. } = *rest.settings();
+    let mut left = response_bytes_max.saturating_sub(HEAD_BYTES_MAX);
     for record in &records {
-        let bytes = shown_bytes_max(record);
-        if bytes > left {
-            if answer.records.is_empty() {
-                return Err(too_large(record, rest.settings().response_bytes_max));
+        let shown = show(key_format, value_format, record).and_then(|shown| {
+            let bytes = answer_bytes(role, shown.get());
+            if bytes > left { Err(too_large(record, bytes, response_bytes_max)) } else { Ok((shown, bytes)) }
+        });
+        match shown {
+            Ok((shown, bytes)) => {
+                left -= bytes;
+                answer.records.push(shown);
             }
-            answer.next_offset = record.offset;
-            break;
+            Err(refusal) if answer.records.is_empty() => return Err(refusal),
+            // What comes before it is given; whoever goes on there is told.
+            Err(_) => {
+                answer.next_offset = record.offset;
+                break;
+            }
         }
-        left -= bytes;
-        answer.records.push(show(key_format, value_format, record)?);
     }
     Ok(super::json_answer("application/json", &answer).into_response())
 }
 
 /// What is said about a record that fits into no answer.
-fn too_large(record: &Record, bytes_max: usize) -> RestError {
-    let bytes = record.key.as_ref().map_or(0, Bytes::len) + record.value.as_ref().map_or(0, Bytes::len);
+fn too_large(record: &Record, bytes: usize, bytes_max: usize) -> RestError {
     RestError::too_large(format!(
-        "the record at offset {} has {bytes} bytes; answers here have at most {bytes_max}: read it with a Kafka client, or \
-         go on at offset {}",
+        "the record at offset {} takes {bytes} bytes of an answer, and answers here have at most {bytes_max}: read it with a \
+         Kafka client, or go on at offset {}",
         record.offset,
         record.offset + 1
     ))
 }
 
-/// Bytes of a record in an answer at most: a byte becomes six where it has to be escaped, and one and a third as base64.
-fn shown_bytes_max(record: &Record) -> usize {
-    let field = |bytes: Option<&Bytes>| bytes.map_or(4, |bytes| bytes.len() / 3 * 4 + 8);
-    let headers: usize =
-        record.headers.iter().map(|header| header.name.len() * 2 + 32 + field(header.value.as_ref())).sum();
-    field(record.key.as_ref()) + field(record.value.as_ref()) + headers + 128
+/// Bytes of a piece of JSON in an answer. A function hands its answer over as a string in JSON, with each quote and backslash
+/// escaped once more; nothing else in JSON has to be.
+fn answer_bytes(role: Role, json: &str) -> usize {
+    let escaped = match role {
+        Role::Node => 0,
+        Role::Ingest | Role::Reader => json.bytes().filter(|byte| matches!(byte, b'"' | b'\\')).count(),
+    };
+    // And a comma.
+    json.len() + escaped + 1
 }
 
-fn show(key_format: Format, value_format: Format, record: &Record) -> Result<ShownRecord<'_>, RestError> {
+fn show(key_format: Format, value_format: Format, record: &Record) -> Result<Box<RawValue>, RestError> {
     let what = |field: &'static str| move || format!("the {field} at offset {}", record.offset);
     let headers = record.headers.iter().map(|header| ShownHeader {
         name: String::from_utf8_lossy(&header.name),
         value: header.value.as_deref().map(record::to_base64),
     });
-    Ok(ShownRecord {
+    let shown = ShownRecord {
         offset: record.offset,
         timestamp_ms: record.timestamp,
         headers: headers.collect(),
         key: key_format.encode(&what("key"), record.key.as_deref())?,
         value: value_format.encode(&what("value"), record.value.as_deref())?,
-    })
+    };
+    to_raw_value(&shown).map_err(|error| RestError::new(code::KAFKA_ERROR, error.to_string()))
 }
 
 fn format(parameters: &Parameters, name: &str) -> Result<Option<Format>, RestError> {

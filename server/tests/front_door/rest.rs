@@ -385,6 +385,52 @@ async fn large_requests_and_large_answers_have_their_bounds() {
 }
 
 #[tokio::test]
+async fn answers_of_functions_fit_with_what_is_put_around_them_in_every_format() {
+    let store = open("memory://", &StoreOptions::default(), &Runtime::system()).unwrap();
+    let writer = Api::alone(store.clone(), RestSettings::default()).await;
+    let response_bytes_max = 20_000;
+    let bounded = RestSettings { role: Role::Reader, response_bytes_max, ..RestSettings::default() };
+    let reader = Api::alone(store, bounded).await;
+    let values = [
+        ("quotes", "\"".repeat(1_000), &["binary", "string"][..]),
+        ("control", "\u{1}".repeat(1_000), &["binary", "string"]),
+        ("letters", "ü".repeat(1_000), &["binary", "string"]),
+        ("json", json!({ "a": vec!["\"\\\n"; 100] }).to_string(), &["binary", "string", "json"]),
+    ];
+    for (topic, value, formats) in values {
+        let records: Vec<Value> = (0..30).map(|_| json!({ "value": value })).collect();
+        assert_eq!(writer.produce(topic, "string", &json!({ "records": records })).await.status, 200);
+        for format in formats {
+            let (mut next, mut count) = (0, 0);
+            while next < 30 {
+                let path =
+                    format!("/v3/clusters/{{c}}/topics/{topic}/partitions/0/records?format={format}&offset={next}");
+                let answer = reader.get(&path).await;
+                let enclosed = json!({ "statusCode": 200, "body": answer.text }).to_string();
+                assert!(enclosed.len() <= response_bytes_max, "{topic} {format}: {}", enclosed.len());
+                let answer = answer.json();
+                count += answer["records"].as_array().unwrap_or_else(|| panic!("{answer}")).len();
+                next = answer["next_offset"].as_i64().unwrap();
+            }
+            assert_eq!(count, 30, "{topic} {format}");
+        }
+    }
+    let invalid = json!({ "records": vec![json!({ "value": "////".repeat(1_000) }); 2] });
+    assert_eq!(writer.produce("invalid", "binary", &invalid).await.status, 200);
+    let path = "/v3/clusters/{c}/topics/invalid/partitions/0/records";
+    let replaced = reader.get(&format!("{path}?format=string")).await;
+    assert_eq!(replaced.json()["next_offset"], 2, "{replaced:?}");
+    assert!(json!({ "body": replaced.text }).to_string().len() <= response_bytes_max);
+    // What cannot be shown ends the answer before it, and is told to whoever goes on there.
+    let mixed = json!({ "records": [{ "value": "1" }, { "value": "{" }, { "value": "3" }] });
+    assert_eq!(writer.produce("mixed", "string", &mixed).await.status, 200);
+    let path = "/v3/clusters/{c}/topics/mixed/partitions/0/records?format=json";
+    let first = reader.get(path).await.json();
+    assert_eq!((&first["records"][0]["value"], &first["next_offset"]), (&json!(1), &json!(1)));
+    assert_eq!(reader.get(&format!("{path}&offset=1")).await.error_code(), 42206);
+}
+
+#[tokio::test]
 async fn answers_that_are_not_streamed_bound_the_number_of_records() {
     let store = open("memory://", &StoreOptions::default(), &Runtime::system()).unwrap();
     let settings = RestSettings { role: Role::Ingest, request_bytes_max: 100_000, response_bytes_max: 4_096 };

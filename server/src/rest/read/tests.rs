@@ -1,5 +1,6 @@
 use alluvium_record::batch::BatchBuilder;
 use alluvium_record::{Compression, Header};
+use bytes::Bytes;
 
 use super::*;
 
@@ -60,10 +61,17 @@ fn reading_begins_within_a_batch_and_stops_at_the_number_asked_for() {
 }
 
 #[test]
-fn no_record_is_shown_longer_than_was_reckoned() {
-    let data = fetched(vec![batch(-1, false, 0, &["", "a", "hello"])], &[]);
-    for record in visible(&data, &wanted(0, Isolation::ReadCommitted)).unwrap().0 {
-        let shown = serde_json::to_string(&show(Format::Binary, Format::Binary, &record).unwrap()).unwrap();
-        assert!(shown.len() < shown_bytes_max(&record), "{shown}");
+fn a_record_takes_the_bytes_that_are_counted_also_within_the_text_of_a_function() {
+    for value in ["", "a", "\"\"\"\"", "\u{1}\u{1f}\n\\", "ü{}", "{\"a\":\"b\\\\c\"}"] {
+        let data = fetched(vec![batch(-1, false, 0, &[value])], &[]);
+        let records = visible(&data, &wanted(0, Isolation::ReadCommitted)).unwrap().0;
+        for format in [Format::Binary, Format::Json, Format::String] {
+            // Not everything is JSON.
+            let Ok(shown) = show(format, format, &records[0]) else { continue };
+            let enclosed = serde_json::to_string(shown.get()).unwrap();
+            assert_eq!(answer_bytes(Role::Node, shown.get()), shown.get().len() + 1);
+            // Without the quotes around it, and with a comma.
+            assert_eq!(answer_bytes(Role::Reader, shown.get()), enclosed.len() - 2 + 1, "{enclosed}");
+        }
     }
 }
