@@ -147,6 +147,18 @@ async fn create(rest: &Rest, name: &str, deadline: Instant) -> Result<(), RestEr
     }
 }
 
+/// Tells whoever looks after the cluster of records that were not acknowledged although nothing is wrong with them: the status
+/// of their answer is 200.
+pub(super) fn tell(topic: &str, outcomes: &[Result<Produced, RestError>]) {
+    let errors = || outcomes.iter().filter_map(|outcome| outcome.as_ref().err());
+    let count = |code: u32| errors().filter(|error| error.code == code).count();
+    let (not_written, unknown) = (count(code::NOT_WRITTEN), count(code::OUTCOME_UNKNOWN));
+    let first = errors().find(|error| matches!(error.code, code::NOT_WRITTEN | code::OUTCOME_UNKNOWN));
+    if let Some(error) = first {
+        tracing::error!(topic, not_written, unknown, %error, "records were not acknowledged");
+    }
+}
+
 /// Hands the records to ingest. The order of calls is the order of the log.
 pub(super) fn begin(
     rest: &Rest,

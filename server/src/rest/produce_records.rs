@@ -269,6 +269,7 @@ impl Records {
         let topic = self.topic.clone();
         self.sent.push_back(Box::pin(async move {
             let outcomes = begun.finish().await;
+            produce::tell(&topic, &outcomes);
             let lines = outcomes.iter().zip(told).map(|(outcome, told)| match outcome {
                 Ok(produced) => line(&answer(&cluster, &topic, produced, told)),
                 Err(refusal) => line(refusal),

@@ -99,7 +99,9 @@ async fn handle(
     let target = Target::find(rest, topic, deadline).await?;
     let records = records.into_iter().map(|record| read(format, partition, record)).collect();
     let begun = produce::begin(rest, &target, records, request_id.as_ref(), permit, deadline);
-    let offsets = begun.finish().await.into_iter().map(Outcome::from).collect();
+    let outcomes = begun.finish().await;
+    produce::tell(topic, &outcomes);
+    let offsets = outcomes.into_iter().map(Outcome::from).collect();
     let answer = Answer { offsets, key_schema_id: None, value_schema_id: None };
     Ok(super::json_answer(V2, &answer).into_response())
 }
