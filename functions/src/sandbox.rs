@@ -68,13 +68,15 @@ fn store_error(error: &OpenLogError) -> Option<&StoreError> {
 pub(crate) struct Sandbox<T> {
     settings: FunctionSettings,
     runtime: Runtime,
-    node: &'static str,
+    /// What entries say of their writer: the role and something of its own, since turns in the log are counted by writers.
+    node: String,
     opened: OnceCell<(Log, T)>,
 }
 
 impl<T> Sandbox<T> {
-    /// `node` is what entries say of their writer.
-    pub(crate) fn new(settings: FunctionSettings, runtime: Runtime, node: &'static str) -> Self {
+    /// `role` is the beginning of what entries say of their writer.
+    pub(crate) fn new(settings: FunctionSettings, runtime: Runtime, role: &str) -> Self {
+        let node = format!("{role}-{:08x}", runtime.random_below(1 << 32));
         Self { settings, runtime, node, opened: OnceCell::new() }
     }
 
@@ -103,15 +105,20 @@ impl<T> Sandbox<T> {
         let opening = async {
             // Who made the cluster has probed the store: it costs two dozen requests.
             let probe = settings.store_probe && is_new(store.as_ref()).await;
-            Log::open(store, settings.log_options(self.node, probe), runtime.clone()).await
+            Log::open(store, settings.log_options(&self.node, probe), runtime.clone()).await
         };
         let log = match runtime.timeout(OPEN_WAIT_MAX, opening).await {
             Ok(opened) => opened.map_err(|error| OpenSandboxError::Log { store: settings.store.clone(), error })?,
-            Err(_elapsed) => return Err(OpenSandboxError::TimedOut(settings.store.clone())),
+            Err(_elapsed) => return Err(self.timed_out()),
         };
         let took_ms = runtime.monotonic().saturating_duration_since(begun).as_millis() as u64;
         tracing::info!(store = settings.store, cluster_id = log.cluster_id(), took_ms, "log opened");
         Ok(log)
+    }
+
+    /// What is said when the store takes too long.
+    pub(crate) fn timed_out(&self) -> OpenSandboxError {
+        OpenSandboxError::TimedOut(self.settings.store.clone())
     }
 
     /// Writes what makes the next start faster, if there is time.

@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
+use tempfile::NamedTempFile;
 use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot};
 
 /// How long an invocation may take.
@@ -22,16 +23,20 @@ const INVOCATION_MAX: Duration = Duration::from_secs(60);
 /// What a function made of an event.
 pub(crate) type Outcome = Result<Value, String>;
 
+/// An event, its id and how long its invocation may take.
+type Event = (String, Value, Duration);
+
 struct Service {
-    events: AsyncMutex<mpsc::Receiver<(String, Value)>>,
+    events: AsyncMutex<mpsc::Receiver<Event>>,
     waiting: Mutex<HashMap<String, oneshot::Sender<Outcome>>>,
 }
 
 /// A function in a sandbox of its own.
 pub(crate) struct Function {
     service: Arc<Service>,
-    events: mpsc::Sender<(String, Value)>,
+    events: mpsc::Sender<Event>,
     child: Child,
+    log: NamedTempFile,
 }
 
 /// An answer of the HTTP API.
@@ -75,6 +80,7 @@ impl Function {
             "compactor" => env!("CARGO_BIN_EXE_compactor_lambda"),
             other => panic!("there is no {other}"),
         };
+        let log = NamedTempFile::new().unwrap();
         let child = Command::new(binary)
             .env_clear()
             .env("AWS_LAMBDA_RUNTIME_API", address.to_string())
@@ -90,19 +96,29 @@ impl Function {
             .env("ALLUVIUM_LOG_FORMAT", "text")
             .envs(settings.iter().copied())
             .stdout(Stdio::null())
-            .stderr(Stdio::inherit())
+            .stderr(log.reopen().unwrap())
             .spawn()
             .unwrap();
-        Function { service, events, child }
+        Function { service, events, child, log }
+    }
+
+    /// What it has logged.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.log.path()).unwrap()
     }
 
     /// Sends an event; the outcome comes later.
     pub(crate) async fn begin(&self, event: Value) -> oneshot::Receiver<Outcome> {
+        self.begin_within(event, INVOCATION_MAX).await
+    }
+
+    /// The same for an invocation that may take so long.
+    pub(crate) async fn begin_within(&self, event: Value, invocation_max: Duration) -> oneshot::Receiver<Outcome> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let id = format!("8476a536-e9f4-11e8-9739-{:012x}", NEXT.fetch_add(1, Ordering::Relaxed));
         let (reply, outcome) = oneshot::channel();
         self.service.waiting.lock().insert(id.clone(), reply);
-        self.events.send((id, event)).await.unwrap();
+        self.events.send((id, event, invocation_max)).await.unwrap();
         outcome
     }
 
@@ -128,7 +144,7 @@ impl Function {
     }
 
     /// Waits until the process has ended; its exit code.
-    pub(crate) async fn ended(mut self) -> Option<i32> {
+    pub(crate) async fn ended(&mut self) -> Option<i32> {
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status.code();
@@ -143,6 +159,9 @@ impl Drop for Function {
         // It may have ended by itself.
         let _ended = self.child.kill();
         let _reaped = self.child.wait();
+        if std::thread::panicking() {
+            println!("{}", self.log());
+        }
     }
 }
 
@@ -174,6 +193,16 @@ pub(crate) fn url_event(method: &str, target: &str, headers: &[(&str, &str)], bo
     })
 }
 
+/// A request as an HTTP API sends it from a stage that has a name.
+pub(crate) fn stage_event(stage: &str, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Value {
+    let mut event = url_event(method, target, headers, body);
+    let path = format!("/{stage}{}", event["rawPath"].as_str().unwrap());
+    event["rawPath"] = json!(path);
+    event["requestContext"]["http"]["path"] = json!(path);
+    event["requestContext"]["stage"] = json!(stage);
+    event
+}
+
 /// A request as a REST API with a stage sends it.
 pub(crate) fn gateway_event(method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Value {
     let single: HashMap<&str, &str> = headers.iter().copied().collect();
@@ -192,14 +221,14 @@ pub(crate) fn gateway_event(method: &str, path: &str, headers: &[(&str, &str)], 
 }
 
 async fn next(State(service): State<Arc<Service>>) -> Response {
-    let Some((id, event)) = service.events.lock().await.recv().await else {
+    let Some((id, event, invocation_max)) = service.events.lock().await.recv().await else {
         return StatusCode::GONE.into_response();
     };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let mut headers = HeaderMap::new();
     for (name, value) in [
         ("lambda-runtime-aws-request-id", id),
-        ("lambda-runtime-deadline-ms", (now + INVOCATION_MAX).as_millis().to_string()),
+        ("lambda-runtime-deadline-ms", (now + invocation_max).as_millis().to_string()),
         ("lambda-runtime-invoked-function-arn", "arn:aws:lambda:us-east-1:1:function:test".to_owned()),
         ("lambda-runtime-trace-id", "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700".to_owned()),
     ] {

@@ -6,13 +6,17 @@
 
 mod emulator;
 mod gateway;
+mod s3;
+mod troubled;
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use alluvium_log::inspect::describe;
 use axum::Router;
 use axum::http::StatusCode;
-use emulator::{Function, answer, gateway_event, url_event};
+use emulator::{Function, answer, gateway_event, stage_event, url_event};
 use gateway::Gateway;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -39,24 +43,33 @@ impl Bucket {
     }
 
     fn entries(&self) -> usize {
-        count(self.folder.path(), "/log/")
+        files(self.folder.path(), "/log/").len()
     }
 
     fn tables(&self) -> usize {
-        count(self.folder.path(), ".parquet")
+        files(self.folder.path(), ".parquet").len()
+    }
+
+    /// Whom entries name as their writers.
+    fn writers(&self) -> BTreeSet<String> {
+        let entries = files(self.folder.path(), "/log/").into_iter();
+        let described = entries.filter_map(|path| describe(&std::fs::read(path).unwrap().into()).ok());
+        described
+            .filter_map(|text| Some(text.lines().find_map(|line| line.trim().strip_prefix("node "))?.trim().to_owned()))
+            .collect()
     }
 }
 
 /// Files below a folder whose paths contain this.
-fn count(folder: &Path, part: &str) -> usize {
-    let Ok(found) = std::fs::read_dir(folder) else { return 0 };
+fn files(folder: &Path, part: &str) -> Vec<PathBuf> {
+    let Ok(found) = std::fs::read_dir(folder) else { return Vec::new() };
     found
         .flatten()
-        .map(|entry| match entry.path().is_dir() {
-            true => count(&entry.path(), part),
-            false => usize::from(entry.path().to_string_lossy().contains(part)),
+        .flat_map(|entry| match entry.path().is_dir() {
+            true => files(&entry.path(), part),
+            false => Some(entry.path()).filter(|path| path.to_string_lossy().contains(part)).into_iter().collect(),
         })
-        .sum()
+        .collect()
 }
 
 fn record(value: &str) -> String {
@@ -316,11 +329,53 @@ async fn on_an_s3_server_with_the_credentials_of_a_role() {
 }
 
 #[tokio::test]
-async fn a_signal_ends_a_function_in_order() {
+async fn a_signal_ends_a_function_in_order_after_the_request_at_hand() {
     let bucket = Bucket::new();
-    let ingest = Function::start("ingest", &bucket.url(), &[]).await;
+    let mut ingest = Function::start("ingest", &bucket.slow_url(), &[]).await;
     assert_eq!(ingest.get("/nothing").await.status, 404);
+    let v2 = ("content-type", "application/vnd.kafka.string.v2+json");
+    let entries = bucket.entries();
+    let body = json!({ "records": [{ "value": "a" }] }).to_string();
+    let open = ingest.begin(url_event("POST", "/topics/t", &[v2], &body)).await;
+    // The topic is made, and the records are on their way.
+    while bucket.entries() == entries {
+        tokio::time::sleep(Duration::from_micros(200)).await;
+    }
     ingest.signal("TERM");
+    let answered = answer(tokio::time::timeout(Duration::from_secs(10), open).await.expect("it answers").unwrap());
+    assert_eq!(answered.json()["offsets"][0]["offset"], 0, "{answered:?}");
     let ended = tokio::time::timeout(Duration::from_secs(10), ingest.ended()).await;
     assert_eq!(ended.expect("it ends"), Some(0));
+}
+
+#[tokio::test]
+async fn a_stage_of_an_http_api_is_no_part_of_the_path() {
+    let bucket = Bucket::new();
+    let reader = Function::start("reader", &bucket.url(), &[]).await;
+    for stage in ["prod", "topics", "$default"] {
+        let event = match stage {
+            "$default" => url_event("GET", "/topics?x=1", &[], ""),
+            stage => stage_event(stage, "GET", "/topics?x=1", &[], ""),
+        };
+        let listed = answer(reader.invoke(event).await);
+        assert_eq!((listed.status, listed.json()), (200, json!([])), "{stage}");
+    }
+    assert_eq!(answer(reader.invoke(stage_event("prod", "GET", "/nothing", &[], "")).await).status, 404);
+}
+
+#[tokio::test]
+async fn each_sandbox_writes_under_a_name_of_its_own() {
+    let bucket = Bucket::new();
+    for value in ["a", "b"] {
+        let ingest = Function::start("ingest", &bucket.url(), &[]).await;
+        let v2 = ("content-type", "application/vnd.kafka.string.v2+json");
+        let body = json!({ "records": [{ "value": value }] }).to_string();
+        assert_eq!(ingest.request("POST", "/topics/t", &[v2], &body).await.status, 200);
+    }
+    let writers = bucket.writers();
+    assert_eq!(writers.len(), 2, "{writers:?}");
+    for writer in writers {
+        let number = writer.strip_prefix("ingest-function-").unwrap_or_else(|| panic!("{writer}"));
+        assert!(number.len() == 8 && u32::from_str_radix(number, 16).is_ok(), "{writer}");
+    }
 }
