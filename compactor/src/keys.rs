@@ -52,7 +52,9 @@ pub(crate) fn due(runs: &StableRuns, rules: &TopicRules, now_ms: i64) -> Option<
         return None;
     }
     let is_dirty = dirty as f64 / all as f64 > rules.dirty_ratio_min;
-    let oldest = runs.runs[dirty_start..end].iter().find_map(|(_, table)| table.map(|table| table.min_timestamp));
+    // As in Kafka, a file whose records have no time is not overdue.
+    let oldest = runs.runs[dirty_start..end].iter().filter_map(|(_, table)| table.map(|table| table.min_timestamp));
+    let oldest = oldest.filter(|timestamp| *timestamp > 0).min();
     let is_overdue = oldest.is_some_and(|oldest| now_ms.saturating_sub(oldest) > rules.compaction_lag_ms_max);
     (is_dirty || is_overdue).then(|| (0..end, runs.runs[dirty_start].0.base_offset.max(runs.cleaned_to)))
 }

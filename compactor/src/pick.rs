@@ -209,7 +209,10 @@ pub(crate) fn due(
     store_ms: Option<i64>,
 ) -> Vec<(Range<usize>, CompactionKind)> {
     let mut due = Vec::new();
-    if let Some(range) = due_merge(runs, raw_age, settings) {
+    // What is to be compacted by key in time is in a file by then.
+    let age_max = if rules.compacts { rules.compaction_lag_ms_max } else { i64::MAX };
+    let age_max = Duration::from_millis(u64::try_from(age_max).unwrap_or(0));
+    if let Some(range) = due_merge(runs, raw_age, age_max, settings) {
         due.push((range, CompactionKind::Merge));
     }
     let keys = store_ms.filter(|_| rules.compacts).and_then(|now_ms| {
@@ -229,13 +232,18 @@ fn length(run: &(Run, Option<TableRun>)) -> u64 {
     u64::from(run.0.length)
 }
 
-fn due_merge(runs: &StableRuns, age: Duration, settings: &CompactorSettings) -> Option<Range<usize>> {
+fn due_merge(
+    runs: &StableRuns,
+    age: Duration,
+    age_max: Duration,
+    settings: &CompactorSettings,
+) -> Option<Range<usize>> {
     let first = runs.first_raw()?;
     let raw = runs.runs[first..].iter().take_while(|(run, _)| runs.can_merge(run));
     let bytes: u64 = raw.clone().map(length).sum();
     let is_due = bytes >= settings.merge_bytes_min
         || (age >= settings.merge_age && bytes >= settings.merge_idle_bytes_min)
-        || age >= settings.merge_idle_age;
+        || age >= settings.merge_idle_age.min(age_max);
     is_due.then(|| {
         let mut total = 0;
         let count = raw

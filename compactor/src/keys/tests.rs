@@ -58,6 +58,23 @@ fn lags_hold_back_and_force() {
 }
 
 #[test]
+fn the_oldest_record_with_a_time_forces_in_whichever_file_it_is() {
+    let max = rules(&[("min.cleanable.dirty.ratio", "1"), ("max.compaction.lag.ms", "500")]);
+    let at = |times: [i64; 4], now_ms| {
+        let mut runs = stable("tttt", &[100; 4]);
+        for ((_, table), time) in runs.runs.iter_mut().zip(times) {
+            table.as_mut().unwrap().min_timestamp = time;
+        }
+        due(&StableRuns { cleaned_to: 10, ..runs }, &max, now_ms).is_some()
+    };
+    assert!(at([0, 2_000, 1_000, 2_000], 1_501), "the second of the files that are not compacted has it");
+    assert!(!at([0, 2_000, 1_000, 2_000], 1_500));
+    assert!(!at([0, -1, 0, 2_000], 1_000_000_000), "what has no time is not from 1970");
+    assert!(at([0, -1, 1_000, 2_000], 1_501));
+    assert!(!at([0, 2_000, 2_000, 1_000], 1_501), "the last run is not touched");
+}
+
+#[test]
 fn horizons_are_late_by_a_quarter_at_most() {
     assert_eq!(horizon(1_000, 0), 1_000);
     for now_ms in [0, 1, 99, 12_345] {

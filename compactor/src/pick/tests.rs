@@ -39,7 +39,7 @@ pub(crate) fn stable(kinds: &str, lengths: &[u64]) -> StableRuns {
 }
 
 fn merge(kinds: &str, lengths: &[u64], age_s: u64) -> Option<Range<usize>> {
-    due_merge(&stable(kinds, lengths), Duration::from_secs(age_s), &CompactorSettings::default())
+    due_merge(&stable(kinds, lengths), Duration::from_secs(age_s), Duration::MAX, &CompactorSettings::default())
 }
 
 fn one(range: Range<usize>) -> Vec<Range<usize>> {
@@ -59,6 +59,23 @@ fn raw_runs_are_merged_by_bytes_and_by_age() {
 }
 
 #[test]
+fn raw_runs_of_a_compacted_topic_wait_no_longer_than_its_largest_lag() {
+    let due_at = |policy: &str, lag: &str, age_s: u64| {
+        let configs = [("cleanup.policy", policy), ("max.compaction.lag.ms", lag)];
+        let configs = configs.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let rules = TopicRules::of(&alluvium_log::Topic { configs, ..topic() });
+        let (runs, settings) = (stable("tr", &[KIB, KIB]), CompactorSettings::default());
+        due(&runs, &rules, Duration::from_secs(age_s), &settings, None)
+    };
+    let merged = [(1..2, CompactionKind::Merge)];
+    assert_eq!(due_at("compact", "60000", 59), []);
+    assert_eq!(due_at("compact", "60000", 60), merged);
+    assert_eq!(due_at("delete", "60000", 60), [], "the lag is of compaction by key");
+    assert_eq!(due_at("compact", "999999999", 3_599), []);
+    assert_eq!(due_at("compact", "999999999", 3_600), merged);
+}
+
+#[test]
 fn a_merge_begins_at_the_front_and_is_cut_to_the_length_of_a_file() {
     assert_eq!(merge("trrrr", &[1, 100 * MIB, 100 * MIB, 100 * MIB, 100 * MIB], 0), Some(1..3));
     assert_eq!(merge("rr", &[300 * MIB, 1], 0), Some(0..1));
@@ -71,7 +88,7 @@ fn a_run_that_cannot_be_read_holds_up_nothing_behind_it() {
     let at = |unreadable: &[i64]| {
         let runs = stable("trrr", &[1, MIB, MIB, 64 * MIB]);
         let runs = StableRuns { unreadable: unreadable.iter().copied().collect(), ..runs };
-        due_merge(&runs, Duration::ZERO, &settings)
+        due_merge(&runs, Duration::ZERO, Duration::MAX, &settings)
     };
     assert_eq!(at(&[]), Some(1..4));
     assert_eq!(at(&[10, 20]), Some(3..4));
