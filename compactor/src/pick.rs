@@ -20,6 +20,9 @@ use crate::keys;
 use crate::rules::TopicRules;
 use crate::settings::CompactorSettings;
 
+/// So many files that are small fit into one at least.
+const SMALL_SHARE: u64 = 4;
+
 /// What is done to runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CompactionKind {
@@ -258,11 +261,13 @@ fn due_merge(
 
 /// Stretches of small files that are worth a larger one.
 fn due_rewrites(runs: &StableRuns, rules: &TopicRules, settings: &CompactorSettings) -> Vec<Range<usize>> {
+    // What is nearly as long as a file may be is not written again for little beside it.
+    let small_file_bytes = settings.small_file_bytes.min(settings.file_bytes_max / SMALL_SHARE);
     let may = |index: usize| {
         let (run, _) = &runs.runs[index];
         // What was compacted by key is grouped by the next compaction, which knows when tombstones may go.
         let is_compacted = rules.compacts && run.base_offset < runs.cleaned_to;
-        !is_raw(run) && u64::from(run.length) < settings.small_file_bytes && !is_compacted
+        !is_raw(run) && u64::from(run.length) < small_file_bytes && !is_compacted
     };
     let mut found = Vec::new();
     let mut index = 0;

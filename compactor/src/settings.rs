@@ -22,7 +22,7 @@ pub struct CompactorSettings {
     pub merge_idle_age: Duration,
     /// Bytes of runs that become one file, unless one alone is longer.
     pub file_bytes_max: u64,
-    /// Files that are shorter are merged when there are enough of them side by side.
+    /// Files that are shorter, and than a quarter of the longest, are merged when there are enough of them side by side.
     pub small_file_bytes: u64,
     /// How many are enough.
     pub small_files_min: usize,

@@ -107,9 +107,9 @@ pub const TABLE_FOOTER_BYTES_MAX: usize = 32 * MIB;
 /// What is read of a table's end when the length of its footer is not known.
 pub const TABLE_FOOTER_BYTES_GUESSED: usize = 64 * KIB;
 /// Bytes of runs that become one table, unless one run alone is longer.
-pub const TABLE_BYTES_TARGET: usize = 256 * MIB;
+pub const TABLE_BYTES_TARGET: usize = 512 * MIB;
 /// A table that is shorter is merged with others.
-pub const SMALL_TABLE_BYTES: usize = 32 * MIB;
+pub const SMALL_TABLE_BYTES: usize = 128 * MIB;
 /// Columns that a topic may ask for out of its values.
 pub const TABLE_VALUE_COLUMNS_MAX: usize = 64;
 
@@ -230,7 +230,7 @@ const _: () = {
     assert!(SEGMENT_AGE_MS_MAX < ORPHAN_AGE_MS_MIN, "what may still be named is never collected");
     assert!(TABLE_AGE_MS_MAX < ORPHAN_AGE_MS_MIN, "a table that may still be named is never collected");
     assert!(HEAD_AGE_MS_MAX < GARBAGE_GRACE_MS_MIN, "readers look at the log long before garbage goes");
-    assert!(SMALL_TABLE_BYTES < TABLE_BYTES_TARGET, "tables of full size are not merged again");
+    assert!(SMALL_TABLE_BYTES * 4 <= TABLE_BYTES_TARGET, "four small tables fit into one, which is merged no more");
     assert!(MERGE_IDLE_BYTES_MIN <= MERGE_BYTES_MIN, "enough bytes are enough at any age");
     assert!(MERGE_BYTES_MIN <= TABLE_BYTES_TARGET, "what is due fits into a table");
     assert!(RUN_BYTES_MAX <= MERGE_READ_BYTES, "a usual run is read at once");

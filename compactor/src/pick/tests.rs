@@ -77,8 +77,8 @@ fn raw_runs_of_a_compacted_topic_wait_no_longer_than_its_largest_lag() {
 
 #[test]
 fn a_merge_begins_at_the_front_and_is_cut_to_the_length_of_a_file() {
-    assert_eq!(merge("trrrr", &[1, 100 * MIB, 100 * MIB, 100 * MIB, 100 * MIB], 0), Some(1..3));
-    assert_eq!(merge("rr", &[300 * MIB, 1], 0), Some(0..1));
+    assert_eq!(merge("trrrr", &[1, 200 * MIB, 200 * MIB, 200 * MIB, 200 * MIB], 0), Some(1..3));
+    assert_eq!(merge("rr", &[600 * MIB, 1], 0), Some(0..1));
     assert_eq!(merge("rtr", &[64 * MIB, 1, 64 * MIB], 0), Some(0..1));
 }
 
@@ -120,7 +120,7 @@ fn four_small_files_side_by_side_become_one() {
     assert_eq!(rewrites("tntn", &[MIB, 0, MIB, 0]), one(0..4));
     assert_eq!(rewrites("nnnn", &[0; 4]), one(0..4));
     assert_eq!(rewrites("ttrtt", &[MIB; 5]), NONE);
-    assert_eq!(rewrites("tttttrtttt", &[40 * MIB, MIB, MIB, MIB, MIB, 1, MIB, MIB, MIB, MIB]), [1..5, 6..10]);
+    assert_eq!(rewrites("tttttrtttt", &[128 * MIB, MIB, MIB, MIB, MIB, 1, MIB, MIB, MIB, MIB]), [1..5, 6..10]);
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn a_file_waits_until_there_is_as_much_beside_it() {
     assert_eq!(rewrites("ttttt", &[20 * MIB, MIB, MIB, MIB, MIB]), one(1..5));
     assert_eq!(rewrites("tttt", &[20 * MIB, MIB, MIB, MIB]), NONE);
     assert_eq!(rewrites("ttttt", &[20 * MIB, 10 * MIB, 5 * MIB, 5 * MIB, MIB]), one(0..5));
-    assert_eq!(rewrites("t".repeat(12).as_str(), &[31 * MIB; 12]), [0..8, 8..12]);
+    assert_eq!(rewrites("t".repeat(12).as_str(), &[127 * MIB; 12]), [0..4, 4..8, 8..12]);
 }
 
 #[test]
@@ -149,7 +149,42 @@ fn each_record_is_written_a_few_times() {
         }
     }
     assert!(written <= 4 * 1024 * MIB, "{} MiB were written again", written / MIB);
-    assert!(lengths.iter().filter(|length| **length < 32 * MIB).count() < 12, "{lengths:?}");
+    assert!(lengths.iter().filter(|length| **length < 128 * MIB).count() < 12, "{lengths:?}");
+}
+
+/// Files after a day in which a merge leaves a file of each of these lengths in turn, and whatever is due is done at once.
+fn after(day: impl Iterator<Item = u64>, settings: &CompactorSettings) -> (Vec<u64>, u64) {
+    let (rules, mut lengths, mut written) = (TopicRules::of(&topic()), Vec::new(), 0);
+    for length in day {
+        lengths.push(length);
+        loop {
+            let runs = stable(&"t".repeat(lengths.len()), &lengths);
+            let Some(range) = due_rewrites(&runs, &rules, settings).into_iter().next() else { break };
+            let total: u64 = lengths[range.clone()].iter().sum();
+            written += total;
+            lengths.splice(range, [total]);
+        }
+    }
+    (lengths, written)
+}
+
+#[test]
+fn steady_merges_end_as_files_of_128_to_512_mib() {
+    let settings = CompactorSettings::default();
+    // Half a MiB a second is 64 MiB every other minute, 675 times a day; records pack to much less, or to nothing less.
+    for length in [64 * MIB, 33 * MIB, 12 * MIB, 3 * MIB, 64 * MIB + KIB, 127 * MIB] {
+        let (lengths, written) = after(std::iter::repeat_n(length, 675), &settings);
+        let total: u64 = lengths.iter().sum();
+        let full: u64 = lengths.iter().filter(|length| (128 * MIB..=512 * MIB).contains(*length)).sum();
+        // What is not full yet is what the next few merges put together.
+        assert!(total - full < 512 * MIB, "of {length}: {lengths:?}");
+        assert!(lengths.iter().all(|length| *length <= 512 * MIB));
+        assert!(written <= 3 * total, "{} of {total} written again", written);
+    }
+    // Files that are set to be short are not written again and again for little beside them.
+    let short = CompactorSettings { file_bytes_max: 64 * MIB, ..settings };
+    let (lengths, written) = after([60 * MIB, MIB, MIB, MIB, 40 * MIB].into_iter().cycle().take(500), &short);
+    assert!(written <= 2 * lengths.iter().sum::<u64>() / 10, "{written}");
 }
 
 #[test]
