@@ -1,7 +1,7 @@
 //! Compaction by key: of the records of a key only the last one stays, with Kafka's rules.
 //!
-//! Works on files alone: what is not in one yet waits for its merge. First the offsets that stay are found, in passes over
-//! classes of hashed keys whose maps fit the memory that is allowed; then files are made of them, from the front.
+//! Works on files alone: what is not in one yet waits for its merge. Stretch by stretch from the front, first the offsets that stay
+//! are found, in passes over classes of hashed keys whose maps fit the memory that is allowed; then files are made of them.
 //!
 //! Invariants, all of them Kafka's:
 //! 1. A record stays when no later one, before the end of what is compacted, has its key; offsets never change. Records without a
@@ -9,6 +9,8 @@
 //! 2. A tombstone stays until `delete.retention.ms` after the compaction that saw it first, so that consumers see it in time.
 //! 3. What is younger than `min.compaction.lag.ms`, and the last run behind the last stable offset, is not touched.
 //! 4. Whatever a crash leaves is right: files are replaced from the front, so no tombstone goes before what it deletes.
+//! 5. The offsets that stay are held of one stretch of files at a time, in an eighth of the memory that keys may take, unless a file
+//!    alone has more. Only what comes after a record takes its place, so a stretch is judged by itself and what is behind it.
 
 mod map;
 mod scan;
@@ -59,6 +61,9 @@ pub(crate) fn due(runs: &StableRuns, rules: &TopicRules, now_ms: i64) -> Option<
     (is_dirty || is_overdue).then(|| (0..end, runs.runs[dirty_start].0.base_offset.max(runs.cleaned_to)))
 }
 
+/// The share of the memory for keys that the offsets of a stretch take beside it.
+const STAYING_SHARE: usize = 8;
+
 /// Which offsets stay.
 struct StayingOffsets(RoaringTreemap);
 
@@ -97,30 +102,59 @@ pub(crate) async fn compact(
         spec.runs.iter().map(|run| (*run, partition.table(run).copied())).collect();
     let rules = TopicRules::of(topic);
     let log_start_offset = partition.log_start_offset();
-    let Staying { offsets, found } =
-        scan::scan(workshop, spec, &runs, scan::Scope { dirty_from, log_start_offset, now_ms }).await?;
+    let scope = scan::Scope { dirty_from, log_start_offset, now_ms };
     let horizon_ms = horizon(now_ms, rules.delete_retention_ms);
-    let groups = groups(&runs, &found, dirty_from, horizon_ms, workshop.settings.file_bytes_max);
-    let keep = Arc::new(StayingOffsets(offsets));
-    let mut outcome = JobOutcome::Nothing;
-    for group in groups {
-        let last_offset = runs[group.runs.end - 1].0.last_offset;
-        let rewrite = Rewrite {
-            spec,
-            runs: runs[group.runs].to_vec(),
-            topic_name: &topic.name,
-            rules: &rules,
-            keep: keep.clone(),
-            tombstone_horizon_ms: group.tombstone_horizon_ms,
-            cleaned_to: group.is_dirty.then_some(last_offset + 1),
-        };
-        outcome = rewrite.run(workshop).await?;
-        if outcome != JobOutcome::Replaced {
-            // What comes next may depend on it.
-            return Ok(outcome);
+    let (mut outcome, mut keys) = (JobOutcome::Nothing, None);
+    for stretch in stretches(&runs, workshop.settings.key_memory_bytes / STAYING_SHARE) {
+        let staying;
+        (staying, keys) = scan::scan(workshop, spec, &runs[stretch.start..], stretch.len(), scope, keys).await?;
+        let Staying { offsets, found } = staying;
+        let (runs, keep) = (&runs[stretch], Arc::new(StayingOffsets(offsets)));
+        for group in groups(runs, &found, dirty_from, horizon_ms, workshop.settings.file_bytes_max) {
+            let last_offset = runs[group.runs.end - 1].0.last_offset;
+            let rewrite = Rewrite {
+                spec,
+                runs: runs[group.runs].to_vec(),
+                topic_name: &topic.name,
+                rules: &rules,
+                keep: keep.clone(),
+                tombstone_horizon_ms: group.tombstone_horizon_ms,
+                cleaned_to: group.is_dirty.then_some(last_offset + 1),
+            };
+            outcome = rewrite.run(workshop).await?;
+            if outcome != JobOutcome::Replaced {
+                // What comes next may depend on it.
+                return Ok(outcome);
+            }
         }
     }
     Ok(outcome)
+}
+
+/// Files side by side whose offsets fit so many bytes if all of them stay; one file at least.
+fn stretches(runs: &[(Run, Option<TableRun>)], bytes_max: usize) -> Vec<Range<usize>> {
+    let mut stretches: Vec<Range<usize>> = Vec::new();
+    let mut bytes = 0;
+    for (index, run) in runs.iter().enumerate() {
+        let more = staying_bytes_max(run);
+        bytes += more;
+        match stretches.last_mut() {
+            Some(stretch) if bytes <= bytes_max as u64 => stretch.end = index + 1,
+            _ => {
+                stretches.push(index..index + 1);
+                bytes = more;
+            }
+        }
+    }
+    stretches
+}
+
+/// What the bitmap of offsets takes when all records of a run stay: for each 65,536 offsets with a record its place, and a bit for each
+/// offset or up to four bytes for each record, whatever is less.
+fn staying_bytes_max((run, table): &(Run, Option<TableRun>)) -> u64 {
+    let offsets = run.last_offset.abs_diff(run.base_offset) + 1;
+    let records = table.map_or(0, |table| table.record_count);
+    (offsets / 8 + 1).min(records.saturating_mul(4)) + (offsets / 65_536 + 1).min(records) * 64
 }
 
 /// When tombstones that are seen now for the first time may go.

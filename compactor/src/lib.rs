@@ -10,7 +10,7 @@
 //!    job, is reported, and stays as it is.
 //! 2. 8, nothing reachable is deleted: a file whose commit is not known is never deleted here, and time is the store's.
 //! 3. 10, two compactors at once waste work and change nothing twice: the log takes one replacement of the same runs.
-//! 4. Memory is bounded: one row group, a few reads ahead, and for keys what the settings allow.
+//! 4. Memory is bounded: one row group, a few reads ahead, and for keys what the settings allow, with an eighth of it for offsets.
 
 mod clock;
 mod collect;

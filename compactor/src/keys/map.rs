@@ -65,6 +65,11 @@ impl OffsetMap {
         true
     }
 
+    /// Whether the class is all keys.
+    pub(super) fn is_whole(&self) -> bool {
+        (self.begin, self.end) == (0, u64::MAX)
+    }
+
     /// Whether a key is of the class.
     pub(super) fn holds(&self, key: KeyHash) -> bool {
         (self.begin..=self.end).contains(&key.upper)

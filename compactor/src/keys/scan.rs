@@ -1,7 +1,7 @@
 //! Which offsets stay: files are read once for each class of keys, those that were not compacted before twice.
 //!
-//! Invariants: what was read of each file is what the log says of it; memory is that of one map, the reads ahead, and the bitmap of
-//! offsets, which takes at most an eighth of a byte for each offset.
+//! Invariants: what was read of each file is what the log says of it, before anything is done for it; memory is that of one map, the
+//! reads ahead, and the bitmap of the offsets that are judged.
 
 use alluvium_infra::planted::{self, Bug};
 use alluvium_log::{Run, TableRun};
@@ -36,47 +36,66 @@ pub(super) struct Scope {
     pub(super) now_ms: i64,
 }
 
-/// Finds the offsets that stay.
+/// Finds the offsets that stay of the first `judged` runs, by what is in all of them. Gives back the keys if they are all that
+/// there are, for the runs behind; `known` are such of before.
 pub(super) async fn scan(
     workshop: &Workshop,
     spec: &CompactionSpec,
     runs: &[(Run, Option<TableRun>)],
+    judged: usize,
     scope: Scope,
-) -> Result<Staying, JobError> {
+    known: Option<OffsetMap>,
+) -> Result<(Staying, Option<OffsetMap>), JobError> {
     let dirty = runs.partition_point(|(run, _)| run.last_offset < scope.dirty_from);
     let records = runs[dirty..].iter().filter_map(|(_, table)| table.map(|table| table.record_count)).sum::<u64>();
-    let mut map = OffsetMap::new(workshop.settings.key_memory_bytes, records);
-    let mut staying = Staying { offsets: RoaringTreemap::new(), found: vec![RunFindings::default(); runs.len()] };
-    let mut is_first = true;
+    let mut staying = Staying { offsets: RoaringTreemap::new(), found: vec![RunFindings::default(); judged] };
+    let (mut is_first, mut is_filled) = (true, known.is_some());
+    let mut map = known.unwrap_or_else(|| OffsetMap::new(workshop.settings.key_memory_bytes, records));
     loop {
-        map = fill(workshop, spec, &runs[dirty..], map).await?;
-        (map, staying) = judge(workshop, spec, runs, (map, staying), scope, is_first).await?;
-        is_first = false;
+        if !is_filled {
+            // Those that are judged are checked then.
+            let checked_from = if is_first { judged.saturating_sub(dirty) } else { usize::MAX };
+            map = fill(workshop, spec, &runs[dirty..], map, checked_from).await?;
+        }
+        (map, staying) = judge(workshop, spec, &runs[..judged], (map, staying), scope, is_first).await?;
+        (is_first, is_filled) = (false, false);
         if !map.next_class() {
-            return Ok(staying);
+            let is_whole = map.is_whole();
+            return Ok((staying, is_whole.then_some(map)));
         }
     }
 }
 
-/// Puts the keys of the class, as far as the map holds them, with their newest offsets into the map.
+/// Puts the keys of the class, as far as the map holds them, with their newest offsets into the map. Runs from `checked_from` on are
+/// compared with what the log says of them.
 async fn fill(
     workshop: &Workshop,
     spec: &CompactionSpec,
     runs: &[(Run, Option<TableRun>)],
     mut map: OffsetMap,
+    checked_from: usize,
 ) -> Result<OffsetMap, JobError> {
     let mut inputs = inputs(workshop, spec, runs)?;
+    let mut tally = RecordTally::default();
     while let Some(chunk) = inputs.next().await? {
         let Records::Rows(rows) = chunk.records else { continue };
+        let (is_checked, before) = (chunk.run >= checked_from, tally);
         let worked = workshop.runtime.compute(move || {
+            let (mut hasher, mut tally) = (RecordHasher::default(), before);
             for row in rows.rows() {
+                if is_checked {
+                    tally.count(hasher.sum(&row));
+                }
                 if let Some(key) = row.key {
                     map.put(KeyHash::of(key), row.offset);
                 }
             }
-            map
+            (map, tally)
         });
-        map = worked.await.map_err(|_| JobError::Stopped)?;
+        (map, tally) = worked.await.map_err(|_| JobError::Stopped)?;
+        if let Some(table) = chunk.ends_table.filter(|_| is_checked) {
+            check_table(&runs[chunk.run].0, &table, std::mem::take(&mut tally))?;
+        }
     }
     Ok(map)
 }

@@ -122,3 +122,43 @@ fn files_with_one_horizon_are_put_together_and_what_does_not_change_is_left() {
     assert_eq!(grouped("nt", &[0, 300], &[(0, 0), all], &[0, 1], 20), []);
     assert_eq!(grouped("nt", &[0, 300], &[(0, 0), (8, 0)], &[0, 1], 20), [(0..2, 1, false)]);
 }
+
+#[test]
+fn stretches_hold_what_fits_and_one_file_at_least() {
+    // Ten offsets of a file take two bytes at most, and a place.
+    assert_eq!(staying_bytes_max(&stable("t", &[1]).runs[0]), 66);
+    assert_eq!(staying_bytes_max(&stable("n", &[0]).runs[0]), 0);
+    let cut = |kinds: &str, bytes_max: usize| -> Vec<usize> {
+        let stretches = stretches(&stable(kinds, &[1; 9]).runs, bytes_max);
+        assert!(stretches.windows(2).all(|pair| pair[0].end == pair[1].start));
+        stretches.into_iter().map(|stretch| stretch.len()).collect()
+    };
+    assert_eq!(cut("", 100), [0; 0]);
+    assert_eq!(cut("tttt", 1_000), [4]);
+    assert_eq!(cut("ttttt", 132), [2, 2, 1]);
+    assert_eq!(cut("ttt", 131), [1, 1, 1]);
+    assert_eq!(cut("ttt", 0), [1, 1, 1]);
+    assert_eq!(cut("tnntt", 132), [4, 1]);
+}
+
+#[test]
+fn a_bitmap_takes_no_more_than_was_reckoned() {
+    let reckoned = |offsets: i64, records: u64| {
+        let (mut run, table) = stable("t", &[1]).runs[0];
+        run.last_offset = run.base_offset + offsets - 1;
+        staying_bytes_max(&(run, table.map(|table| TableRun { record_count: records, ..table })))
+    };
+    for step in [1, 3, 15, 16, 17, 1_000, 65_536, 1_000_000] {
+        let count = 20_000_u64;
+        let bitmap: RoaringTreemap = (0..count).map(|index| index * step).collect();
+        let taken = bitmap.bitmaps().map(|(_, bitmap)| bitmap.statistics()).fold(0, |bytes, found| {
+            let (arrays, bitsets) = (u64::from(found.n_array_containers), u64::from(found.n_bitset_containers));
+            // Arrays, of at most 4,096 values, and the list of containers grow by doubling.
+            let of_arrays = (2 * 2 * u64::from(found.n_values_array_containers)).min(8_192 * arrays);
+            bytes + of_arrays + 8_192 * bitsets + 2 * 32 * (arrays + bitsets)
+        });
+        let bound = reckoned((count * step) as i64, count) + 8_192;
+        assert!(taken <= bound, "{taken} bytes for each {step}th, {bound} reckoned");
+        assert!(bound <= 20 * taken, "{bound} reckoned are far more than {taken} for each {step}th");
+    }
+}

@@ -1,9 +1,11 @@
 //! Compaction by key, with Kafka's rules.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use alluvium_compactor::CompactorSettings;
 use alluvium_infra::Runtime;
-use alluvium_log::ObjectRef;
+use alluvium_log::{ObjectRef, Operation};
 
 use crate::world::{Pair, World, pair, tombstone};
 
@@ -136,13 +138,13 @@ fn many_keys_in_little_memory_are_compacted_in_passes() {
         }
         world.compact().await;
         world.write(&[pair("end", "1")]).await;
-        let mut expected = std::collections::BTreeMap::new();
+        let mut expected = BTreeMap::new();
         for seen in world.read(0).await {
             expected.insert(seen.2.clone(), seen);
         }
         let mut expected: Vec<_> = expected.into_values().collect();
         expected.sort();
-        let settings = alluvium_compactor::CompactorSettings { key_memory_bytes: 8 * 1024, ..World::settings() };
+        let settings = CompactorSettings { key_memory_bytes: 8 * 1024, ..World::settings() };
         let report = world.compactor(settings).run_once(None, |_| {}).await;
         assert_eq!((report.replaced, report.failed), (2, 0));
         assert_eq!(world.read(0).await, expected);
@@ -162,5 +164,53 @@ fn a_file_of_which_nothing_is_left_becomes_a_run_without_an_object() {
         assert_eq!(shown(&world).await, "3:b=2 4:a=3 5:a=4");
         assert_eq!(world.kinds(0), "ttt", "it goes into the next file");
         assert_eq!(world.partition(0).runs().next().map(|run| run.base_offset), Some(0));
+    });
+}
+
+/// What is left of five files with so many keys in each, and how many files were written.
+async fn in_stretches(runtime: &Runtime, keys: usize, key_memory_bytes: usize) -> (String, u64) {
+    let world = World::new(runtime, &[("min.cleanable.dirty.ratio", "0.01")]).await;
+    let settings = || CompactorSettings { small_files_min: 1_000, key_memory_bytes, ..World::settings() };
+    for round in 0..6 {
+        let value = format!("round {round}");
+        let record = |index: usize| match (index * 7 + round * 11) % 13 {
+            0 => tombstone(&format!("key {}", index % keys)),
+            _ => pair(&format!("key {}", (index * 31 + round * 17) % (keys + round)), &value),
+        };
+        world.write(&(0..400).map(record).collect::<Vec<_>>()).await;
+        assert_eq!(world.compactor(settings()).run_once(None, |_| {}).await.replaced, 1);
+    }
+    let before = world.read(0).await;
+    let set = vec![("cleanup.policy".to_owned(), "compact".to_owned())];
+    let alter = Operation::AlterTopicConfigs { id: world.topic, set, remove: Vec::new() };
+    world.log.meta().commit(alter, None).await.unwrap();
+    let tables = world.log.meta().state().entry_number();
+    let report = world.compactor(settings()).run_once(Some(world.topic), |_| {}).await;
+    assert_eq!((report.replaced, report.failed), (1, 0));
+    world.check();
+    let mut newest = BTreeMap::new();
+    // The last file is not touched.
+    let end = world.partition(0).runs().last().unwrap().base_offset;
+    for seen in before.iter().filter(|seen| seen.0 < end) {
+        newest.insert(seen.2.clone(), seen.0);
+    }
+    let mut expected: Vec<i64> = newest.into_values().chain(end..end + 400).collect();
+    expected.sort_unstable();
+    let left: Vec<i64> = world.read(0).await.iter().map(|seen| seen.0).collect();
+    assert_eq!(left, expected, "{keys} keys in {key_memory_bytes} bytes");
+    assert_eq!(world.partition(0).cleaned_to(), end);
+    (shown(&world).await, world.log.meta().state().entry_number() - tables)
+}
+
+#[test]
+fn a_stretch_at_a_time_comes_to_the_same() {
+    Runtime::simulate(49, |runtime| async move {
+        // Few keys, of which one map holds all, and many, which need passes. Five files, two of them at a time.
+        for keys in [20, 300] {
+            let (at_once, files) = in_stretches(&runtime, keys, 64 * 1024).await;
+            assert_eq!(files, 1);
+            let (in_stretches, files) = in_stretches(&runtime, keys, 2 * 1024).await;
+            assert_eq!((in_stretches, files), (at_once, 3));
+        }
     });
 }
