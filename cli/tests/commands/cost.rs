@@ -145,17 +145,29 @@ const LOADS: [(&str, &[&str]); 3] = [
     ("5,000 records a second, 500 a request", &["-r", "5000", "--records-per-request", "500"]),
 ];
 
+/// What the modules make unless they are told otherwise: the defaults of their variables.
+const CLUSTER: [&str; 4] = ["--shards", "8", "--partitions", "8"];
+/// The smallest time that Google bills of a run of a job, and a month of one schedule.
+const JOB_SECONDS_MIN: f64 = 60.0;
+const JOB_SCHEDULE_DOLLARS: f64 = 0.10;
+
+fn google_prices() -> String {
+    format!("{}/../terraform/google/prices.toml", env!("CARGO_MANIFEST_DIR"))
+}
+
 /// The dollars of all items that belong to a module.
 fn of_module(module: &str, load: &[&str]) -> f64 {
     let sum = |arguments: &[&str], kinds: &[&str], name: &str| -> f64 {
-        let bill = bill(&[load, arguments].concat());
+        let bill = bill(&[load, &CLUSTER, arguments].concat());
         let items = bill["items"].as_array().unwrap().iter();
         let wanted = items.filter(|item| {
             kinds.contains(&item["kind"].as_str().unwrap()) && item["name"].as_str().unwrap().starts_with(name)
         });
-        wanted.map(|item| item["dollars_per_month"].as_f64().unwrap()).sum()
+        wanted.fold(0.0, |sum, item| sum + item["dollars_per_month"].as_f64().unwrap())
     };
     let functions = |more: &[&str]| sum(&[&["--deployment", "functions"], more].concat(), &["compute"], "functions");
+    let google = google_prices();
+    let instance = ["--prices", &google, "--nodes", "1", "--node-memory", "1GiB", "--no-load-balancer"];
     match module {
         "ingest" => functions(&["-c", "0", "--no-compaction"]),
         "reader" => functions(&["--no-compaction"]) - functions(&["-c", "0", "--no-compaction"]),
@@ -163,8 +175,27 @@ fn of_module(module: &str, load: &[&str]) -> f64 {
         "bucket with functions" => sum(&["--deployment", "functions"], &["requests", "storage"], ""),
         "bucket with nodes" => sum(&[], &["requests", "storage"], ""),
         "gateway" => sum(&[], &["compute", "network"], ""),
+        // Without load there is no instance, and nothing is asked of the bucket.
+        "one instance" if load == LOADS[0].1 => 0.0,
+        "one instance" => sum(&instance, &["compute"], ""),
+        "bucket with one instance" if load == LOADS[0].1 => 0.0,
+        "bucket with one instance" => sum(&instance, &["requests", "storage"], ""),
+        "a job every ten minutes" => of_jobs(load),
         _ => panic!("there is no module {module}"),
     }
+}
+
+/// The compactor as a job of Google: one processor and 2 GiB while it works, a minute at least.
+fn of_jobs(load: &[&str]) -> f64 {
+    let quantities = |more: &[&str]| {
+        let bill = bill(&[load, &["--deployment", "functions", "--compactor-memory", "1GiB"], more].concat());
+        (quantity(&bill, "functions: time"), quantity(&bill, "functions: schedule"))
+    };
+    let ((with, runs), (without, _)) = (quantities(&[]), quantities(&["--no-compaction"]));
+    let seconds = ((with - without) / runs).max(JOB_SECONDS_MIN);
+    let prices: toml::Table = std::fs::read_to_string(google_prices()).unwrap().parse().unwrap();
+    let hourly = |name: &str| prices["nodes"][name].as_float().unwrap();
+    JOB_SCHEDULE_DOLLARS + runs * seconds / 3_600.0 * (hourly("processor_hour") + 2.0 * hourly("gibibyte_hour"))
 }
 
 fn cost_table(columns: &[&str]) -> String {
@@ -181,14 +212,17 @@ fn cost_table(columns: &[&str]) -> String {
 #[test]
 fn the_costs_of_the_terraform_modules_are_those_of_the_command() {
     let modules = [
-        ("bucket", &["bucket with functions", "bucket with nodes"][..]),
-        ("ingest", &["ingest"]),
-        ("reader", &["reader"]),
-        ("compactor", &["compactor"]),
-        ("gateway", &["gateway"]),
+        ("modules/bucket", &["bucket with functions", "bucket with nodes"][..]),
+        ("modules/ingest", &["ingest"]),
+        ("modules/reader", &["reader"]),
+        ("modules/compactor", &["compactor"]),
+        ("modules/gateway", &["gateway"]),
+        ("google/modules/bucket", &["bucket with one instance"]),
+        ("google/modules/http", &["one instance"]),
+        ("google/modules/compactor", &["a job every ten minutes"]),
     ];
     for (module, columns) in modules {
-        let path = format!("{}/../terraform/modules/{module}/README.md", env!("CARGO_MANIFEST_DIR"));
+        let path = format!("{}/../terraform/{module}/README.md", env!("CARGO_MANIFEST_DIR"));
         let kept = std::fs::read_to_string(&path).unwrap();
         let (head, rest) = kept.split_once("<!-- cost -->\n").unwrap();
         let (_, tail) = rest.split_once("<!-- /cost -->").unwrap();

@@ -98,10 +98,15 @@ fn network(usage: &Usage, prices: &Prices) -> Vec<Item> {
     ]
 }
 
+/// What all lines come to. The sum of no lines is 0, and not -0 as that of no numbers.
+fn total(items: &[Item]) -> f64 {
+    items.iter().fold(0.0, |sum, item| sum + item.dollars_per_month)
+}
+
 /// The bill of a load.
 pub(super) fn of_load(load: &Load, usage: &Usage, prices: &Prices, notes: Vec<String>) -> Bill {
     let items = items(usage, prices);
-    let dollars: f64 = items.iter().map(|item| item.dollars_per_month).sum();
+    let dollars = total(&items);
     let storage: f64 = items.iter().filter(|item| item.kind == "storage").map(|item| item.dollars_per_month).sum();
     let bytes = load.bytes_per_second();
     let topics = load
@@ -129,7 +134,7 @@ pub(super) fn bill(
     prices: &Prices,
     notes: Vec<String>,
 ) -> Bill {
-    let dollars: f64 = items.iter().map(|item| item.dollars_per_month).sum();
+    let dollars = total(&items);
     let millions = records_per_second * MONTH_SECONDS / 1e6;
     Bill {
         dollars_per_month: dollars,

@@ -2,7 +2,7 @@
 
 use super::bill;
 use super::load::{Functions, Load, Nodes, Parts, Topic};
-use super::model::{MONTH_SECONDS, Usage, doubts, usage};
+use super::model::{MONTH_SECONDS, Usage, doubts, race, usage};
 use super::prices::{BUILT_IN, Prices};
 
 fn nodes() -> Nodes {
@@ -101,15 +101,57 @@ fn shards_multiply_entries_and_share_the_load() {
 
 #[test]
 fn functions_that_take_turns_pay_for_each_others_entries() {
-    let alone = usage(&load(100.0, 1_000.0, 10.0, Parts::Functions(functions())));
-    near(alone.entries, 10.0);
-    near(alone.puts, 10.0 * 1.002);
-    near(alone.gets, 0.0);
+    let alone = usage(&load(0.1, 1_000.0, 10.0, Parts::Functions(functions())));
+    near(alone.entries, 0.01);
+    near(alone.puts, 0.01 * 1.002);
+    assert!(alone.gets < alone.entries * 0.01, "{alone:?}");
+    // What the example `racers` of the room ingest counted (docs/performance.md).
+    for (writers, puts, gets) in [(2.0, 1.8, 3.9), (5.0, 2.5, 11.6), (10.0, 3.1, 20.3), (50.0, 5.4, 86.9)] {
+        let (refused, read) = race(writers);
+        assert!((1.0 + refused - puts).abs() < puts * 0.1, "{writers} writers: {refused} refused PUTs a call");
+        assert!((read - gets).abs() < gets * 0.2, "{writers} writers: {read} GETs a call");
+    }
+    assert_eq!(race(1.0), (0.0, 0.0));
     let crowded = load(500.0, 1_000.0, 10.0, Parts::Functions(functions()));
-    // 50 calls a second of 60 ms: three sandboxes, each finds two entries of the others.
-    near(usage(&crowded).puts, 100.1);
-    near(usage(&crowded).gets, 100.0);
     assert!(doubts(&crowded)[0].contains("more records in a call"), "{:?}", doubts(&crowded));
+    let mut spread = crowded.clone();
+    spread.shards = 8.0;
+    assert!(doubts(&spread)[0].contains("compaction"), "{:?}", doubts(&spread));
+    assert!(usage(&spread).puts < usage(&crowded).puts && usage(&spread).gets < usage(&crowded).gets);
+}
+
+#[test]
+fn a_reader_asks_for_each_partition() {
+    let mut read = load(10.0, 1_000.0, 10.0, Parts::Functions(functions()));
+    let unread = usage(&read);
+    read.consumers = 1.0;
+    let one = usage(&read);
+    // Once a second, and offsets once in five.
+    near(one.function_requests - unread.function_requests, 1.0 + 0.2);
+    read.topics[0].partitions = 12.0;
+    near(usage(&read).function_requests - unread.function_requests, 12.0 + 0.2);
+    // Nobody asks for the partitions of a topic without records.
+    read.topics.push(Topic {
+        name: "idle".to_owned(),
+        records_per_second: 0.0,
+        record_bytes: 1_000.0,
+        partitions: 100.0,
+    });
+    near(usage(&read).function_requests - unread.function_requests, 12.0 + 0.2);
+    // 24 MiB a second of 12 partitions: two calls of 1 MiB a second for each.
+    let mut large = load(24.0 * 1024.0, 1_024.0, 1_024.0, Parts::Functions(functions()));
+    large.topics[0].partitions = 12.0;
+    let unread = usage(&large);
+    large.consumers = 1.0;
+    near(usage(&large).function_requests - unread.function_requests, 24.0 + 0.2);
+}
+
+#[test]
+fn a_bill_without_lines_is_nothing() {
+    let prices = Prices::parse(BUILT_IN).unwrap();
+    let idle = load(0.0, 1_000.0, 1.0, Parts::Functions(functions()));
+    let bill = bill::of_load(&idle, &usage(&idle), &prices, Vec::new());
+    assert_eq!(format!("{:.2}", bill.dollars_per_month), "0.00");
 }
 
 #[test]
