@@ -87,11 +87,11 @@ def row_of(found):
     return row
 
 
-def read_pyarrow(path):
+def read_pyarrow(*paths):
     import pyarrow
     import pyarrow.parquet
 
-    table = pyarrow.parquet.read_table(path)
+    table = pyarrow.concat_tables(pyarrow.parquet.read_table(path) for path in paths)
     for name in ("timestamp", "value_at"):
         index = table.schema.get_field_index(name)
         assert table.schema.field(name).type == pyarrow.timestamp("ms", "UTC"), table.schema.field(name)
@@ -99,19 +99,19 @@ def read_pyarrow(path):
     return table.to_pylist()
 
 
-def read_duckdb(path):
+def read_duckdb(*paths):
     import duckdb
 
     query = "select * replace (epoch_ms(timestamp) as timestamp, epoch_ms(value_at) as value_at) from read_parquet(?)"
-    result = duckdb.execute(query, [path])
+    result = duckdb.execute(query, [list(paths)])
     names = [column[0] for column in result.description]
     return [dict(zip(names, row)) for row in result.fetchall()]
 
 
-def read_polars(path):
+def read_polars(*paths):
     import polars
 
-    frame = polars.read_parquet(path)
+    frame = polars.read_parquet(list(paths))
     assert frame.schema["timestamp"] == polars.Datetime("ms", "UTC"), frame.schema
     times = [polars.col(name).dt.epoch("ms") for name in ("timestamp", "value_at")]
     return frame.with_columns(times).to_dicts()
@@ -139,8 +139,8 @@ def spark_session():
     return SPARK[0]
 
 
-def read_spark(path):
-    frame = spark_session().read.parquet(path)
+def read_spark(*paths):
+    frame = spark_session().read.parquet(*paths)
     names = [f"unix_millis({name}) as {name}" if name in ("timestamp", "value_at") else f"`{name}`" for name in frame.columns]
     return [row.asDict(recursive=True) for row in frame.selectExpr(*names).collect()]
 
@@ -149,6 +149,7 @@ READERS = {"pyarrow": read_pyarrow, "duckdb": read_duckdb, "polars": read_polars
 
 
 def compare(found, expected):
+    """Rows as a reader gives them against expected ones, which may leave columns out."""
     assert len(found) == len(expected), f"{len(found)} rows, expected {len(expected)}"
     for row, (one, other) in enumerate(zip(map(row_of, found), expected)):
         for name in other:
