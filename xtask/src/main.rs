@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool speaks on its terminal")]
 
 mod docs;
+mod layout;
 mod rooms;
 mod sim;
 mod sources;
@@ -15,8 +16,8 @@ const USAGE: &str = "usage: cargo xtask <command>
 
   tidy           checks rooms, lengths of files and functions, names, headers
   tidy --shrink  rewrites the list of exceptions when it can shrink
-  docs           writes docs/reference/kafka-api.md
-  docs --check   fails when that file is not what would be written
+  docs           writes docs/reference/kafka-api.md and the tables of docs/reference/object-layout.md
+  docs --check   fails when these files are not what would be written
   sim            runs the simulation: --seed N, --seeds A..B --jobs J, --scenario S, --replay FILE, --minutes M, --ci";
 
 fn main() -> ExitCode {
@@ -26,8 +27,8 @@ fn main() -> ExitCode {
     let result = match words.as_slice() {
         ["tidy"] => tidy::run(&root, false),
         ["tidy", "--shrink"] => tidy::run(&root, true),
-        ["docs"] => docs::write(&root),
-        ["docs", "--check"] => docs::check(&root),
+        ["docs"] => docs::write(&root).and_then(|()| layout::write(&root)),
+        ["docs", "--check"] => docs::check(&root).and_then(|()| layout::check(&root)),
         ["sim", arguments @ ..] => sim::run(&root, arguments),
         _ => {
             eprintln!("{USAGE}");
