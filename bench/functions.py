@@ -6,10 +6,11 @@ one for each sandbox, since a sandbox has one invocation at a time. Events are t
     start        from starting the process to its first answer, on a local folder: no store latency, the binary's own share
     call         one record a call, one after another, on the S3 model: from invocation to the acknowledged record
     concurrent   1, 10 and 50 sandboxes that write to one shard at once, then 50 to 8 shards, 100 records a call, on the S3 model over
-                 one folder
+                 one folder; for longer than an invocation may take, so that one that starves is seen: it is refused, or gets few calls
     requests     1, 100 and 1,000 records a call, on MinIO behind a counting proxy: requests and dollars for a million records
 
-Invariants: every record that is counted was acknowledged, and at the end as many are there; a sandbox that fails ends the bench.
+Invariants: every record that is counted was acknowledged, and at the end they are there, with at most those beside them of which
+nobody knew; a refused call is counted, and a sandbox that fails or answers anything else ends the bench.
 """
 
 import argparse
@@ -23,6 +24,7 @@ import sys
 import tempfile
 import threading
 import time
+import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -38,8 +40,13 @@ TOPIC = "load"
 VALUE = "x" * 1000
 FORMAT = "application/vnd.kafka.json.v2+json"
 ANSWER_SECONDS_MAX = 60
-# us-east-1, November 2026, dollars: requests of S3 for a thousand, of Lambda for a million, and a GB-second on x86_64.
-PUT_THOUSAND, GET_THOUSAND, INVOKE_MILLION, GB_SECOND = 0.005, 0.0004, 0.20, 0.0000166667
+# What an invocation may take, and how long sandboxes race: three times as long, or with --quick just long enough to see that it works.
+DEADLINE_SECONDS = 30
+RACE_SECONDS, QUICK_RACE_SECONDS = 3 * DEADLINE_SECONDS, 10
+# "Not written" and "nobody knows": what a function answers that did not get its turn in time.
+NOT_WRITTEN, NOT_KNOWN = (50301, 50303), (50402,)
+# Those of `alluvium cost`.
+PRICES = tomllib.loads((ROOT / "cli/src/commands/cost/prices.toml").read_text())
 MEMORY_GB = 0.5
 
 
@@ -64,7 +71,7 @@ class Sandbox:
                 self.reply(200, event, {
                     "Lambda-Runtime-Aws-Request-Id": "1", "Lambda-Runtime-Trace-Id": "1",
                     "Lambda-Runtime-Invoked-Function-Arn": "arn:aws:lambda:us-east-1:1:function:f",
-                    "Lambda-Runtime-Deadline-Ms": str(int((time.time() + 30) * 1000)),
+                    "Lambda-Runtime-Deadline-Ms": str(int((time.time() + DEADLINE_SECONDS) * 1000)),
                 })
 
             def do_POST(self):
@@ -144,10 +151,26 @@ def produce_event(count, partition=0):
     return http_event("POST", f"/topics/{TOPIC}/partitions/{partition}", {"records": [{"value": VALUE}] * count})
 
 
+def outcome(answer, count):
+    """What became of a call's records: "acknowledged", "not written" or "not known"; anything else ends the bench."""
+    body = json.loads(answer["body"])
+    offsets = body.get("offsets", [])
+    if answer["statusCode"] == 200 and len(offsets) == count:
+        codes = {offset.get("error_code") for offset in offsets}
+    else:
+        codes = {body.get("error_code")}
+    if codes == {None} and answer["statusCode"] == 200 and len(offsets) == count:
+        return "acknowledged"
+    if codes and codes <= set(NOT_WRITTEN):
+        return "not written"
+    if codes and codes <= set(NOT_WRITTEN + NOT_KNOWN):
+        return "not known"
+    raise SystemExit(f"bench: not acknowledged: {answer}")
+
+
 def acknowledged(answer, count):
-    """Whether all records of a call are acknowledged; anything else ends the bench."""
-    offsets = json.loads(answer["body"]).get("offsets", []) if answer["statusCode"] == 200 else []
-    if len(offsets) != count or any(offset.get("error_code") for offset in offsets):
+    """All records of a call are acknowledged; anything else ends the bench."""
+    if outcome(answer, count) != "acknowledged":
         raise SystemExit(f"bench: not acknowledged: {answer}")
 
 
@@ -212,31 +235,59 @@ class Bench:
 
     def concurrent(self):
         """Sandboxes that race for one shard."""
-        count, seconds = 100, 5 if self.options.quick else 20
+        seconds = QUICK_RACE_SECONDS if self.options.quick else RACE_SECONDS
         for number, shards in ((1, 1), (10, 1), (50, 1), (50, 8)):
-            case, store = f"{number} sandboxes, {shards} shards", f"model+file://{self.folder}/concurrent-{number}-{shards}"
-            self.create_topic(store, partitions=number, ALLUVIUM_SHARDS=str(shards))
-            sandboxes = [Sandbox(self.binaries["ingest"], store) for _ in range(number)]
-            with ThreadPoolExecutor(number) as pool:
-                list(pool.map(lambda pair: acknowledged(pair[1].invoke(produce_event(count, pair[0]))[0], count), enumerate(sandboxes)))
-                end = time.monotonic() + seconds
+            self.race(number, shards, 100, seconds)
 
-                def write(pair):
-                    took, (partition, sandbox) = [], pair
-                    while time.monotonic() < end:
-                        answer, call_seconds = sandbox.invoke(produce_event(count, partition))
-                        acknowledged(answer, count)
-                        took.append(call_seconds)
-                    return took
+    def race(self, number, shards, count, seconds):
+        """So many sandboxes, each with a partition of its own."""
+        case, store = f"{number} sandboxes, {shards} shards", f"model+file://{self.folder}/concurrent-{number}-{shards}"
+        self.create_topic(store, partitions=number, ALLUVIUM_SHARDS=str(shards))
+        sandboxes = [Sandbox(self.binaries["ingest"], store) for _ in range(number)]
+        with ThreadPoolExecutor(number) as pool:
+            # The first call of each opens the log; who is refused here has opened it all the same.
+            first = list(pool.map(lambda pair: outcome(pair[1].invoke(produce_event(count, pair[0]))[0], count), enumerate(sandboxes)))
+            end = time.monotonic() + seconds
 
-                begun = time.monotonic()
-                took = [call for calls in pool.map(write, enumerate(sandboxes)) for call in calls]
-                spent = time.monotonic() - begun
-            for sandbox in sandboxes:
-                sandbox.stop()
-            self.sample("concurrent", f"{case}, {count} records a call", len(took) * count / spent, "records/s")
-            self.sample("concurrent", f"{case}, a call, p50", quantile(took, 0.5) * 1000, "ms")
-            self.sample("concurrent", f"{case}, a call, p99", quantile(took, 0.99) * 1000, "ms")
+            def write(pair):
+                calls, (partition, sandbox) = [], pair
+                while time.monotonic() < end:
+                    answer, call_seconds = sandbox.invoke(produce_event(count, partition))
+                    calls.append((outcome(answer, count), call_seconds))
+                return calls
+
+            begun = time.monotonic()
+            of_sandboxes = list(pool.map(write, enumerate(sandboxes)))
+            spent = time.monotonic() - begun
+        for sandbox in sandboxes:
+            sandbox.stop()
+        ended = [what for calls in of_sandboxes for what, _ in calls]
+        done = [sum(what == "acknowledged" for what, _ in calls) for calls in of_sandboxes]
+        took = [call_seconds for calls in of_sandboxes for _, call_seconds in calls]
+        # And the record that made the topic.
+        self.check_there(store, number, count, first + ended, 1)
+        self.sample("concurrent", f"{case}, {count} records a call", sum(done) * count / spent, "records/s")
+        self.sample("concurrent", f"{case}, a call, p50", quantile(took, 0.5) * 1000, "ms")
+        self.sample("concurrent", f"{case}, a call, p99", quantile(took, 0.99) * 1000, "ms")
+        self.sample("concurrent", f"{case}, a call, longest", max(took) * 1000, "ms")
+        self.sample("concurrent", f"{case}, fewest calls of a sandbox", min(done), "calls")
+        self.sample("concurrent", f"{case}, most calls of a sandbox", max(done), "calls")
+        self.sample("concurrent", f"{case}, refused: not written", ended.count("not written"), "calls")
+        self.sample("concurrent", f"{case}, refused: nobody knows", ended.count("not known"), "calls")
+
+    def check_there(self, store, partitions, count, ended, more):
+        """As many records are there as were acknowledged, and at most those beside them of which nobody knew."""
+        sandbox = Sandbox(self.binaries["reader"], store)
+        there = 0
+        for partition in range(partitions):
+            answer, _ = sandbox.invoke(http_event("GET", f"/topics/{TOPIC}/partitions/{partition}/offsets"))
+            if answer["statusCode"] != 200:
+                raise SystemExit(f"bench: no offsets: {answer}")
+            there += json.loads(answer["body"])["end_offset"]
+        sandbox.stop()
+        least = ended.count("acknowledged") * count + more
+        if not least <= there <= least + ended.count("not known") * count:
+            raise SystemExit(f"bench: {there} records are there, {least} were acknowledged")
 
     def requests(self):
         """Requests of the store for a million records."""
@@ -270,9 +321,10 @@ class Bench:
         gets, calls_million = counted.get("GET", 0), 1e6 / count
         self.sample("requests", f"{count} records a call: PUT and LIST a call", puts / calls, "requests")
         self.sample("requests", f"{count} records a call: GET a call", gets / calls, "requests")
-        store = calls_million * (puts / calls / 1000 * PUT_THOUSAND + gets / calls / 1000 * GET_THOUSAND)
+        requests, functions = PRICES["requests"], PRICES["functions"]
+        store = calls_million * (puts / calls / 1000 * requests["put"] + gets / calls / 1000 * requests["get"])
         # The time of a call on S3 itself is that of the S3 model's PUT rather than of the store beside us.
-        compute = calls_million * (INVOKE_MILLION / 1e6 + max(seconds, 0.05) * MEMORY_GB * GB_SECOND)
+        compute = calls_million * (functions["request_million"] / 1e6 + max(seconds, 0.05) * MEMORY_GB * functions["gibibyte_second"])
         self.sample("requests", f"{count} records a call: S3, a million records", store, "$")
         self.sample("requests", f"{count} records a call: Lambda, a million records", compute, "$")
 
