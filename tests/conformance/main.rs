@@ -122,3 +122,11 @@ async fn moto() {
         run(place).await;
     }
 }
+
+/// Not a store for Alluvium, as docs/guides/object-stores.md says.
+#[tokio::test]
+async fn s3rver() {
+    if let Some(place) = places::server("conformance", "s3rver") {
+        probing::the_probe_refuses(&place).await;
+    }
+}

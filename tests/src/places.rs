@@ -1,7 +1,7 @@
 //! The stores that a suite runs on: memory, a local folder, and the S3 servers that the environment names.
 //!
-//! The servers: `ALLUVIUM_TEST_MINIO_ENDPOINT` and `ALLUVIUM_TEST_MOTO_ENDPOINT` (tests/support starts them), with a bucket
-//! `ALLUVIUM_TEST_S3_BUCKET` (default `conformance`). Without them a line says what was skipped; with
+//! The servers: `ALLUVIUM_TEST_MINIO_ENDPOINT`, `ALLUVIUM_TEST_MOTO_ENDPOINT` and `ALLUVIUM_TEST_S3RVER_ENDPOINT`, which must be refused
+//! (tests/support starts them), with a bucket `ALLUVIUM_TEST_S3_BUCKET` (default `conformance`). Without them a line says what was skipped; with
 //! `ALLUVIUM_TEST_NO_SKIP=1` that is a failure.
 
 #![allow(clippy::print_stdout, reason = "a suite says what it skips")]
@@ -68,7 +68,11 @@ pub fn bucket() -> String {
 
 /// The access key of a test server, which is its secret too.
 pub fn access_key(server: &str) -> &'static str {
-    if server == "minio" { "minioadmin" } else { "moto" }
+    match server {
+        "minio" => "minioadmin",
+        "s3rver" => "S3RVER",
+        _ => "moto",
+    }
 }
 
 /// A fresh prefix of the bucket of an S3 server, unless it is skipped.
