@@ -185,8 +185,9 @@ pub const TRANSACTIONAL_ID_EXPIRATION_MS: u64 = 7 * 86_400_000;
 pub const TAIL_CACHE_BYTES_MAX: usize = 64 * MIB;
 /// Blocks of objects, by (object, block).
 pub const BLOCK_CACHE_BYTES_MAX: usize = 128 * MIB;
-/// Read-ahead of consumers that are far behind, apart from the blocks so that a replay does not evict them.
-pub const REPLAY_CACHE_BYTES_MAX: usize = 64 * MIB;
+/// What consumers that are far behind read, apart from the blocks so that a replay does not evict them: row groups of 20 partitions that are
+/// read at the same time, or else each is decoded again for each megabyte that is fetched of it.
+pub const REPLAY_CACHE_BYTES_MAX: usize = 256 * MIB;
 /// The length of a block of the cache, and so of most ranged reads.
 pub const BLOCK_BYTES: usize = 512 * KIB;
 /// Reads from the store that are under way at the same time.

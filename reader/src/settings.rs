@@ -7,7 +7,8 @@ use alluvium_infra::limits;
 pub struct ReaderSettings {
     /// Bytes of blocks cached for consumers near the end.
     pub block_cache_bytes_max: u64,
-    /// Bytes of blocks cached for consumers far behind, so that a replay does not evict what the others read.
+    /// Bytes cached for consumers far behind, so that a replay does not evict what the others read: a quarter for blocks, an
+    /// eighth for the footers of Parquet files, and the rest for their row groups.
     pub replay_cache_bytes_max: u64,
     /// A consumer is far behind when more bytes than this follow its position.
     pub replay_distance_bytes: u64,
@@ -15,6 +16,20 @@ pub struct ReaderSettings {
     pub read_ahead_blocks: u64,
     /// GETs that run at the same time.
     pub reads_in_flight_max: usize,
+}
+
+impl ReaderSettings {
+    pub(crate) fn replay_block_cache_bytes_max(&self) -> u64 {
+        self.replay_cache_bytes_max / 4
+    }
+
+    pub(crate) fn footer_cache_bytes_max(&self) -> u64 {
+        self.replay_cache_bytes_max / 8
+    }
+
+    pub(crate) fn row_group_cache_bytes_max(&self) -> u64 {
+        self.replay_cache_bytes_max - self.replay_block_cache_bytes_max() - self.footer_cache_bytes_max()
+    }
 }
 
 impl Default for ReaderSettings {

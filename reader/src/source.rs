@@ -19,6 +19,7 @@ use alluvium_record::ShardId;
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 use moka::future::Cache;
+use moka::policy::EvictionPolicy;
 use tokio::sync::Semaphore;
 
 use crate::assemble::{Batches, RunBytes};
@@ -79,7 +80,11 @@ impl Source {
         let reads = Arc::new(Semaphore::new(settings.reads_in_flight_max.max(1)));
         // A share only, so that those who wait for their bytes come first.
         let reads_ahead = Arc::new(Semaphore::new((settings.reads_in_flight_max / 4).max(1)));
-        let (live, replay) = (cache(settings.block_cache_bytes_max), cache(settings.replay_cache_bytes_max));
+        let (live, replay) = (
+            cache(settings.block_cache_bytes_max, EvictionPolicy::tiny_lfu()),
+            // Read once, from one end to the other.
+            cache(settings.replay_block_cache_bytes_max(), EvictionPolicy::lru()),
+        );
         let tables =
             Tables::new(log.clone(), settings, runtime.clone(), reads.clone(), reads_ahead.clone(), counters.clone());
         Self { counters, log, runtime, live, replay, tables, reads, reads_ahead }
@@ -281,9 +286,10 @@ fn no_blocks() -> LoadError {
     LoadError::Corrupt("a run that is no raw bytes is read as such".to_owned())
 }
 
-fn cache(bytes_max: u64) -> Cache<BlockKey, Bytes> {
+fn cache(bytes_max: u64, policy: EvictionPolicy) -> Cache<BlockKey, Bytes> {
     Cache::builder()
         .max_capacity(bytes_max)
+        .eviction_policy(policy)
         .weigher(|_, block: &Bytes| u32::try_from(block.len().max(1)).unwrap_or(u32::MAX))
         .build()
 }

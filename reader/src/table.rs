@@ -4,8 +4,10 @@
 //!
 //! Invariants: 11, a record comes out as it went in, in the batch that it came in, at its offset; where no record is left, a batch
 //! without records goes to the end of the run, so that a consumer gets past it (as Kafka does it); a row group is read and
-//! decoded once however many ask, away from the tasks; memory is bounded by the caches and by the reads in flight.
+//! decoded once however many ask, away from the tasks; memory is bounded by the caches and by the reads in flight; what is made ready
+//! for consumers never takes the room of what they are reading.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use alluvium_infra::Runtime;
@@ -15,6 +17,8 @@ use alluvium_record::{Attributes, BatchFrame, BatchRebuilder, Compression, Offse
 use alluvium_table::{OpenTableError, ReadTableError, RowGroupFacts, StoreFile, TableReader};
 use bytes::Bytes;
 use moka::future::Cache;
+use moka::policy::EvictionPolicy;
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
@@ -26,6 +30,8 @@ use crate::source::LoadError;
 
 /// Row groups that are made ready while a consumer takes the one before.
 const ROW_GROUPS_AHEAD: usize = 2;
+/// The share of the cache of row groups that those take that nobody has come for yet.
+const AHEAD_SHARE: u64 = 4;
 
 /// Which records of a file are wanted.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +44,27 @@ pub(crate) struct Wanted {
 
 type RowGroupKey = (Uuid, usize);
 
+/// Row groups that were made ready, or are being, and that nobody has come for yet, with their bytes.
+#[derive(Debug)]
+struct Ahead {
+    bytes_max: u64,
+    waiting: Mutex<BTreeMap<RowGroupKey, u64>>,
+}
+
+impl Ahead {
+    /// Whether there is room for one more; it is taken then. One alone always has room.
+    fn take(&self, key: RowGroupKey, bytes: u64) -> bool {
+        let mut waiting = self.waiting.lock();
+        let has_room = waiting.is_empty() || waiting.values().sum::<u64>() + bytes <= self.bytes_max;
+        has_room && waiting.insert(key, bytes).is_none()
+    }
+
+    /// Somebody came for it, or it is gone.
+    fn give_back(&self, key: &RowGroupKey) {
+        self.waiting.lock().remove(key);
+    }
+}
+
 /// Reads files.
 #[derive(Debug, Clone)]
 pub(crate) struct Tables {
@@ -45,6 +72,7 @@ pub(crate) struct Tables {
     runtime: Runtime,
     open: Cache<Uuid, TableReader>,
     row_groups: Cache<RowGroupKey, Bytes>,
+    ahead: Arc<Ahead>,
     reads: Arc<Semaphore>,
     reads_ahead: Arc<Semaphore>,
     counters: Arc<ReaderCounters>,
@@ -79,14 +107,20 @@ impl Tables {
         counters: Arc<ReaderCounters>,
     ) -> Self {
         let open = Cache::builder()
-            .max_capacity(settings.replay_cache_bytes_max / 4)
-            .weigher(|_, reader: &TableReader| u32::try_from(reader.summary().footer_bytes).unwrap_or(u32::MAX))
+            .max_capacity(settings.footer_cache_bytes_max())
+            .weigher(|_, reader: &TableReader| u32::try_from(reader.memory_bytes()).unwrap_or(u32::MAX))
             .build();
+        let bytes_max = settings.row_group_cache_bytes_max();
+        let ahead = Arc::new(Ahead { bytes_max: bytes_max / AHEAD_SHARE, waiting: Mutex::default() });
+        let evicted = ahead.clone();
+        // Consumers go through a file once: what was asked for often is no more likely to be asked for again than what is new.
         let row_groups = Cache::builder()
-            .max_capacity(settings.replay_cache_bytes_max)
+            .max_capacity(bytes_max)
             .weigher(|_, block: &Bytes| u32::try_from(block.len().max(1)).unwrap_or(u32::MAX))
+            .eviction_policy(EvictionPolicy::lru())
+            .eviction_listener(move |key: Arc<RowGroupKey>, _, _| evicted.give_back(&key))
             .build();
-        Self { log, runtime, open, row_groups, reads, reads_ahead, counters }
+        Self { log, runtime, open, row_groups, ahead, reads, reads_ahead, counters }
     }
 
     /// Bytes of batches that are kept.
@@ -162,6 +196,7 @@ impl Tables {
         let ObjectRef::Table(id) = at.run.object else {
             return Err(LoadError::Corrupt("run has no object".to_owned()));
         };
+        self.ahead.give_back(&(id, index));
         let cached = self.row_groups.get(&(id, index)).await;
         self.counters.asked(CacheKind::Replay, cached.is_some());
         if let Some(block) = cached {
@@ -214,9 +249,14 @@ impl Tables {
                 continue;
             }
             let Ok(permit) = self.reads_ahead.clone().try_acquire_owned() else { return };
-            let reading = self.clone().load((id, index), reader.clone());
+            if !self.ahead.take((id, index), reader.row_groups()[index].raw_bytes) {
+                return;
+            }
+            let (reading, ahead) = (self.clone().load((id, index), reader.clone()), self.ahead.clone());
             drop(self.runtime.spawn("read row group ahead", async move {
-                let _loaded = reading.await;
+                if reading.await.is_err() {
+                    ahead.give_back(&(id, index));
+                }
                 drop(permit);
             }));
         }

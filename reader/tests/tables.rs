@@ -11,11 +11,11 @@ use alluvium_log::{
     ReplacementFile, Run, TableRun, runs_digest,
 };
 use alluvium_reader::{
-    FetchRequest, FoundOffset, Isolation, OffsetQuery, PartitionFetch, ReadError, Reader, ReaderSettings,
+    CacheKind, FetchRequest, FoundOffset, Isolation, OffsetQuery, PartitionFetch, ReadError, Reader, ReaderSettings,
 };
 use alluvium_record::batch::{BatchBuilder, RecordBatch, split_batches};
 use alluvium_record::{Compression, Header, TopicId, TopicPartition};
-use alluvium_table::{FORMAT, RecordTally, TableFacts, TableOptions, TableWriter};
+use alluvium_table::{FORMAT, RecordTally, StoreFile, TableFacts, TableOptions, TableReader, TableWriter};
 use bytes::Bytes;
 
 /// A record as a consumer sees it.
@@ -261,6 +261,28 @@ async fn what_was_left_out_is_passed_by() {
     builder.push(5, None, Some(Bytes::from_static(b"later")), Vec::new()).expect("fits");
     world.append(builder.build(0)).await;
     assert_eq!(world.consume(0, 1).await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_goes_through_a_file_in_small_portions_has_each_row_group_decoded_once() {
+    let mut world = World::new().await;
+    let before = world.append_all().await;
+    world.compact(0, before.len() as i64 - 1, |_| true).await;
+    let run = world.run_at(0);
+    let path = run.path(world.place, world.log.meta().paths()).expect("a path");
+    let file = Arc::new(StoreFile { store: world.store.clone(), path });
+    let facts = TableReader::open(file, u64::from(run.length), None).await.expect("opens").row_groups().to_vec();
+    let largest = facts.iter().map(|group| group.raw_bytes).max().expect("has row groups");
+    assert!(facts.len() > 8, "{facts:?}");
+    // Room for few of them: those that are done with have to make room for those that come.
+    let settings = ReaderSettings { replay_cache_bytes_max: 8 * largest, ..ReaderSettings::default() };
+    world.reader = Reader::new(world.log.clone(), settings, world.runtime.clone());
+    for _ in 0..3 {
+        let misses = world.reader.counters().misses(CacheKind::Replay);
+        assert_eq!(world.consume(0, 1).await, before);
+        let misses = world.reader.counters().misses(CacheKind::Replay) - misses;
+        assert!(misses <= facts.len() as u64, "{misses} misses for {} row groups", facts.len());
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -145,6 +145,11 @@ impl TableReader {
         Err(OpenTableError::Foreign { found, found_base, found_last, wanted, base, last })
     }
 
+    /// What an open table takes in memory, about.
+    pub fn memory_bytes(&self) -> usize {
+        size_of::<Metadata>() + size_of_val(self.row_groups()) + self.parquet.metadata().memory_size()
+    }
+
     pub(crate) fn parquet(&self) -> &ArrowReaderMetadata {
         &self.parquet
     }
