@@ -73,11 +73,11 @@ def consumer_at(bootstrap, topic, partitions, offset, settings):
     return consumer
 
 
-def consume(bootstrap, topic, records, partitions, settings):
+def consume(bootstrap, topic, records, partitions, settings, deadline_seconds=120):
     """Reads `records` records from the beginning; returns records, seconds and bytes per second of record values."""
     begun = time.monotonic()
     consumer = consumer_at(bootstrap, topic, partitions, 0, settings)
-    read, size, deadline = 0, 0, begun + 120
+    read, size, deadline = 0, 0, begun + deadline_seconds
     while read < records:
         messages = consumer.consume(10_000, timeout=0.1)
         for message in messages:

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -112,14 +113,30 @@ class FranzGo:
         subprocess.run(build, cwd=HERE / "franz-go", check=True)
         os.replace(fresh, self.program)
 
-    def run(self, kind, port, topic, records, partitions, timeout_s=180):
+    def run(self, kind, port, topic, records, partitions, timeout_s=180, **more):
         """Records and bytes per second."""
+        return _result(self._start(kind, port, topic, records, partitions, **more), f"franz-go {kind}", timeout_s)
+
+    def _start(self, kind, port, topic, records, partitions, **more):
         if self.absent:
             raise ClientFailed(f"franz-go: {self.absent}")
-        arguments = {"bootstrap": f"127.0.0.1:{port}", "topic": topic, "records": records, "partitions": partitions}
+        arguments = {"bootstrap": f"127.0.0.1:{port}", "topic": topic, "records": records, "partitions": partitions, **more}
         command = [self.program, kind, json.dumps(arguments)]
-        client = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        return _result(client, f"franz-go {kind}", timeout_s)
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    @contextmanager
+    def replaying(self, port, topic, records, partitions, bytes_per_second, timeout_s=600):
+        """Reads a topic again and again at a rate while the block runs; the result is in the yielded dictionary after it."""
+        more = {"bytes_per_second": bytes_per_second, "endless": True, "timeout_seconds": timeout_s}
+        client, found = self._start("replay", port, topic, records, partitions, **more), {}
+        try:
+            yield found
+            # Closing its stdin, which `communicate` does, tells it to stop.
+            found |= _result(client, "franz-go replay", 60)
+        finally:
+            if client.poll() is None:
+                client.kill()
+                client.communicate()
 
 
 def _worker(kind, arguments):

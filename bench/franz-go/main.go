@@ -1,7 +1,7 @@
 // Command franz-go is one stock franz-go client for the bench: franz-go KIND JSON prints one line of JSON.
 //
-// KIND is produce, consume or transactions. A client has franz-go's defaults (idempotent, acks of all, compression) apart from the
-// compression, which is off as for the other clients.
+// KIND is produce, consume, transactions, load or replay. A client has franz-go's defaults (idempotent, acks of all, compression) apart
+// from the compression, which is off as for the other clients unless load is told one.
 package main
 
 import (
@@ -24,6 +24,11 @@ type arguments struct {
 	Topic      string `json:"topic"`
 	Records    int    `json:"records"`
 	Partitions int    `json:"partitions"`
+	// Of load and replay alone. Without a rate they are as fast as they can; without a time they have the two minutes of the others.
+	Compression    string `json:"compression"`
+	BytesPerSecond int    `json:"bytes_per_second"`
+	Endless        bool   `json:"endless"`
+	TimeoutSeconds int    `json:"timeout_seconds"`
 }
 
 type result struct {
@@ -128,16 +133,25 @@ func transactions(ctx context.Context, asked arguments) error {
 
 func run() error {
 	if len(os.Args) != 3 {
-		return fmt.Errorf("usage: franz-go produce|consume|transactions JSON")
+		return fmt.Errorf("usage: franz-go produce|consume|transactions|load|replay JSON")
 	}
 	var asked arguments
 	if err := json.Unmarshal([]byte(os.Args[2]), &asked); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	timeout := 2 * time.Minute
+	if asked.TimeoutSeconds > 0 {
+		timeout = time.Duration(asked.TimeoutSeconds) * time.Second
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	if os.Args[1] == "transactions" {
+	switch os.Args[1] {
+	case "transactions":
 		return transactions(ctx, asked)
+	case "load":
+		return load(ctx, asked)
+	case "replay":
+		return replay(ctx, asked)
 	}
 	kinds := map[string]func(context.Context, arguments) error{"produce": produce, "consume": consume}
 	work, known := kinds[os.Args[1]]
