@@ -43,7 +43,7 @@ from targets import SUPPORT, Alluvium
 HERE = Path(__file__).resolve().parent
 BEGIN, END = "<!-- compaction: begin -->", "<!-- compaction: end -->"
 KINDS = ("replay", "live", "write", "size")
-ORDER = ("replay", "replay cpu", "live", "live moved", "write", "size", "merge", "merge cpu", "fill")
+ORDER = ("replay", "replay cpu", "replay reads", "live", "live moved", "write", "size", "merge", "merge cpu", "fill")
 COLUMNS = {"kafka": "Apache Kafka", "raw": "Alluvium, as written", "parquet": "Alluvium, Parquet", "folder": "Alluvium, writing and merging"}
 COMPRESSIONS = ("none", "lz4")
 TOPIC, WARM_UP, PARTITIONS = "orders", "warm-up", 4
@@ -64,6 +64,7 @@ def parse(arguments):
     parser.add_argument("--gib", type=float, metavar="SIZE", help="GiB of record values in a topic (default: 2, with --quick 0.25)")
     parser.add_argument("--live-mib", type=float, metavar="MIB", default=4, help="MiB/s of the live load (default: 4)")
     parser.add_argument("--rounds", type=int, metavar="COUNT", help="rounds through all targets (default: 3, with --quick 1)")
+    parser.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], help="a setting of Alluvium, may be repeated (default: its defaults)")
     parser.add_argument("--docs", action="store_true", help="also put the table into docs/performance.md")
     parser.add_argument("--show", metavar="JSON", help="measure nothing: the table of a results file")
     options = parser.parse_args(arguments)
@@ -81,7 +82,7 @@ class Bench:
     """Fills the servers, goes through rounds, and collects samples."""
 
     def __init__(self, options):
-        self.options, self.samples, self.targets = options, [], {}
+        self.options, self.samples, self.targets, self.kept = options, [], {}, {}
         self.folder = Path(tempfile.mkdtemp(prefix="compaction-", dir=Path(os.environ["ALLUVIUM_CACHE"]) / "bench"))
         self.franz, self.java = FranzGo(), JavaTools()
         atexit.register(self.end)
@@ -99,7 +100,7 @@ class Bench:
 
     def run(self):
         """All kinds."""
-        Alluvium.binary = find_binary()
+        Alluvium.binary, AlluviumLog.settings = find_binary(), tuple(self.options.set)
         for compression in COMPRESSIONS:
             kinds = [kind for kind in self.options.kinds if kind in ("replay", "size") or (kind == "live" and compression == "none")]
             if kinds and self.part("fill", compression, "parquet", lambda: self.fill(compression)):
@@ -177,6 +178,7 @@ class Bench:
             self.load(target, TOPIC, self.options.records, compression)
             target.stop()
         merged = parquet.take_over(raw, TOPIC)
+        self.kept = {name: target.retained_bytes(TOPIC) for name, target in self.targets.items()}
         gib = (self.options.records + self.options.warm_up_records) * RECORD_BYTES / 2**30
         run = self.run_of(parquet, 0)
         run.sample("merge", f"compact --once, {compression}", gib * 1024 / merged["seconds"], "MiB/s", said=merged["said"])
@@ -184,8 +186,8 @@ class Bench:
 
     def size(self, compression):
         """Bytes that are kept of the topic."""
-        for target in self.targets.values():
-            kept = target.retained_bytes(TOPIC)
+        for name, target in self.targets.items():
+            kept = self.kept[name]
             self.run_of(target, 0).sample("size", f"{compression} producer, per GiB of values", kept / MIB / self.options.gib, "MiB", bytes=kept)
 
     def start_warm(self, target):
@@ -215,11 +217,14 @@ class Bench:
     def replay_once(self, run, case, client):
         """One reading from the first record to the last."""
         self.start_warm(run.target)
+        got = run.target.got_bytes()
         found, meter = run.measured(client)
         if found["records"] != self.options.records:
             raise RuntimeError(f"{found['records']} records were read, {self.options.records} were produced")
         run.sample("replay", case, found["bytes_per_second"] / MIB, "MiB/s", rss_mib=run.target.rss_mib())
         run.sample("replay cpu", case, meter.server_cpu_seconds / self.options.gib, "s/GiB")
+        if got is not None:
+            run.sample("replay reads", case, (run.target.got_bytes() - got) / self.kept[run.target.name], TIMES)
 
     def live(self, run):
         """The live load alone and with a replay beside it, in turns on one server."""
@@ -354,6 +359,7 @@ def heading(results):
         f"Apache Kafka {results['kafka_version']}; {described['processors']} processors ({described['processor']}), "
         f"{described['memory_gib']} GiB, {described['file_system']}, disk {described['disk_write_mib_per_second']} MiB/s; "
         f"{results['rounds']} round(s), {results['gib']:g} GiB in a topic, {results['live_mib']:g} MiB/s live for {results['live_seconds']} s; "
+        f"{''.join(f'with {setting}; ' for setting in results['settings'])}"
         f"other programs used {busy:.2f} processors (median; at most {busiest:.2f}){'; the run was cut short' if results['interrupted'] else ''}."
     )
 
@@ -404,7 +410,7 @@ def main():
         "date": begun.isoformat(timespec="seconds"), "version": _version(), "given_binary": bool(os.environ.get("ALLUVIUM_BIN")),
         "kafka_version": subprocess.run([SUPPORT / "kafka", "version"], capture_output=True, text=True, check=True).stdout.strip(),
         "machine": described, "rounds": options.rounds, "kinds": options.kinds, "gib": options.gib, "records": options.records,
-        "live_mib": options.live_mib, "live_seconds": options.live_seconds, "interrupted": interrupted, "samples": bench.samples,
+        "settings": options.set, "live_mib": options.live_mib, "live_seconds": options.live_seconds, "interrupted": interrupted, "samples": bench.samples,
     }
     path = HERE / "results" / f"compaction-{begun:%Y-%m-%d}-{results['version']}.json"
     path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")

@@ -25,6 +25,8 @@ class AlluviumLog(AlluviumFolder):
 
     name, label = "folder", "Alluvium, local folder"
     compaction = True
+    # What the caller sets, as NAME=VALUE: of the node, not of `alluvium compact --once`.
+    settings: tuple = ()
 
     def __init__(self, folder):
         super().__init__(folder)
@@ -37,13 +39,19 @@ class AlluviumLog(AlluviumFolder):
 
     def arguments(self):
         role = f"compaction={'true' if self.compaction else 'false'}"
-        return [*super().arguments(), "--http-listen", f"127.0.0.1:{self.http_port}", "--set", role]
+        asked = [part for setting in (role, *self.settings) for part in ("--set", setting)]
+        return [*super().arguments(), "--http-listen", f"127.0.0.1:{self.http_port}", *asked]
 
     def metrics(self):
         """Its counters: name with labels to value."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}/metrics", timeout=METRIC_TIMEOUT_S) as answer:
             lines = answer.read().decode().splitlines()
         return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines if line and not line.startswith("#"))}
+
+    def got_bytes(self):
+        """Bytes that it has got from its store since its start."""
+        counters = self.metrics()
+        return sum(counters[f'alluvium_store_bytes_total{{operation="{name}"}}'] for name in ("get", "get_range"))
 
     def run_command(self, *arguments):
         """A subcommand of the binary on its store: what it printed and the processor seconds that it used."""
@@ -108,6 +116,10 @@ class KafkaLog(Kafka):
     def data(self):
         """Its log directory."""
         return self.folder / "broker/data"
+
+    @staticmethod
+    def got_bytes():
+        """Nobody counts it."""
 
     def retained_bytes(self, topic):
         """Bytes of the segments of a topic with their indexes."""
