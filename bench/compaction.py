@@ -305,7 +305,8 @@ class Bench:
 
 def _quiet(target):
     """The counters when nothing has been merged or written for a while."""
-    names = ("alluvium_compaction_jobs_total", "alluvium_compaction_written_bytes_total", "alluvium_compaction_read_bytes_total")
+    # A job is seen from its first read on.
+    names = ("alluvium_compaction_jobs_total", *(f'alluvium_store_bytes_total{{operation="{name}"' for name in ("get", "get_range", "put_part")))
     begun = changed = time.monotonic()
     seen = None
     while time.monotonic() - changed < QUIET_S:
