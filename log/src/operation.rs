@@ -62,7 +62,7 @@ pub enum Operation {
         /// The first offset that stays, at most the high watermark.
         before_offset: i64,
     },
-    /// A group commits offsets.
+    /// A group commits offsets. Without a coordinator's epoch, only while the group has no members.
     CommitOffsets {
         /// Group id.
         group: String,

@@ -85,9 +85,11 @@ impl Plan {
         operation: &Operation,
         coordinator: Option<u64>,
     ) -> Result<Result<(), Rejection>, ApplyError> {
-        if let Some(epoch) = coordinator
-            && let Err(rejection) = crate::validate::check_coordinator(&self.working, epoch)
-        {
+        let checked = match coordinator {
+            Some(epoch) => crate::validate::check_coordinator(&self.working, epoch),
+            None => crate::validate::check_outsider(&self.working, operation),
+        };
+        if let Err(rejection) = checked {
             return Ok(Err(rejection));
         }
         if operation.is_of_transaction() {

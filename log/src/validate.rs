@@ -13,7 +13,7 @@ use crate::format::messages::{
     TopicPartitionMessage,
 };
 use crate::operation::{Operation, Rejection};
-use crate::state::{State, Topic};
+use crate::state::{GroupState, State, Topic};
 
 /// Refuses the command of a coordinator that was taken over from.
 pub(crate) fn check_coordinator(state: &State, epoch: u64) -> Result<(), Rejection> {
@@ -21,6 +21,16 @@ pub(crate) fn check_coordinator(state: &State, epoch: u64) -> Result<(), Rejecti
         Some(current) if current.epoch == epoch => Ok(()),
         Some(current) => Err(Rejection::NotCoordinator { epoch: current.epoch, node: current.node }),
         None => Err(Rejection::NotCoordinator { epoch: 0, node: -1 }),
+    }
+}
+
+/// Refuses offsets from somebody who is not the coordinator while a group has members: they alone commit.
+pub(crate) fn check_outsider(state: &State, operation: &Operation) -> Result<(), Rejection> {
+    match operation {
+        Operation::CommitOffsets { group, .. } if state.group(group).is_some_and(GroupState::has_members) => {
+            Err(Rejection::GroupNotEmpty)
+        }
+        _ => Ok(()),
     }
 }
 

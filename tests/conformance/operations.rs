@@ -8,6 +8,7 @@ use alluvium_record::TopicId;
 use alluvium_tests::node::Node;
 use alluvium_tests::records;
 use bytes::Bytes;
+use uuid::Uuid;
 
 use crate::corner::{Corner, at};
 
@@ -103,8 +104,12 @@ pub(crate) async fn groups_and_offsets_are_kept(corner: &Corner) {
     assert_eq!(commit(&node, Operation::DeleteGroup { group: group() }).await, Err(Rejection::GroupNotEmpty));
     let partitions = vec![at(orders, 1), at(orders, 1)];
     commit(&node, Operation::DeleteOffsets { group: group(), partitions }).await.unwrap();
-    let newer = vec![(at(orders, 0), committed(50))];
-    commit(&node, Operation::CommitOffsets { group: group(), offsets: newer }).await.unwrap();
+    let newer = || Operation::CommitOffsets { group: group(), offsets: vec![(at(orders, 0), committed(50))] };
+    // While there are members, only the coordinator commits for them.
+    assert_eq!(commit(&node, newer()).await, Err(Rejection::GroupNotEmpty));
+    let take_over = Operation::TakeOver { node: 1, incarnation: Uuid::from_u128(1) };
+    let epoch = node.log.meta().commit(take_over, None).await.unwrap().entry_number;
+    node.log.meta().commit_as(epoch, newer(), None).await.unwrap();
     // Found again from the store alone.
     let other = corner.other_node().await;
     let state = other.state();

@@ -5,12 +5,12 @@
 //!
 //! Invariants:
 //! 1. A group with members takes no commit from outside (40904). Where this process coordinates the group, its coordinator
-//!    decides; elsewhere the log does, read to its end.
+//!    decides; elsewhere the log does, also about who joins at the same moment.
 //! 2. What is read includes everything that was acknowledged before the question.
 
 use alluvium_coordinator::OffsetsError;
 use alluvium_coordinator::group::{CommitInput, GroupError};
-use alluvium_log::{CommitError, CommittedOffset, Operation, View};
+use alluvium_log::{CommitError, CommittedOffset, Operation, Rejection, View};
 use alluvium_record::TopicPartition;
 use axum::body::Body;
 use axum::extract::State;
@@ -174,7 +174,12 @@ async fn commit_by_log(
     }
     let operation = Operation::CommitOffsets { group: group.to_owned(), offsets };
     let committed: Result<_, CommitError> = shard.commit(operation, Some(deadline)).await;
-    committed.map(drop).map_err(|error| RestError::from(&error))
+    match committed {
+        Ok(_) => Ok(()),
+        // Somebody has joined meanwhile.
+        Err(CommitError::Rejected(Rejection::GroupNotEmpty)) => Err(has_members(group)),
+        Err(error) => Err(RestError::from(&error)),
+    }
 }
 
 fn has_members(group: &str) -> RestError {
