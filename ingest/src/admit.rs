@@ -18,7 +18,7 @@ use crate::{AppendError, PartitionAppend};
 #[derive(Debug)]
 pub struct Permit {
     bytes: usize,
-    _room: Option<OwnedSemaphorePermit>,
+    room: Option<OwnedSemaphorePermit>,
 }
 
 impl Permit {
@@ -26,6 +26,16 @@ impl Permit {
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Room for so many of the bytes, for what is appended later.
+    #[must_use]
+    pub fn split_off(&mut self, bytes: usize) -> Self {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        // A request larger than the whole budget has less room than bytes.
+        let room = self.room.as_mut().and_then(|room| room.split(bytes.min(room.num_permits())));
+        Self { bytes, room }
     }
 }
 
@@ -37,7 +47,7 @@ impl Permit {
 
     /// Room for nothing.
     fn none() -> Self {
-        Self { bytes: 0, _room: None }
+        Self { bytes: 0, room: None }
     }
 }
 
@@ -56,7 +66,7 @@ impl Admission {
     pub(crate) async fn admit(&self, bytes: usize) -> Permit {
         // A request larger than the whole budget gets all of it, alone.
         let count = bytes.clamp(1, self.bytes_max) as u32;
-        Permit { bytes, _room: self.bytes.clone().acquire_many_owned(count).await.ok() }
+        Permit { bytes, room: self.bytes.clone().acquire_many_owned(count).await.ok() }
     }
 
     pub(crate) fn bytes_max(&self) -> usize {

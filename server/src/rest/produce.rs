@@ -3,14 +3,16 @@
 //! Invariants:
 //! 1. Every record of a request is answered for itself, in the order of the request.
 //! 2. Records of one partition keep their order.
-//! 3. With a request id, the batches follow from the id and the records alone, so that those of a retry are the same.
+//! 3. With a request id, the batches follow from the id, the records and the topic's `max.message.bytes`, so that those of a retry
+//!    are the same. Where records make several batches of a partition, the first one says how they were cut, and the others follow
+//!    when it is durable: a retry that is cut in another way is refused before anything of it is written.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use alluvium_infra::limits;
 use alluvium_infra::runtime::Instant;
-use alluvium_ingest::{AppendError, AppendReply, PartitionAppend, Permit, ProducerPresence};
+use alluvium_ingest::{AppendError, AppendReply, Appended, Ingest, PartitionAppend, Permit, ProducerPresence};
 use alluvium_log::{CommitError, Operation, Rejection, Topic};
 use alluvium_record::batch::BatchBuilder;
 use alluvium_record::{Compression, TopicId, TopicPartition};
@@ -45,15 +47,33 @@ pub(super) struct Produced {
 /// A request whose records are with ingest.
 pub(super) struct Begun {
     slots: Vec<Slot>,
+    /// What became of each batch, as far as it is known.
+    results: Vec<Option<Result<Appended, RestError>>>,
+    /// The batches that were sent, and the answer about them.
+    sent: Vec<usize>,
     reply: Option<AppendReply>,
+    /// Batches of a request with an id that wait for the first ones of their partitions.
+    waiting: Vec<Waiting>,
+    /// For what waits.
+    room: Option<Permit>,
+    ingest: Ingest,
+    deadline: Instant,
     /// Ends when the request does.
-    _presence: ProducerPresence,
+    presence: ProducerPresence,
+}
+
+/// A batch that waits.
+struct Waiting {
+    batch: usize,
+    /// The first batch of its partition.
+    first: usize,
+    append: PartitionAppend,
 }
 
 /// What became of one record.
 enum Slot {
     Refused(RestError),
-    /// In the batch at this position of the reply, so many records behind its first one.
+    /// In this batch, so many records behind its first one.
     Sent {
         batch: usize,
         behind: i64,
@@ -62,19 +82,13 @@ enum Slot {
     },
 }
 
-/// The batches of one partition.
-struct Batches {
-    open: Option<Open>,
-    begun: u32,
-}
-
-/// A batch that may take more records.
-struct Open {
+/// A batch of one partition.
+struct Batch {
+    /// Among all batches of the request.
     position: usize,
     builder: BatchBuilder,
     bytes: usize,
     content: Content,
-    number: u32,
 }
 
 /// When producing must have ended.
@@ -165,14 +179,47 @@ pub(super) fn begin(
     target: &Target,
     records: Vec<Result<NewRecord, RestError>>,
     request_id: Option<&RequestId>,
-    permit: Permit,
+    mut permit: Permit,
     deadline: Instant,
 ) -> Begun {
     let node = rest.node();
-    let now_ms = node.runtime.now_ms();
     let keyless = request_id.map_or_else(|| node.runtime.random_u64(), RequestId::partition_seed);
-    let mut appends: Vec<Option<PartitionAppend>> = Vec::new();
-    let mut partitions: BTreeMap<i32, Batches> = BTreeMap::new();
+    let (slots, partitions, batch_count) = cut(target, records, keyless, node.runtime.now_ms());
+    let (mut sent, mut appends, mut waiting) = (Vec::new(), Vec::new(), Vec::new());
+    for (partition, mut batches) in partitions {
+        // A record that no batch takes leaves an empty one.
+        batches.retain(|batch| !batch.builder.is_empty());
+        let Some(first) = batches.first().map(|batch| batch.position) else { continue };
+        if let Some(request_id) = request_id {
+            batches = named(batches, request_id);
+        }
+        for Batch { position: batch, builder, .. } in batches {
+            let topic_partition = TopicPartition::new(target.id, partition);
+            let append = PartitionAppend { topic_partition, records: builder.build(0).bytes, transaction: None };
+            if request_id.is_some() && batch != first {
+                waiting.push(Waiting { batch, first, append });
+            } else {
+                sent.push(batch);
+                appends.push(append);
+            }
+        }
+    }
+    let presence = node.ingest.connect();
+    // The client waits for its answer: nothing more comes from it.
+    presence.blocked();
+    let waiting_bytes = waiting.iter().map(|waiting: &Waiting| waiting.append.records.len()).sum();
+    let room = Some(permit.split_off(waiting_bytes));
+    let reply = (!appends.is_empty()).then(|| node.ingest.append(permit, appends, deadline, &presence));
+    let results = vec![None; batch_count];
+    Begun { slots, results, sent, reply, waiting, room, ingest: node.ingest.clone(), deadline, presence }
+}
+
+type Cut = (Vec<Slot>, BTreeMap<i32, Vec<Batch>>, usize);
+
+/// Puts the records into batches of their partitions.
+fn cut(target: &Target, records: Vec<Result<NewRecord, RestError>>, keyless: u64, now_ms: i64) -> Cut {
+    let mut partitions: BTreeMap<i32, Vec<Batch>> = BTreeMap::new();
+    let mut batch_count = 0;
     let mut slots = Vec::with_capacity(records.len());
     for record in records {
         let placed = record.and_then(|record| Ok((target.partition_of(&record, keyless)?, record)));
@@ -183,39 +230,41 @@ pub(super) fn begin(
                 continue;
             }
         };
-        let topic_partition = TopicPartition::new(target.id, partition);
-        let batches = partitions.entry(partition).or_insert(Batches { open: None, begun: 0 });
-        let is_full =
-            |open: &Open| open.bytes + record.bytes_max() > target.batch_bytes_max && !open.builder.is_empty();
-        if batches.open.as_ref().is_some_and(is_full)
-            && let Some(full) = batches.open.take()
-        {
-            full.close(topic_partition, request_id, &mut appends);
-        }
-        let open = batches.open.get_or_insert_with(|| {
-            appends.push(None);
-            batches.begun += 1;
-            Open::new(appends.len() - 1, batches.begun - 1)
-        });
-        slots.push(open.push(record, partition, now_ms));
+        let batches = partitions.entry(partition).or_default();
+        let has_room =
+            |batch: &&mut Batch| batch.builder.is_empty() || batch.bytes + record.bytes_max() <= target.batch_bytes_max;
+        let slot = match batches.last_mut().filter(has_room) {
+            Some(open) => open.push(record, partition, now_ms),
+            None => {
+                let mut open = Batch::new(batch_count);
+                batch_count += 1;
+                let slot = open.push(record, partition, now_ms);
+                batches.push(open);
+                slot
+            }
+        };
+        slots.push(slot);
     }
-    for (partition, batches) in partitions {
-        if let Some(open) = batches.open {
-            open.close(TopicPartition::new(target.id, partition), request_id, &mut appends);
-        }
-    }
-    let presence = node.ingest.connect();
-    // The client waits for its answer: nothing more comes from it.
-    presence.blocked();
-    let appends: Vec<PartitionAppend> = appends.into_iter().flatten().collect();
-    let reply = (!appends.is_empty()).then(|| node.ingest.append(permit, appends, deadline, &presence));
-    Begun { slots, reply, _presence: presence }
+    (slots, partitions, batch_count)
 }
 
-impl Open {
-    fn new(position: usize, number: u32) -> Self {
-        let builder = BatchBuilder::new(Compression::None);
-        Self { position, builder, bytes: 0, content: Content::default(), number }
+/// The batches of a partition as those of idempotent producers.
+fn named(mut batches: Vec<Batch>, request_id: &RequestId) -> Vec<Batch> {
+    let counts: Vec<i32> = batches.iter().map(|batch| batch.builder.record_count()).collect();
+    if let ([first, ..], [_, _, ..]) = (&mut batches[..], &counts[..]) {
+        first.content.cut(&counts);
+    }
+    let name = |(number, batch): (u32, Batch)| {
+        let producer_id = request_id.producer_id(number);
+        let builder = batch.builder.producer(producer_id, 0, batch.content.base_sequence(producer_id));
+        Batch { builder, ..batch }
+    };
+    (0..).zip(batches).map(name).collect()
+}
+
+impl Batch {
+    fn new(position: usize) -> Self {
+        Self { position, builder: BatchBuilder::new(Compression::None), bytes: 0, content: Content::default() }
     }
 
     fn push(&mut self, record: NewRecord, partition: i32, now_ms: i64) -> Slot {
@@ -228,39 +277,55 @@ impl Open {
             Err(error) => Slot::Refused(RestError::too_large(error.to_string())),
         }
     }
-
-    fn close(self, topic_partition: TopicPartition, id: Option<&RequestId>, appends: &mut [Option<PartitionAppend>]) {
-        let builder = match id {
-            None => self.builder,
-            Some(id) => {
-                let producer_id = id.producer_id(self.number);
-                self.builder.producer(producer_id, 0, self.content.base_sequence(producer_id))
-            }
-        };
-        let records = builder.build(0).bytes;
-        appends[self.position] = Some(PartitionAppend { topic_partition, records, transaction: None });
-    }
 }
 
 impl Begun {
     /// Waits until the records are durable; one result for each.
-    pub(super) async fn finish(self) -> Vec<Result<Produced, RestError>> {
-        let results = match self.reply {
-            Some(reply) => reply.await,
-            None => Vec::new(),
-        };
+    pub(super) async fn finish(mut self) -> Vec<Result<Produced, RestError>> {
+        self.receive().await;
+        let mut appends = Vec::new();
+        for Waiting { batch, first, append } in std::mem::take(&mut self.waiting) {
+            match &self.results[first] {
+                Some(Ok(_)) => {
+                    self.sent.push(batch);
+                    appends.push(append);
+                }
+                first => self.results[batch] = Some(Err(not_sent(first.as_ref()))),
+            }
+        }
+        if let (Some(room), false) = (self.room.take(), appends.is_empty()) {
+            self.reply = Some(self.ingest.append(room, appends, self.deadline, &self.presence));
+            self.receive().await;
+        }
+        let results = self.results;
         let settle = |slot| match slot {
             Slot::Refused(refusal) => Err(refusal),
             Slot::Sent { batch, behind, partition, timestamp_ms } => match results.get(batch) {
-                Some(Ok(appended)) => {
+                Some(Some(Ok(appended))) => {
                     let timestamp_ms = appended.log_append_time_ms.unwrap_or(timestamp_ms);
                     Ok(Produced { partition, offset: appended.base_offset + behind, timestamp_ms })
                 }
-                Some(Err(error)) => Err(RestError::from(error)),
+                Some(Some(Err(error))) => Err(error.clone()),
                 // A reply has a result for each batch; without one nothing is known of it.
-                None => Err(RestError::from(&AppendError::TimedOutUnknown)),
+                Some(None) | None => Err(RestError::from(&AppendError::TimedOutUnknown)),
             },
         };
         self.slots.into_iter().map(settle).collect()
+    }
+
+    /// Takes in the answer about what was sent last.
+    async fn receive(&mut self) {
+        let Some(reply) = self.reply.take() else { return };
+        for (batch, result) in std::mem::take(&mut self.sent).into_iter().zip(reply.await) {
+            self.results[batch] = Some(result.map_err(|error| RestError::from(&error)));
+        }
+    }
+}
+
+/// What is said about a batch whose partition's first one is not durable.
+fn not_sent(first: Option<&Result<Appended, RestError>>) -> RestError {
+    match first {
+        Some(Err(refusal)) if refusal.code != code::OUTCOME_UNKNOWN => refusal.clone(),
+        _ => RestError::new(code::NOT_WRITTEN, "not written: what becomes of the records before it is not known"),
     }
 }

@@ -7,7 +7,8 @@
 //! Invariants:
 //! 1. What is derived here is a promise to clients across releases: the same id and records give the same numbers for ever.
 //! 2. Producer ids of requests never meet those that InitProducerId gives out, which count up from 0.
-//! 3. Timestamps that a client did not give are no part of what it said: a retry is another moment.
+//! 3. The first batch of a partition has a number that also says where the others begin, when there are others.
+//! 4. Timestamps that a client did not give are no part of what it said: a retry is another moment.
 
 use axum::http::HeaderMap;
 use sha2::{Digest, Sha256};
@@ -78,6 +79,12 @@ impl Content {
             self.field(Some(&header.name));
             self.field(header.value.as_deref());
         }
+    }
+
+    /// How the records of a partition were cut into batches, of which this is the first.
+    pub(super) fn cut(&mut self, record_counts: &[i32]) {
+        self.0.update(b"alluvium cut\0");
+        record_counts.iter().for_each(|count| self.0.update(count.to_be_bytes()));
     }
 
     fn field(&mut self, field: Option<&[u8]>) {
@@ -151,6 +158,18 @@ mod tests {
         let distinct: std::collections::BTreeSet<i32> = all.into_iter().collect();
         assert_eq!(distinct.len(), all.len());
         assert!(all.iter().all(|sequence| *sequence >= 0));
+    }
+
+    #[test]
+    fn another_cut_is_another_sequence() {
+        let cut = |counts: &[i32]| {
+            let mut content = Content::default();
+            content.add(&record("x"));
+            content.cut(counts);
+            content.base_sequence(id("a").producer_id(0))
+        };
+        assert_eq!(cut(&[1, 2]), cut(&[1, 2]));
+        assert!(cut(&[1, 2]) != cut(&[1, 1, 1]) && cut(&[1, 2]) != sequence(&[record("x")]));
     }
 
     #[test]

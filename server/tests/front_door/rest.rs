@@ -270,6 +270,58 @@ async fn a_large_request_with_an_id_is_cut_the_same_way_each_time() {
 }
 
 #[tokio::test]
+async fn a_retry_that_is_cut_in_another_way_is_refused_and_doubles_nothing() {
+    let node = Node::start().await;
+    let api = Api::of(&node);
+    let body = v3_record(&"x".repeat(200_000)).repeat(5);
+    let offsets = |answer: &Answer| answer.lines().iter().map(|line| line["offset"].as_i64()).collect::<Vec<_>>();
+    let all: Vec<_> = (0..5).map(Some).collect();
+    assert_eq!(offsets(&api.produce_once("t", "large", &body).await), all);
+    let config = "/v3/clusters/{c}/topics/t/configs/max.message.bytes";
+    for bytes in ["250000", "450000"] {
+        let value = json!({ "value": bytes }).to_string();
+        assert_eq!(api.send(Method::PUT, config, &[], value).await.status, 204);
+        let again = api.produce_once("t", "large", &body).await.lines();
+        let is_same_cut = bytes == "450000";
+        for (line, offset) in again.iter().zip(0..) {
+            match is_same_cut {
+                true => assert_eq!(line["offset"], offset, "{bytes}: {again:?}"),
+                false => assert_eq!(line["error_code"], 40903, "{bytes}: {again:?}"),
+            }
+        }
+        assert_eq!(again.len(), 5);
+    }
+    // The other way round: what was written in five batches is not taken as three.
+    assert_eq!(api.send(Method::PUT, config, &[], r#"{"value":"250000"}"#).await.status, 204);
+    assert_eq!(api.produce_once("t", "small", &body).await.lines()[4]["offset"], 9);
+    assert_eq!(api.send(Method::DELETE, config, &[], "").await.status, 204);
+    let joined = api.produce_once("t", "small", &body).await.lines();
+    assert!(joined.iter().all(|line| line["error_code"] == 40903), "{joined:?}");
+    let ends = api.get("/topics/t/partitions/0/offsets").await.json();
+    assert_eq!(ends, json!({ "beginning_offset": 0, "end_offset": 10 }));
+}
+
+#[tokio::test]
+async fn the_batches_of_a_large_request_follow_the_first_one() {
+    let runtime = Runtime::system();
+    let faulty = Faulty::new(open("memory://", &StoreOptions::default(), &runtime).unwrap(), runtime.clone());
+    let mut api = Api::alone(faulty.clone(), RestSettings::default()).await;
+    assert_eq!(api.produce_once("t", "first", &v3_record("0")).await.status, 200);
+    let body = v3_record(&"x".repeat(200_000)).repeat(5);
+    api.patience = Some(Duration::from_millis(500));
+    faulty.script(FaultRule::always(StoreOperation::PutIfAbsent, "", Fault::Unavailable503));
+    let lines = api.produce_once("t", "large", &body).await.lines();
+    assert!(lines[..2].iter().all(|line| [50303, 50402].contains(&line["error_code"].as_u64().unwrap())), "{lines:?}");
+    assert!(lines[2..].iter().all(|line| line["error_code"] == 50303), "{lines:?}");
+    faulty.clear();
+    api.patience = None;
+    let lines = api.produce_once("t", "large", &body).await.lines();
+    let offsets: Vec<_> = lines.iter().map(|line| line["offset"].as_i64()).collect();
+    assert_eq!(offsets, (1..6).map(Some).collect::<Vec<_>>());
+    assert_eq!(api.produce_once("t", "next", &v3_record("1")).await.lines()[0]["offset"], 6);
+}
+
+#[tokio::test]
 async fn one_id_at_two_processes_at_once_is_one_record() {
     let store = open("memory://", &StoreOptions::default(), &Runtime::system()).unwrap();
     let one = Api::alone(store.clone(), RestSettings::default()).await;
