@@ -12,6 +12,7 @@ Invariants
 
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -45,10 +46,10 @@ class Server:
         self.bootstrap = self._spec["bootstrap"]
 
     @classmethod
-    def describe(cls, folder, bootstrap, command=None, environment=None, start=None, stop=None):
-        """A server run by `command`, or by a pair of commands that start and stop it themselves."""
+    def describe(cls, folder, bootstrap, command=None, environment=None, start=None, stop=None, compact=None):
+        """A server run by `command`, or by a pair of commands that start and stop it themselves; `compact` and a topic compacts that."""
         os.makedirs(folder, exist_ok=True)
-        spec = {"bootstrap": bootstrap, "command": command, "environment": environment or {}, "start": start, "stop": stop}
+        spec = {"bootstrap": bootstrap, "command": command, "environment": environment or {}, "start": start, "stop": stop, "compact": compact}
         with open(os.path.join(folder, "server.json"), "w", encoding="utf-8") as file:
             json.dump(spec, file, indent=1)
         return cls(folder)
@@ -114,6 +115,10 @@ class Server:
     def restart_command(self):
         """The shell command for SERVER_RESTART."""
         return f"'{sys.executable}' '{os.path.abspath(__file__)}' restart '{self.folder}'"
+
+    def compact_command(self):
+        """The shell command for SERVER_COMPACT, without the topic; empty when the server has none."""
+        return shlex.join(self._spec["compact"] or [])
 
 
 def start_time(pid):

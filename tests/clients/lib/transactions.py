@@ -6,10 +6,13 @@ Invariants
 """
 
 import os
+import shlex
+import subprocess
 import time
 
 from checks import check, equal
-from client import Outgoing
+from client import Outgoing, wait_for
+from report import Skip
 
 REFERENCE = os.environ.get("REFERENCE", "") == "1"
 
@@ -26,6 +29,7 @@ class TransactionScenarios:
         yield "transactions_in_all_partitions", self.in_all_partitions, 60
         yield "transactions_fencing", self.fencing, 60
         yield "transactions_offsets", self.offsets, 60
+        yield "transactions_compacted", self.compacted, 90
 
     def _values(self, topic, partitions, committed):
         return [record.value for record in self._client.read_to_end(topic, partitions, committed)]
@@ -123,6 +127,52 @@ class TransactionScenarios:
         producer.close()
         self._settles("committed offsets of a transaction without records", lambda: self._client.committed(group, topic, [0]), {0: 9})
         self._shows("committed", topic, [b"copy"])
+
+
+    def compacted(self):
+        """What the compactor merged, or compacted by key, reads as before: records, offsets and ends. What was aborted is gone for
+        both isolation levels, by which one sees that files are read."""
+        if not os.environ.get("SERVER_COMPACT"):
+            raise Skip("SERVER_COMPACT is not set")
+        for policy in ("delete", "compact"):
+            topic = self._names.topic(f"transactions-{policy}", 1)
+            self._client.set_topic_config(topic, "cleanup.policy", policy)
+            producer = self._client.transactional(topic)
+            # The newest file is never compacted by key, so there are two.
+            for number in range(5):
+                producer.begin()
+                # Keys 0 to 9, 1 to 10 and so on.
+                producer.send(topic, [Outgoing(b"%d of %d" % (key, number), b"%d" % key, (), 0) for key in range(number, number + 10)])
+                if number % 2:
+                    producer.abort()
+                else:
+                    producer.commit()
+                if number == 3:
+                    compact(topic)
+            producer.close()
+            before = self._client.read_to_end(topic, 1, True)
+            places = [*range(10), *range(22, 32), *range(44, 54)]
+            if policy == "delete":
+                equal("offsets before", [record.offset for record in before], places)
+            compact(topic)
+            # In the first file each key has one record left, its last: 0 and 1 of the first transaction.
+            left = places if policy == "delete" else [0, 1, *places[10:]]
+            expected = [record for record in before if record.offset in left]
+            wait_for("the node to read what was merged", lambda: self._client.read_to_end(topic, 1, False) == expected)
+            equal("offsets", [record.offset for record in expected], left)
+            equal("committed records", self._client.read_to_end(topic, 1, True), expected)
+            self._client.produce(topic, [Outgoing(b"after", b"0", (), 0)])
+            for committed in (True, False):
+                *others, after = self._client.read_to_end(topic, 1, committed)
+                equal("records before the last", others, expected)
+                equal("the last", (after.offset, after.value), (55, b"after"))
+
+
+def compact(topic):
+    """Has everything of the topic merged that can be."""
+    command = [*shlex.split(os.environ["SERVER_COMPACT"]), topic]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
+    check(done.returncode == 0, f"{command}: {done.stdout[-300:]}")
 
 
 def to_partition(partition, *values):

@@ -9,6 +9,7 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
+import java.util.stream.LongStream;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.TransactionDescription;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
@@ -41,6 +42,7 @@ final class TransactionScenarios {
         suite.scenario("transaction-epochs", Duration.ofSeconds(90), TransactionScenarios::epochs);
         suite.scenario("transaction-many-producers", Duration.ofSeconds(90), TransactionScenarios::manyProducers);
         suite.scenario("transaction-large", TransactionScenarios::large);
+        suite.scenario("transaction-compacted", Duration.ofSeconds(120), TransactionScenarios::compacted);
         suite.scenario("transaction-over-restart", Duration.ofSeconds(120), TransactionScenarios::overRestart);
     }
 
@@ -389,6 +391,80 @@ final class TransactionScenarios {
         }
         Suite.same(3 * producers, found.size(), "producers and partitions");
         found.forEach((what, values) -> Suite.same(expected, values, "committed by " + what));
+    }
+
+    /**
+     * What the compactor merged, or compacted by key, reads as before: records, offsets and ends. What was aborted is gone for both
+     * isolation levels, by which one sees that files are read.
+     */
+    private static void compacted() throws Exception {
+        String command = System.getenv("SERVER_COMPACT");
+        if (command == null || command.isBlank()) {
+            throw new Suite.Skip("SERVER_COMPACT is not set");
+        }
+        for (String policy : List.of("delete", "compact")) {
+            String topic = Clients.topic("transaction-" + policy, 1, Map.of("cleanup.policy", policy));
+            List<TopicPartition> all = RecordScenarios.partitions(topic, 1);
+            try (KafkaProducer<String, String> producer = transactional(topic)) {
+                // The newest file is never compacted by key, so there are two.
+                for (int number = 0; number < 5; number++) {
+                    producer.beginTransaction();
+                    // Keys 0 to 9, 1 to 10 and so on.
+                    for (int key = number; key < number + 10; key++) {
+                        producer.send(new ProducerRecord<>(topic, 0, "" + key, key + " of " + number));
+                    }
+                    if (number % 2 == 0) {
+                        producer.commitTransaction();
+                    } else {
+                        producer.flush();
+                        producer.abortTransaction();
+                    }
+                    if (number == 3) {
+                        compact(command, topic);
+                    }
+                }
+            }
+            List<ConsumerRecord<String, String>> before = everything(COMMITTED, all);
+            List<Long> places = LongStream.range(0, 55).filter(offset -> offset / 11 % 2 == 0 && offset % 11 < 10).boxed().toList();
+            if (policy.equals("delete")) {
+                Suite.same(places, before.stream().map(ConsumerRecord::offset).toList(), "offsets before");
+            }
+            compact(command, topic);
+            // In the first file each key has one record left, its last: 0 and 1 of the first transaction.
+            List<Long> left = places.stream().filter(offset -> policy.equals("delete") || offset < 2 || offset > 10).toList();
+            List<ConsumerRecord<String, String>> kept = before.stream().filter(record -> left.contains(record.offset())).toList();
+            Suite.same(left, kept.stream().map(ConsumerRecord::offset).toList(), "offsets of what stays");
+            List<String> expected = kept.stream().map(TransactionScenarios::whole).toList();
+            Suite.eventually(Duration.ofSeconds(30), "the node reads what was merged", () -> wholes(UNCOMMITTED, all).equals(expected));
+            Suite.same(expected, wholes(COMMITTED, all), "committed records");
+            Map<TopicPartition, Long> end = Map.of(all.get(0), 55L);
+            Suite.same(List.of(end, end), List.of(ends(COMMITTED, all), ends(UNCOMMITTED, all)), "ends");
+            try (KafkaProducer<String, String> producer = transactional(topic)) {
+                producer.beginTransaction();
+                long offset = producer.send(new ProducerRecord<>(topic, 0, "0", "after")).get(30, TimeUnit.SECONDS).offset();
+                Suite.same(55L, offset, "offset behind what was merged");
+                producer.commitTransaction();
+            }
+            List<ConsumerRecord<String, String>> after = everything(COMMITTED, all);
+            Suite.same(expected, after.stream().limit(expected.size()).map(TransactionScenarios::whole).toList(), "records before the last");
+            Suite.same(List.of("after"), Clients.values(after.subList(expected.size(), after.size())), "the last");
+        }
+    }
+
+    /** Has everything of the topic merged that can be. */
+    private static void compact(String command, String topic) throws Exception {
+        Process process = new ProcessBuilder("sh", "-c", command + " '" + topic + "'")
+                .redirectOutput(ProcessBuilder.Redirect.DISCARD).redirectError(ProcessBuilder.Redirect.INHERIT).start();
+        Suite.check(process.waitFor(60, TimeUnit.SECONDS), "the compaction took over 60 s");
+        Suite.same(0, process.exitValue(), "exit code of SERVER_COMPACT");
+    }
+
+    private static List<String> wholes(String isolation, List<TopicPartition> partitions) {
+        return everything(isolation, partitions).stream().map(TransactionScenarios::whole).toList();
+    }
+
+    private static String whole(ConsumerRecord<String, String> record) {
+        return record.partition() + "/" + record.offset() + " " + record.timestamp() + " " + record.key() + "=" + record.value();
     }
 
     private static void large() throws Exception {
