@@ -12,6 +12,8 @@
 //!
 //! Invariants: nothing is random; what is not asked for costs nothing; more load never makes fewer requests.
 
+use alluvium_infra::limits;
+
 use super::load::{COMMIT_SECONDS, Functions, Load, Nodes, Parts, Topic};
 
 /// Seconds of a month as providers bill it: 730 hours.
@@ -27,7 +29,7 @@ const OFFSET_COMMIT_SECONDS: f64 = 5.0;
 const BLOCK_BYTES: f64 = 512.0 * 1024.0;
 const PART_BYTES: f64 = 8.0 * 1024.0 * 1024.0;
 /// Files below this size are put together, four at a time.
-const SMALL_FILE_BYTES: f64 = 32.0 * 1024.0 * 1024.0;
+const SMALL_FILE_BYTES: f64 = limits::SMALL_TABLE_BYTES as f64;
 const SMALL_FILES_MERGED: f64 = 4.0;
 /// Raw runs with less than this wait so many times as long.
 const TINY_MERGE_BYTES: f64 = 64.0 * 1024.0;
