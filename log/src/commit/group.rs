@@ -5,12 +5,13 @@
 use alluvium_infra::Runtime;
 use alluvium_infra::runtime::Instant;
 use bytes::Bytes;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::{Committed, OutstandingGuard, Request};
 use crate::apply::ApplyError;
 use crate::operation::{Append, AppendOutcome, AppendSource, CommitError, Operation, Rejection};
 use crate::plan::Plan;
+use crate::replay::CatchUpError;
 
 /// A request that waits for a commit.
 #[derive(Debug)]
@@ -146,5 +147,20 @@ pub(crate) fn expire(riders: &mut Vec<Rider>, runtime: &Runtime, error: impl Fn(
     let gone: Vec<Rider> = gone;
     for rider in gone {
         rider.fail(error());
+    }
+}
+
+/// Refuses what still waits when the shard is closed: none of it was attempted.
+pub(super) async fn refuse_waiting(mut requests: mpsc::Receiver<Request>) {
+    requests.close();
+    while let Some(request) = requests.recv().await {
+        match Rider::board(request) {
+            Ok(rider) => rider.fail(CommitError::Closed),
+            Err(Request::CatchUp { reply }) => drop(reply.send(Err(CatchUpError::Closed))),
+            Err(Request::Close { reply }) => {
+                let _closed = reply.send(());
+            }
+            Err(_) => {}
+        }
     }
 }

@@ -13,10 +13,10 @@ use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use super::checkpointer::Checkpointer;
-use super::group::{Answer, Rider, expire};
+use super::group::{Answer, Rider, expire, refuse_waiting};
 use super::pushed::{Early, Waiting};
 use super::slot::{SlotOutcome, write_slot};
-use super::turns::{Turn, Turns};
+use super::turns::Turns;
 use super::{CommitRules, Committed, Look, Request};
 use crate::apply::{ApplyError, apply, finish};
 use crate::counters::ShardCounters;
@@ -26,7 +26,6 @@ use crate::paths::ShardPaths;
 use crate::peers::PeersSlot;
 use crate::plan::Plan;
 use crate::recover::Recovered;
-use crate::replay::CatchUpError;
 use crate::state::{ObjectRef, State};
 use crate::tail::Tail;
 use crate::view::Changes;
@@ -47,7 +46,7 @@ pub(crate) struct ShardTask {
     changes: Changes,
     pub(super) checkpointer: Checkpointer,
     pub(super) counters: Arc<ShardCounters>,
-    peers: PeersSlot,
+    pub(super) peers: PeersSlot,
     waiting: Waiting,
     pub(super) turns: Turns,
     pub(super) early: Early,
@@ -304,26 +303,6 @@ impl ShardTask {
         }
     }
 
-    /// Lets others go first while it is their turn. Whether the log was read to its end.
-    async fn await_turn(&mut self, riders: &mut Vec<Rider>) -> bool {
-        let (mut turn, mut number, mut looked) = (self.turn(), self.state.entry_number(), false);
-        while let Some(pause) = turn.pause(self.runtime.monotonic()) {
-            self.runtime.sleep(pause).await;
-            looked = self.look(riders).await;
-            if !looked {
-                return false;
-            }
-            if self.state.entry_number() > number {
-                (turn, number) = (self.turn(), self.state.entry_number());
-            }
-        }
-        looked
-    }
-
-    fn turn(&mut self) -> Turn {
-        self.turns.turn(self.runtime.monotonic(), self.runtime.now_ms(), self.peers.get().is_some())
-    }
-
     async fn attempt(&mut self, riders: &mut Vec<Rider>, looked: &mut bool) -> Result<Step, ApplyError> {
         let id = self.runtime.random_uuid();
         let mut plan = Plan::new(&self.state, id, &self.node, self.runtime.now_ms(), self.rules.plan)?;
@@ -494,21 +473,6 @@ impl ShardTask {
         let committed = Committed { entry_number: self.state.entry_number(), timestamp_ms: self.state.timestamp_ms() };
         for (rider, answer) in riders.into_iter().zip(answers) {
             rider.succeed(answer, committed);
-        }
-    }
-}
-
-/// Refuses what still waits when the shard is closed: none of it was attempted.
-async fn refuse_waiting(mut requests: mpsc::Receiver<Request>) {
-    requests.close();
-    while let Some(request) = requests.recv().await {
-        match Rider::board(request) {
-            Ok(rider) => rider.fail(CommitError::Closed),
-            Err(Request::CatchUp { reply }) => drop(reply.send(Err(CatchUpError::Closed))),
-            Err(Request::Close { reply }) => {
-                let _closed = reply.send(());
-            }
-            Err(_) => {}
         }
     }
 }

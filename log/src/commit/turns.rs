@@ -14,6 +14,9 @@ use std::time::Duration;
 
 use alluvium_infra::runtime::Instant;
 
+use super::group::Rider;
+use super::task::ShardTask;
+
 /// Entries whose writers are remembered.
 const SEEN_MAX: usize = 256;
 /// An entry that was planned longer ago than so many puts take was written by nobody who races with us; no wait is longer either.
@@ -37,7 +40,7 @@ pub(super) struct Turns {
     put: Duration,
     /// When we last won a slot.
     won: Option<Instant>,
-    /// Wins in a row, and after how many of them others get a chance.
+    /// Wins in a row, and after how many of them others get a chance: the most, until somebody else was seen.
     streak: u32,
     streak_max: u32,
 }
@@ -68,7 +71,7 @@ impl Turn {
 impl Turns {
     /// For the node that calls itself `node` in its entries.
     pub(super) fn new(node: &str) -> Self {
-        Self { own: hash(node), seen: VecDeque::new(), put: Duration::ZERO, won: None, streak: 0, streak_max: 1 }
+        Self { own: hash(node), seen: VecDeque::new(), put: Duration::ZERO, won: None, streak: 0, streak_max: u32::MAX }
     }
 
     /// The log has an entry by `node`, which may be ourselves.
@@ -101,9 +104,10 @@ impl Turns {
     pub(super) fn turn(&mut self, now: Instant, now_ms: i64, has_peers: bool) -> Turn {
         let step = self.put * 3 / 2;
         let is_at_once = self.won.is_some_and(|won| now.saturating_duration_since(won) < self.put);
-        if is_at_once && self.streak >= self.streak_max {
+        let longest = if has_peers { STREAK_OF_NODES_MAX } else { STREAK_MAX };
+        if is_at_once && self.streak >= self.streak_max.min(longest) {
             self.streak = 0;
-            self.streak_max = (self.streak_max * 2).min(if has_peers { STREAK_OF_NODES_MAX } else { STREAK_MAX });
+            self.streak_max = self.streak_max.saturating_mul(2);
             return Turn { at: now + step, step };
         }
         let newest_other = self.seen.iter().rev().find(|seen| seen.writer != self.own);
@@ -127,6 +131,28 @@ impl Turns {
             }
         }
         rivals.len().saturating_sub(waited) as u32
+    }
+}
+
+impl ShardTask {
+    /// Lets others go first while it is their turn. Whether the log was read to its end.
+    pub(super) async fn await_turn(&mut self, riders: &mut Vec<Rider>) -> bool {
+        let (mut turn, mut number, mut looked) = (self.turn(), self.state.entry_number(), false);
+        while let Some(pause) = turn.pause(self.runtime.monotonic()) {
+            self.runtime.sleep(pause).await;
+            looked = self.look(riders).await;
+            if !looked {
+                return false;
+            }
+            if self.state.entry_number() > number {
+                (turn, number) = (self.turn(), self.state.entry_number());
+            }
+        }
+        looked
+    }
+
+    fn turn(&mut self) -> Turn {
+        self.turns.turn(self.runtime.monotonic(), self.runtime.now_ms(), self.peers.get().is_some())
     }
 }
 
@@ -206,6 +232,7 @@ mod tests {
     fn whoever_wins_all_the_time_makes_room_more_and_more_rarely() {
         let mut now = Runtime::system().monotonic();
         let (mut turns, mut waits) = (Turns::new("a"), Vec::new());
+        turns.saw("b", -1_000_000);
         for number in 1..=600 {
             turns.won(PUT, now);
             turns.saw("a", 1_000);
@@ -222,6 +249,14 @@ mod tests {
         turns.won(PUT, now);
         turns.saw("a", 1_000);
         assert_eq!(turns.turn(now, 9_000, false).at - now, STEP);
+        // Where nobody was ever seen, rarely from the beginning.
+        let mut turns = Turns::new("a");
+        for number in 1..=STREAK_MAX {
+            turns.won(PUT, now);
+            turns.saw("a", 1_000);
+            let wait = turns.turn(now, 1_000, false).at - now;
+            assert_eq!(wait > Duration::ZERO, number == STREAK_MAX, "after {number} wins");
+        }
         // Whoever takes his time makes room anyhow.
         turns.won(PUT, now);
         turns.saw("a", 1_000);
