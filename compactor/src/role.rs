@@ -131,7 +131,7 @@ impl Compactor {
     }
 
     /// Proves a topic, or all, from the manifest to the last byte.
-    pub async fn scrub(&self, topic: Option<TopicId>, tell: impl Fn(ScrubProgress) + Send) -> ScrubReport {
+    pub async fn scrub(&self, topic: Option<TopicId>, tell: impl Fn(ScrubProgress) + Send + Sync) -> ScrubReport {
         scrub(&self.inner.workshop, topic, tell).await
     }
 

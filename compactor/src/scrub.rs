@@ -52,7 +52,7 @@ pub struct ScrubReport {
 pub(crate) async fn scrub(
     workshop: &Workshop,
     topic: Option<TopicId>,
-    tell: impl Fn(ScrubProgress) + Send,
+    tell: impl Fn(ScrubProgress) + Send + Sync,
 ) -> ScrubReport {
     // What is proven was read for it, and from the store.
     let workshop = &Workshop { shared: SharedEntries::default(), ..workshop.clone() };
@@ -86,12 +86,15 @@ async fn scrub_partition(
     name: &str,
     at: TopicPartition,
     report: &mut ScrubReport,
-    tell: &(impl Fn(ScrubProgress) + Send),
+    tell: &(impl Fn(ScrubProgress) + Send + Sync),
 ) {
     let Some(shard) = workshop.log.view().shard_of(at).and_then(|shard| workshop.log.shard(shard)) else { return };
     let mut waiting: VecDeque<(Run, Option<TableRun>)> = runs_from(&shard, at, 0);
     while let Some((run, table)) = waiting.pop_front() {
-        let result = scrub_run(workshop, &shard, at, &run, table.as_ref()).await;
+        let before = report.progress;
+        // Of a file that is replaced meanwhile nothing counts; a raw run is read at once.
+        let read = |bytes: u64| tell(ScrubProgress { bytes: before.bytes + bytes, ..before });
+        let result = scrub_run(workshop, &shard, at, &run, table.as_ref(), read).await;
         let error = match result {
             Ok(records) => {
                 report.progress.runs += 1;
@@ -123,13 +126,14 @@ fn runs_from(shard: &Shard, at: TopicPartition, offset: i64) -> VecDeque<(Run, O
     partition.runs_from(offset).map(|run| (*run, partition.table(run).copied())).collect()
 }
 
-/// How many records of a file were counted.
+/// How many records of a file were counted. `read` is told the bytes of it that were read, from time to time.
 async fn scrub_run(
     workshop: &Workshop,
     shard: &Shard,
     at: TopicPartition,
     run: &Run,
     table: Option<&TableRun>,
+    read: impl FnMut(u64) + Send,
 ) -> Result<u64, JobError> {
     let Some(path) = run.path(at, shard.paths()) else { return Ok(0) };
     let Some(table) = table else {
@@ -137,7 +141,7 @@ async fn scrub_run(
         return Ok(0);
     };
     let reader = open_table(workshop, &path, at, run, table).await?;
-    let summary = reader.verify(&workshop.runtime, |_| {}).await.map_err(|error| JobError::read(&path, error))?;
+    let summary = reader.verify(&workshop.runtime, read).await.map_err(|error| JobError::read(&path, error))?;
     let said = (table.min_timestamp, run.max_timestamp);
     if said != (summary.min_timestamp, summary.max_timestamp) {
         let found = (summary.min_timestamp, summary.max_timestamp);

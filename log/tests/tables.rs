@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alluvium_infra::Runtime;
+use alluvium_infra::limits::TABLE_AGE_MS_MAX;
 use alluvium_infra::store::{MemoryStore, Store};
 use alluvium_log::format::checkpoint;
 use alluvium_log::invariants::check_state;
@@ -204,12 +205,21 @@ async fn a_replacement_that_is_wrong_or_late_changes_nothing() {
     let mut elsewhere = good.clone();
     elsewhere.topic_partition.partition = 7;
     assert_eq!(world.replace(&elsewhere).await, Err(Rejection::UnknownPartition));
+    // An orphan is collected after a day: a file whose upload began six hours ago is not named any more, whoever stood still so long.
+    let begun_ago = |ms: u64| {
+        let begun_ms = world.runtime.now_ms() as u64 - ms;
+        let id = uuid::Builder::from_unix_timestamp_millis(begun_ms, &[7; 10]).into_uuid();
+        Replacement { file: good.file.map(|file| ReplacementFile { id, ..file }), ..good.clone() }
+    };
+    let (old, young) = (begun_ago(TABLE_AGE_MS_MAX + 1_000), begun_ago(TABLE_AGE_MS_MAX - 60_000));
+    assert!(matches!(world.replace(&old).await, Err(Rejection::OutOfBounds { what: "age of the file", .. })));
     let mut far = good.clone();
     far.cleaned_to = Some(5);
     assert!(matches!(world.replace(&far).await, Err(Rejection::OutOfBounds { .. })));
     assert_eq!(world.partition(0).runs().count(), 3);
     // Another compactor was faster; then retention took the first run.
     let slow = good.clone();
+    let good = young;
     world.replace(&good).await.expect("is believed");
     assert_eq!(world.replace(&slow).await, Err(Rejection::RunsChanged));
     let late = world.replacement(0, 0, 5);

@@ -14,6 +14,7 @@ mod pages;
 mod query;
 mod records;
 mod refusals;
+mod scrub;
 mod serving;
 mod settings;
 mod stores;

@@ -246,3 +246,47 @@ fn passes_that_remember_nothing_merge_by_age_with_the_usual_settings() {
         assert_eq!((world.kinds(0), world.kinds(1)), ("t".to_owned(), "t".to_owned()));
     });
 }
+
+#[test]
+fn a_file_that_is_missing_or_cut_fails_what_reads_it_and_nothing_is_lost() {
+    Runtime::simulate(8, |runtime| async move {
+        // A rewrite, a compaction by key, and one of which each file is a stretch of its own.
+        for (policy, key_memory_bytes) in [("delete", 1 << 20), ("compact", 1 << 20), ("compact", 64)] {
+            let world = World::new(&runtime, &[("min.cleanable.dirty.ratio", "0.01")]).await;
+            let apart = CompactorSettings { small_files_min: 1_000, key_memory_bytes, ..World::settings() };
+            for _ in 0..4 {
+                world.write(&many(100, "key")).await;
+                assert_eq!(world.compactor(apart.clone()).run_once(None, |_| {}).await.replaced, 1);
+            }
+            let set = vec![("cleanup.policy".to_owned(), policy.to_owned())];
+            world
+                .log
+                .meta()
+                .commit(Operation::AlterTopicConfigs { id: world.topic, set, remove: vec![] }, None)
+                .await
+                .unwrap();
+            let settings = if policy == "delete" { World::settings() } else { apart };
+            let (before, files) = (world.read(0).await, world.table_paths().await);
+            for (index, is_cut) in [(0, false), (0, true), (2, false), (2, true)] {
+                let path = &files[index];
+                let whole = world.memory.get(path).await.unwrap();
+                world.memory.delete(path).await.unwrap();
+                if is_cut {
+                    world.memory.put(path, whole.slice(..whole.len() - 9).into()).await.unwrap();
+                }
+                let compactor = world.compactor(settings.clone());
+                let report = compactor.run_once(Some(world.topic), |_| {}).await;
+                let case = format!("{policy}, file {index}, cut: {is_cut}");
+                assert_eq!((report.replaced, report.failed), (0, 1), "{case}");
+                assert_eq!(compactor.counters().jobs_damaged.get(), 1, "{case}");
+                world.memory.put(path, whole.into()).await.unwrap();
+                assert_eq!((world.kinds(0).as_str(), world.table_paths().await), ("tttt", files.clone()), "{case}");
+            }
+            assert_eq!(world.read(0).await, before);
+            let report = world.compactor(settings).run_once(Some(world.topic), |_| {}).await;
+            assert_eq!((report.replaced, report.failed), (1, 0), "{policy}");
+            let left = world.read(0).await.len();
+            assert_eq!(left, if policy == "delete" { 400 } else { 200 });
+        }
+    });
+}

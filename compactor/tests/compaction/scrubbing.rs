@@ -42,10 +42,17 @@ async fn found(world: &World) -> Vec<String> {
 fn what_is_whole_is_proven() {
     Runtime::simulate(51, |runtime| async move {
         let world = world(&runtime).await;
-        let report = scrub(&world).await;
+        let told = parking_lot::Mutex::new(Vec::new());
+        let compactor = world.compactor(World::settings());
+        let report = compactor.scrub(Some(world.topic), |progress| told.lock().push(progress)).await;
         assert_eq!(report.findings, []);
         assert_eq!((report.progress.runs, report.progress.records), (6, 8_000));
         assert_eq!(report.progress.bytes, report.progress.bytes_total);
+        // It tells after each run, and of files also inside.
+        let told = told.into_inner();
+        assert!(told.iter().is_sorted_by_key(|progress| progress.bytes) && told.last() == Some(&report.progress));
+        let inside = |runs: u64| told.windows(2).any(|pair| pair[0].runs == runs && pair[1].runs == runs);
+        assert_eq!([0, 1, 2, 3, 4].map(inside), [true, true, false, true, true]);
     });
 }
 
@@ -84,6 +91,16 @@ fn what_is_missing_cut_swapped_or_other_is_found() {
         assert_eq!(found(&world).await.len(), 2, "two files that were swapped");
         world.memory.put(&files[0], Payload::from(one)).await.unwrap();
         world.memory.put(&files[1], Payload::from(other)).await.unwrap();
+        assert_eq!(found(&world).await, Vec::<String>::new());
+        let run = *world.partition(0).runs().last().unwrap();
+        let segment = run.path(world.at(0), world.log.meta().paths()).unwrap();
+        let whole = world.memory.get(&segment).await.unwrap();
+        world.memory.delete(&segment).await.unwrap();
+        let missing = found(&world).await;
+        assert_eq!(missing.len(), 2, "{missing:?}: both partitions have a run in the segment");
+        world.memory.put(&segment, Payload::from(whole.slice(..whole.len() / 2))).await.unwrap();
+        assert!(!found(&world).await.is_empty(), "a segment that was cut");
+        world.memory.put(&segment, Payload::from(whole)).await.unwrap();
         assert_eq!(found(&world).await, Vec::<String>::new());
         // A sound file of the same place with other records.
         let elsewhere = World::new(&runtime, &[]).await;
