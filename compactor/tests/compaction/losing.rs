@@ -6,6 +6,7 @@ use alluvium_infra::Runtime;
 use alluvium_infra::store::{Fault, FaultRule, StoreOperation};
 use alluvium_log::Operation;
 use alluvium_record::Compression;
+use alluvium_record::batch::{BatchBuilder, RecordBatch};
 
 use crate::world::{Pair, World, pair, tombstone};
 
@@ -115,11 +116,37 @@ async fn newest(world: &World) -> std::collections::BTreeMap<Vec<u8>, (i64, Opti
     seen.into_iter().map(|seen| (seen.2.unwrap().to_vec(), (seen.0, seen.3.map(|value| value.to_vec())))).collect()
 }
 
+/// Records that no codec makes smaller: their file is longer than two parts of an upload.
+fn incompressible(runtime: &Runtime) -> Vec<RecordBatch> {
+    let batch = |batch: usize| {
+        let mut builder = BatchBuilder::new(Compression::None);
+        for record in 0..2 {
+            let value: Vec<u8> = (0..64 * 1024).flat_map(|_| runtime.random_u64().to_le_bytes()).collect();
+            let key = format!("key {batch} {record}");
+            builder.push(runtime.now_ms(), Some(key.into()), Some(value.into()), Vec::new()).unwrap();
+        }
+        builder.build(0)
+    };
+    (0..17).map(batch).collect()
+}
+
+/// A world with these in two segments.
+async fn large(runtime: &Runtime, batches: &[RecordBatch]) -> World {
+    let world = World::new(runtime, &[]).await;
+    for batches in batches.chunks(9) {
+        world.append_segment(batches.iter().map(|batch| (0, batch.clone())).collect()).await;
+    }
+    world
+}
+
 /// How many requests suffered.
 async fn cut_at(world: World, nth: u64, times: u64, fault: Fault) -> u64 {
-    let runtime = world.runtime.clone();
+    cut_by(world, FaultRule { operation: None, path_contains: String::new(), skip: nth - 1, times, fault }).await
+}
+
+async fn cut_by(world: World, rule: FaultRule) -> u64 {
+    let (runtime, nth) = (world.runtime.clone(), rule.skip + 1);
     let (before, other) = (newest(&world).await, world.read(1).await);
-    let rule = FaultRule { operation: None, path_contains: String::new(), skip: nth - 1, times, fault };
     world.faulty.script(rule);
     let compactor = world.compactor(World::settings());
     // A process that dies: wherever it is, it does nothing more.
@@ -179,6 +206,41 @@ fn a_failure_of_any_operation_of_the_store_loses_nothing() {
                 nth += 1;
             }
             assert!(nth > 15, "{nth} operations");
+        }
+    });
+}
+
+#[test]
+fn a_file_of_several_parts_is_uploaded_in_parts() {
+    Runtime::simulate(18, |runtime| async move {
+        let world = large(&runtime, &incompressible(&runtime)).await;
+        let path_contains = "/topic/".to_owned();
+        let fault = Fault::Slow(Duration::ZERO);
+        world.faulty.script(FaultRule { operation: None, path_contains, skip: 0, times: u64::MAX, fault });
+        assert_eq!(world.compact().await.replaced, 1);
+        let injected = world.faulty.injected();
+        let count = |wanted: StoreOperation| injected.iter().filter(|fault| fault.operation == wanted).count();
+        let requests = [
+            StoreOperation::Put,
+            StoreOperation::BeginUpload,
+            StoreOperation::PutPart,
+            StoreOperation::FinishUpload,
+            StoreOperation::AbortUpload,
+        ];
+        assert_eq!(requests.map(count), [0, 1, 3, 1, 0]);
+    });
+}
+
+#[test]
+fn a_cut_at_any_operation_of_an_upload_in_parts_loses_nothing() {
+    Runtime::simulate(19, |runtime| async move {
+        let batches = incompressible(&runtime);
+        // Begin, three parts, finish, the first look at what was written; what is not of the file goes on.
+        for (skip, fault) in (0..6).flat_map(|skip| [(skip, Fault::Unavailable503), (skip, Fault::ReplyLost)]) {
+            let path_contains = "/topic/".to_owned();
+            let rule = FaultRule { operation: None, path_contains, skip, times: u64::MAX, fault };
+            let suffered = cut_by(large(&runtime.fork(), &batches).await, rule).await;
+            assert!(suffered > 0, "operation {skip} of the file");
         }
     });
 }
