@@ -134,8 +134,17 @@ impl Collector {
     }
 
     /// All objects under a prefix, a page at a time, until `each` has seen enough.
-    async fn list(&self, prefix: &str, mut each: impl FnMut(ObjectInfo) -> bool + Send) -> Result<(), StoreError> {
-        let mut after: Option<String> = None;
+    async fn list(&self, prefix: &str, each: impl FnMut(ObjectInfo) -> bool + Send) -> Result<(), StoreError> {
+        self.list_after(prefix, None, each).await
+    }
+
+    /// The same, of those behind a key.
+    async fn list_after(
+        &self,
+        prefix: &str,
+        mut after: Option<String>,
+        mut each: impl FnMut(ObjectInfo) -> bool + Send,
+    ) -> Result<(), StoreError> {
         loop {
             let page = self.store().list(prefix, after.as_deref(), LIST_KEYS_MAX).await?;
             after = page.objects.last().map(|object| object.path.as_str().to_owned());

@@ -136,7 +136,8 @@ fn total_of(table: &TableRun) -> RecordTotal {
     RecordTotal { count: table.record_count, sum: table.sum }
 }
 
-/// Those of the objects that are on the garbage list.
+/// Those of the objects that are on the garbage list. Of none at all an entry is made as well: it changes nothing, and a checkpoint
+/// can have its number.
 pub(crate) fn forget(state: &State, objects: &[ObjectRef]) -> Option<OperationKind> {
     let mut message = ForgetObjectsMessage::default();
     for object in objects.iter().filter(|object| state.objects.garbage.contains_key(object)) {
@@ -150,5 +151,6 @@ pub(crate) fn forget(state: &State, objects: &[ObjectRef]) -> Option<OperationKi
     message.segments.dedup();
     message.files.sort_unstable();
     message.files.dedup();
-    (!message.segments.is_empty() || !message.files.is_empty()).then_some(OperationKind::ForgetObjects(message))
+    let is_empty = message.segments.is_empty() && message.files.is_empty();
+    (!is_empty || objects.is_empty()).then_some(OperationKind::ForgetObjects(message))
 }

@@ -165,6 +165,12 @@ async fn a_segment_is_garbage_when_its_last_run_is_replaced() {
         .await
         .expect("goes");
     assert_eq!(world.garbage(), []);
+    // What is not on the list makes no entry; nothing at all makes one that changes nothing.
+    let number = world.log.meta().state().entry_number();
+    world.commit(Operation::ForgetObjects { objects: vec![segment] }).await.expect("is no error");
+    assert_eq!(world.log.meta().state().entry_number(), number);
+    world.commit(Operation::ForgetObjects { objects: Vec::new() }).await.expect("goes");
+    assert_eq!(world.log.meta().state().entry_number(), number + 1);
     assert_eq!(world.log.meta().state().references(ObjectRef::Table(id_of(&other))), 1);
     // A file is replaced by another one, which knows its path.
     let again = world.replacement(0, 0, 3);

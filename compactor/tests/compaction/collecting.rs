@@ -3,12 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use alluvium_compactor::{Collected, Collector, CompactorCounters, CompactorSettings};
+use alluvium_compactor::{
+    AllShards, Collected, Collector, Compactor, CompactorCounters, CompactorParts, CompactorSettings,
+};
 use alluvium_infra::Runtime;
 use alluvium_infra::shutdown::Shutdown;
 use alluvium_infra::store::{Fault, FaultRule, MemoryStore, Payload, Store, StoreOperation};
 use alluvium_log::{Log, LogOptions, ObjectRef, TablePlace};
 use alluvium_record::Compression;
+use alluvium_record::batch::{BatchBuilder, RecordBatch};
+use bytes::Bytes;
 
 use crate::world::{Pair, World, pair};
 
@@ -178,5 +182,57 @@ fn entries_go_behind_two_old_checkpoints_and_the_log_is_still_whole() {
         let again = Log::open(world.memory.clone(), LogOptions::default(), runtime.clone()).await.unwrap();
         assert_eq!(again.meta().state().entry_hash(), world.log.meta().state().entry_hash());
         assert_eq!(crate::world::read(&world.memory, &again, world.at(0)).await, before);
+    });
+}
+
+/// Records of so many bytes that no codec makes smaller.
+fn noise(world: &World, seed: u64, count: usize) -> RecordBatch {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    let mut builder = BatchBuilder::new(Compression::None);
+    let value: Vec<u8> = (0..count / 8).flat_map(|_| next().to_le_bytes()).collect();
+    let key = Bytes::from(seed.to_string());
+    builder.push(world.runtime.now_ms(), Some(key), Some(value.into()), Vec::new()).unwrap();
+    builder.build(0)
+}
+
+#[test]
+fn after_a_day_and_the_graces_little_more_is_stored_than_is_referred_to() {
+    Runtime::simulate(38, |runtime| async move {
+        let world = World::new(&runtime, &[]).await;
+        let (log, duty) = (world.log.clone(), Arc::new(AllShards));
+        let compactor = Compactor::start(CompactorParts { log, duty, settings: CompactorSettings::default() });
+        // A day of 240 flushes of 320 KiB: most of them in entries, some in segments.
+        for flush in 0..240_u64 {
+            let batches = (0..2).map(|partition| (partition, noise(&world, flush * 2 + partition as u64, 160 * 1024)));
+            let batches: Vec<_> = batches.collect();
+            match flush % 5 {
+                0 => drop(world.append_segment(batches).await),
+                _ => drop(world.append(batches).await),
+            }
+            runtime.sleep(HOUR / 10).await;
+        }
+        // Entries and what they were merged from stay for a day; until then a record may lie there twice.
+        let stored = world.stored_bytes().await;
+        let referred = || world.partition(0).size_bytes() + world.partition(1).size_bytes();
+        assert!(stored <= referred() * 22 / 10, "{stored} bytes for {}", referred());
+        // Nobody writes. A checkpoint an hour, two of them, a day until they are old, and an hour until it is noticed.
+        runtime.sleep(29 * HOUR).await;
+        let (stored, referred) = (world.stored_bytes().await, referred());
+        assert!(referred > 240 * 320 * 1024, "all of it is there");
+        assert!(stored <= referred * 102 / 100, "{stored} bytes are stored, {referred} referred to");
+        compactor.stop().await.unwrap();
+        world.check();
+        world.check_reachable().await;
+        assert_eq!((world.read(0).await.len(), world.read(1).await.len()), (240, 240));
+        // What is left is enough to open the log.
+        let entries = world.log.meta().state().entry_number();
+        let again = Log::open(world.faulty.clone(), LogOptions::default(), runtime.clone()).await.unwrap();
+        assert_eq!(again.meta().state().entry_number(), entries);
     });
 }

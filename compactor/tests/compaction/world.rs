@@ -212,6 +212,19 @@ impl World {
         }
     }
 
+    /// Bytes of all objects of the shard.
+    pub(crate) async fn stored_bytes(&self) -> u64 {
+        let (mut bytes, mut after) = (0, None::<String>);
+        loop {
+            let page = self.memory.list("", after.as_deref(), 1000).await.unwrap();
+            after = page.objects.last().map(|object| object.path.as_str().to_owned());
+            bytes += page.objects.iter().map(|object| object.size).sum::<u64>();
+            if !page.truncated {
+                return bytes;
+            }
+        }
+    }
+
     pub(crate) async fn overwrite(&self, path: &StorePath, change: impl FnOnce(&mut Vec<u8>)) {
         let mut bytes = self.memory.get(path).await.unwrap().to_vec();
         change(&mut bytes);
