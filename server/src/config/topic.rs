@@ -1,7 +1,8 @@
 //! The table of topic configurations of Apache Kafka 4.2, with one of our own, and the checks on their values.
 //!
-//! Effective today: `max.message.bytes`, `message.timestamp.type`. The others are kept, checked and reported as set;
-//! the ones that speak of local disks (`segment.*`, `flush.*`, `preallocate`, ...) have nothing to act on here.
+//! In effect: `max.message.bytes` and `message.timestamp.type` where records come in; `cleanup.policy`, `retention.ms`, `retention.bytes`,
+//! `delete.retention.ms`, `min.cleanable.dirty.ratio`, `min.compaction.lag.ms`, `max.compaction.lag.ms` and our own in the compactor. The
+//! others are kept, checked and reported as set; the ones that speak of local disks (`segment.*`, `flush.*`, `preallocate`, ...) have nothing to act on here.
 
 use std::collections::BTreeMap;
 
