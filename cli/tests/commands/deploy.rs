@@ -115,7 +115,9 @@ fn the_nodes_of_the_compose_file_get_settings_that_exist() {
         assert_eq!(environment["ALLUVIUM_NODE_ID"], id.to_string());
         // Who connects from outside comes by the published port, which is the advertised one.
         let outside = environment["ALLUVIUM_ADVERTISE"].split_once(",127.0.0.1:").unwrap().1;
-        assert!(own.contains(&format!("ports: [\"127.0.0.1:{outside}:{outside}\"]")), "{own}");
+        assert!(own.contains(&format!("ports: [\"127.0.0.1:{outside}:{outside}\", ")), "{own}");
+        let http = environment["ALLUVIUM_REST_LISTEN"].rsplit_once(':').unwrap().1;
+        assert!(own.contains(&format!("\"127.0.0.1:{}:{http}\"]", 8081 + id)), "{own}");
         assert!(environment["ALLUVIUM_LISTEN"].ends_with(&format!(":{outside}")), "{environment:?}");
         let mut command = alluvium(&["serve", "--print-settings"]);
         command.envs(&environment);
