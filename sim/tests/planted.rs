@@ -199,7 +199,7 @@ fn compacting_the_newest_record_of_a_key_away() {
 
 #[test]
 fn forgetting_tombstones_before_anybody_saw_them() {
-    is_found(Bug::TombstonesGoAtOnce, "compaction", 20, &[11]);
+    is_found(Bug::TombstonesGoAtOnce, "compaction", 60, &[11]);
 }
 
 #[test]

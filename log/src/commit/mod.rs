@@ -224,7 +224,7 @@ impl Shard {
         }
         match self.runtime.timeout_at(deadline, answer).await {
             Ok(answer) => answer.unwrap_or(Err(CommitError::Unknown)),
-            Err(_elapsed) => Err(CommitError::Unknown),
+            Err(_elapsed) => Err(task::doubt()),
         }
     }
 

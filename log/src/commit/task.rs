@@ -478,7 +478,7 @@ impl ShardTask {
 }
 
 /// The answer to a request whose deadline passes while its entry may be in the log.
-fn doubt() -> CommitError {
+pub(super) fn doubt() -> CommitError {
     if planted::is(Bug::UnknownIsNotWritten) {
         return CommitError::Unavailable("the deadline passed".to_owned());
     }
