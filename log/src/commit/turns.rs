@@ -14,8 +14,9 @@ use std::time::Duration;
 
 use alluvium_infra::runtime::Instant;
 
-use super::group::Rider;
+use super::group::{Rider, expire};
 use super::task::ShardTask;
+use crate::operation::CommitError;
 
 /// Entries whose writers are remembered.
 const SEEN_MAX: usize = 256;
@@ -141,7 +142,8 @@ impl ShardTask {
         while let Some(pause) = turn.pause(self.runtime.monotonic()) {
             self.runtime.sleep(pause).await;
             looked = self.look(riders).await;
-            if !looked {
+            expire(riders, &self.runtime, || CommitError::Unavailable("the deadline passed".to_owned()));
+            if riders.is_empty() {
                 return false;
             }
             if self.state.entry_number() > number {
