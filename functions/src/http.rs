@@ -16,7 +16,7 @@ use alluvium_reader::Reader;
 use alluvium_server::rest::{AnswerBy, Rest, RestParts, Role};
 use axum::Router;
 use axum::body::to_bytes;
-use axum::http::{Method, Response, StatusCode, Uri, header};
+use axum::http::{Response, StatusCode, Uri, header};
 use lambda_http::request::RequestContext;
 use lambda_http::{Body, Request, RequestExt, service_fn};
 use lambda_runtime::layers::TracingLayer;
@@ -89,7 +89,7 @@ impl Function {
     async fn answer(&self, request: Request) -> Response<Body> {
         let runtime = self.sandbox.runtime();
         let by = self.leaves_by(&request);
-        let writes = request.method() == Method::POST;
+        let writes = !request.method().is_safe();
         let router = match runtime.timeout_at(by, self.router()).await {
             Ok(Ok(router)) => router,
             Ok(Err(error)) => return not_open(&error),
