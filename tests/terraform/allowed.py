@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import re
 import signal
 import sys
@@ -94,6 +95,11 @@ class Door(ThreadingHTTPServer):
                 (self.used if allowed else self.refused).add(what)
         return bool(judged) and all(judged), self.policy.allows("s3:ListBucket", arn, {})
 
+    def told(self) -> dict[str, list]:
+        """What was used and what was refused."""
+        with self.lock:
+            return {"used": sorted(self.used), "refused": sorted(self.refused)}
+
 
 class Request(BaseHTTPRequestHandler):
     """One connection of the store's client."""
@@ -139,13 +145,15 @@ class Request(BaseHTTPRequestHandler):
 
 def main() -> None:
     door = Door(Policy(json.loads(Path(sys.argv[1]).read_text())), sys.argv[2], sys.argv[3])
-    stopped = threading.Event()
-    for kind in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(kind, lambda *_: stopped.set())
+    # Waited for, and kept from every thread: a handler runs in the main thread alone, which a signal to another one does not wake.
+    ends = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)
     threading.Thread(target=door.serve_forever, daemon=True).start()
     print(f"http://127.0.0.1:{door.server_port}", flush=True)
-    stopped.wait()
-    print(json.dumps({"used": sorted(door.used), "refused": sorted(door.refused)}))
+    signal.sigwait(ends)
+    print(json.dumps(door.told()), flush=True)
+    # Threads may still hold connections; nothing of theirs is to be waited for.
+    os._exit(0)
 
 
 if __name__ == "__main__":
