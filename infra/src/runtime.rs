@@ -23,6 +23,7 @@ pub use tokio::task::JoinHandle;
 pub use tokio::time::Instant;
 pub use tokio::time::error::Elapsed;
 
+pub use computing::ComputeError;
 pub use essential::EssentialFailure;
 use essential::EssentialTasks;
 
@@ -215,15 +216,15 @@ impl Runtime {
         tokio::task::spawn_blocking(work)
     }
 
-    /// Runs `work` that keeps a core busy for milliseconds away from the tasks, and waits for it. A seeded runtime runs it in
-    /// place: nothing that it simulates may depend on how fast a thread is. The error is a panic, or the end of the process.
-    pub async fn compute<F, T>(&self, work: F) -> Result<T, tokio::task::JoinError>
+    /// Runs `work` that keeps a core busy for milliseconds away from the tasks, on as many threads as there are processors, which let
+    /// everything else go first. A seeded runtime runs it in place: nothing that it simulates may depend on how fast a thread is.
+    pub async fn compute<F, T>(&self, work: F) -> Result<T, ComputeError>
     where
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
         match &*self.source {
-            Source::System => self.spawn_blocking(work).await,
+            Source::System => computing::compute(work).await,
             Source::Seeded(_) => Ok(work()),
         }
     }
@@ -289,6 +290,7 @@ impl SplitMix {
     }
 }
 
+mod computing;
 mod essential;
 #[cfg(any(test, feature = "simulation"))]
 mod simulated;

@@ -214,12 +214,9 @@ impl Tables {
         let result = self.row_groups.try_get_with(key, async {
             let _permit = self.reads.acquire().await;
             let rows = reader.read_row_group(&self.runtime, key.1).await?;
-            let rebuilt = self.runtime.compute(move || rows.into_record_batches(0, Compression::None)).await;
-            let batches = rebuilt.map_err(|error| LoadError::Store(StoreError::Other(error.to_string())))?;
-            let batches = batches.map_err(|error| LoadError::Corrupt(error.to_string()))?;
-            let mut block = Vec::with_capacity(batches.iter().map(|batch| batch.bytes.len()).sum());
-            batches.iter().for_each(|batch| block.extend_from_slice(&batch.bytes));
-            Ok::<_, LoadError>(Bytes::from(block))
+            let rebuilt = self.runtime.compute(move || rows.into_batch_bytes()).await;
+            let block = rebuilt.map_err(|error| LoadError::Store(StoreError::Other(error.to_string())))?;
+            block.map_err(|error| LoadError::Corrupt(error.to_string()))
         });
         let result = result.await.map_err(|error: Arc<LoadError>| (*error).clone());
         // The cache keeps to its budget only when it tidies up; beside a read from the store that costs nothing.

@@ -130,6 +130,16 @@ impl BatchRebuilder {
         self.done.into_iter().map(|(header, range)| RecordBatch { header, bytes: bytes.slice(range) }).collect()
     }
 
+    /// The same batches, one behind the other.
+    pub fn into_bytes(mut self) -> Bytes {
+        self.end();
+        // What was expected too much of is not kept.
+        if self.out.capacity() / 8 > self.out.len() / 7 {
+            self.out.shrink_to_fit();
+        }
+        Bytes::from(self.out)
+    }
+
     fn end(&mut self) {
         let Some(open) = self.open.take() else { return };
         let records_from = open.start + BATCH_HEADER_BYTES;

@@ -6,12 +6,10 @@
 //! 3. The batches of one row group are slices of one buffer.
 
 use alluvium_record::{BatchRebuilder, Compression, Offset, PushError, RecordBatch};
+use bytes::Bytes;
 
 use crate::decoded::DecodedRows;
 use crate::row::{BatchFacts, Row};
-
-/// What a record batch takes beside its records.
-const BATCH_OVERHEAD_BYTES: usize = 128;
 
 impl DecodedRows {
     /// The batches that the rows came in, from the one that holds `from_offset`, or the first behind it.
@@ -22,7 +20,18 @@ impl DecodedRows {
         from_offset: Offset,
         compression: Compression,
     ) -> Result<Vec<RecordBatch>, PushError> {
-        let mut rebuilder = BatchRebuilder::new(compression, self.memory_bytes() + BATCH_OVERHEAD_BYTES);
+        Ok(self.rebuild(from_offset, compression)?.finish())
+    }
+
+    /// All batches that the rows came in, one behind the other, not compressed.
+    ///
+    /// Keeps a core busy for a row group: call it away from the tasks.
+    pub fn into_batch_bytes(self) -> Result<Bytes, PushError> {
+        Ok(self.rebuild(0, Compression::None)?.into_bytes())
+    }
+
+    fn rebuild(&self, from_offset: Offset, compression: Compression) -> Result<BatchRebuilder, PushError> {
+        let mut rebuilder = BatchRebuilder::new(compression, self.batch_bytes_expected());
         let last = self.rows().next_back().map(|row| row.offset);
         let mut current: Option<BatchFacts> = None;
         let mut is_wanted = false;
@@ -40,7 +49,7 @@ impl DecodedRows {
             }
             rebuilder.push(row.offset, row.timestamp, row.key, row.value, row.headers)?;
         }
-        Ok(rebuilder.finish())
+        Ok(rebuilder)
     }
 
     /// The part of a row's batch that is in this row group.

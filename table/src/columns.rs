@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use alluvium_record::TimestampType;
-use arrow_array::builder::{BinaryBuilder, StringBuilder};
+use arrow_array::builder::{ArrayBuilder, BinaryBuilder, StringBuilder};
 use arrow_array::{
     ArrayRef, Int8Array, Int16Array, Int32Array, Int64Array, ListArray, RecordBatch, StructArray,
     TimestampMillisecondArray,
@@ -148,8 +148,8 @@ impl RowColumns {
             long(&mut self.offset),
             Arc::new(TimestampMillisecondArray::from(taken(&mut self.timestamp)).with_timezone("UTC")),
             Arc::new(Int8Array::from(taken(&mut self.timestamp_type))),
-            Arc::new(self.key.finish()),
-            Arc::new(self.value.finish()),
+            binary(&mut self.key),
+            binary(&mut self.value),
             Arc::new(headers),
             long(&mut self.batch_base_offset),
             long(&mut self.batch_last_offset),
@@ -168,6 +168,12 @@ impl RowColumns {
 fn taken<T>(vector: &mut Vec<T>) -> Vec<T> {
     let capacity = vector.len();
     std::mem::replace(vector, Vec::with_capacity(capacity))
+}
+
+/// What the builder holds; its successor has room for as much.
+fn binary(builder: &mut BinaryBuilder) -> ArrayRef {
+    let successor = BinaryBuilder::with_capacity(builder.len(), builder.values_slice().len());
+    Arc::new(std::mem::replace(builder, successor).finish())
 }
 
 fn long(vector: &mut Vec<i64>) -> ArrayRef {

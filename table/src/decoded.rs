@@ -6,11 +6,11 @@
 
 use std::ops::Range;
 
-use alluvium_record::{Attributes, HeaderView, Offset};
+use alluvium_record::{Attributes, BATCH_HEADER_BYTES, HeaderView, Offset};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int16Type, Int32Type, Int64Type, TimestampMillisecondType};
 use arrow_array::{
-    Array, BinaryArray, Int16Array, Int32Array, Int64Array, ListArray, RecordBatch, StringArray,
+    Array, BinaryArray, BinaryViewArray, Int16Array, Int32Array, Int64Array, ListArray, RecordBatch, StringArray,
     TimestampMillisecondArray,
 };
 
@@ -23,7 +23,7 @@ pub struct DecodedRows {
     offset: Int64Array,
     timestamp: TimestampMillisecondArray,
     key: BinaryArray,
-    value: BinaryArray,
+    value: BinaryViewArray,
     headers: HeaderColumns,
     batch_base_offset: Int64Array,
     batch_last_offset: Int64Array,
@@ -130,7 +130,7 @@ impl DecodedRows {
             offset: long(schema::OFFSET)?,
             timestamp: column(schema::TIMESTAMP)?.as_primitive_opt::<TimestampMillisecondType>()?.clone(),
             key: binary(schema::KEY)?,
-            value: binary(schema::VALUE)?,
+            value: column(schema::VALUE)?.as_binary_view_opt()?.clone(),
             headers: HeaderColumns { lists, names, values, raw_lists, raw_names },
             batch_base_offset: long(schema::BATCH_BASE_OFFSET)?,
             batch_last_offset: long(schema::BATCH_LAST_OFFSET)?,
@@ -170,6 +170,14 @@ impl DecodedRows {
             + headers.lists.get_buffer_memory_size()
             + headers.raw_lists.get_buffer_memory_size()
             + self.len() * 64
+    }
+
+    /// What the batches of the rows will take, or a little more.
+    pub(crate) fn batch_bytes_expected(&self) -> usize {
+        let bases = self.batch_base_offset.values();
+        let batches = 1 + bases.windows(2).filter(|pair| pair[0] != pair[1]).count();
+        let bytes: usize = self.rows().map(|row| row.raw_bytes()).sum();
+        bytes + batches * BATCH_HEADER_BYTES
     }
 
     fn row(&self, index: usize) -> Row<'_> {

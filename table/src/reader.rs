@@ -86,6 +86,8 @@ pub struct TableReader {
     pub(crate) index_crc: u32,
     pub(crate) metadata: Arc<Metadata>,
     parquet: ArrowReaderMetadata,
+    /// The same, with the types of [`schema::decoded_schema`].
+    records: ArrowReaderMetadata,
 }
 
 impl std::fmt::Debug for TableReader {
@@ -112,6 +114,7 @@ impl TableReader {
         }
         let metadata = ParquetMetaDataReader::decode_metadata(&footer[..footer.len() - footer::TRAILER_BYTES])
             .map_err(|error| damaged(error.to_string()))?;
+        let metadata = Arc::new(metadata);
         let none = Vec::new();
         let pairs: &Vec<KeyValue> = metadata.file_metadata().key_value_metadata().unwrap_or(&none);
         let index_crc = crc_field(pairs, INDEX_CRC).ok_or_else(|| damaged("its indexes have no checksum"))?;
@@ -119,9 +122,13 @@ impl TableReader {
             MetadataError::Newer(format) => OpenTableError::NewerFormat(format),
             MetadataError::Wrong(key) => damaged(format!("{key} is missing or wrong")),
         })?;
-        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-        let parquet =
-            ArrowReaderMetadata::try_new(Arc::new(metadata), options).map_err(|error| damaged(error.to_string()))?;
+        let typed = |options: ArrowReaderOptions| {
+            let options = options.with_skip_arrow_metadata(true);
+            ArrowReaderMetadata::try_new(Arc::clone(&metadata), options).map_err(|error| damaged(error.to_string()))
+        };
+        let parquet = typed(ArrowReaderOptions::new())?;
+        check_columns(&parquet, &facts).map_err(damaged)?;
+        let records = typed(ArrowReaderOptions::new().with_schema(schema::decoded_schema(&facts.value_columns)))?;
         let reader = TableReader {
             file,
             bytes,
@@ -129,6 +136,7 @@ impl TableReader {
             index_crc,
             metadata: Arc::new(facts),
             parquet,
+            records,
         };
         reader.check_consistency().map_err(damaged)?;
         Ok(reader)
@@ -155,9 +163,6 @@ impl TableReader {
     }
 
     fn check_consistency(&self) -> Result<(), &'static str> {
-        if self.parquet.schema().fields() != schema::arrow_schema(&self.metadata.value_columns).fields() {
-            return Err("its columns are not those of its format");
-        }
         let groups = &self.metadata.row_groups;
         let stored = self.parquet.metadata().row_groups();
         if groups.len() != stored.len() {
@@ -252,7 +257,7 @@ impl TableReader {
         let columns = ProjectionMask::roots(schema, 0..schema::RECORD_COLUMNS);
         let rows = usize::try_from(group.row_count).unwrap_or(usize::MAX);
         let input = RowGroupBytes { position: group.position, bytes };
-        let mut batches = ParquetRecordBatchReaderBuilder::new_with_metadata(input, self.parquet.clone())
+        let mut batches = ParquetRecordBatchReaderBuilder::new_with_metadata(input, self.records.clone())
             .with_row_groups(vec![index])
             .with_projection(columns)
             .with_batch_size(rows)
@@ -273,6 +278,13 @@ impl TableReader {
         }
         Ok(decoded)
     }
+}
+
+fn check_columns(parquet: &ArrowReaderMetadata, metadata: &Metadata) -> Result<(), &'static str> {
+    if parquet.schema().fields() == schema::arrow_schema(&metadata.value_columns).fields() {
+        return Ok(());
+    }
+    Err("its columns are not those of its format")
 }
 
 /// A footer with its trailer.

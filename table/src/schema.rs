@@ -57,6 +57,16 @@ pub fn arrow_schema(value_columns: &ValueColumns) -> Arc<Schema> {
     Arc::new(Schema::new(fields))
 }
 
+/// The same columns as they are decoded to make records of: values stay in the pages that they were unpacked into.
+pub(crate) fn decoded_schema(value_columns: &ValueColumns) -> Arc<Schema> {
+    let columns = arrow_schema(value_columns);
+    let fields = columns.fields().iter().map(|field| match field.name().as_str() {
+        VALUE => Arc::new(field.as_ref().clone().with_data_type(DataType::BinaryView)),
+        _ => Arc::clone(field),
+    });
+    Arc::new(Schema::new(fields.collect::<Fields>()))
+}
+
 fn record_fields() -> Vec<Field> {
     vec![
         Field::new(OFFSET, DataType::Int64, false),
