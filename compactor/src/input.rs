@@ -4,7 +4,8 @@
 //! 1. A raw run is given out when the CRC of each of its batches, their offsets and their sum are right. What arrives damaged is
 //!    read once again before it is called so.
 //! 2. Runs are given out in order and whole; none is passed over.
-//! 3. Of memory, at most [`MERGE_READS_AHEAD_MAX`] reads of [`MERGE_READ_BYTES`], or as many row groups, are held.
+//! 3. Of memory, at most [`MERGE_READS_AHEAD_MAX`] reads of [`MERGE_READ_BYTES`] are held beside the one that was given out; of row
+//!    groups as many as take no more than that when they are decoded, and one at least.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -17,7 +18,7 @@ use alluvium_log::paths::ShardPaths;
 use alluvium_log::{ObjectRef, Run, TableRun};
 use alluvium_record::batch::RecordBatch;
 use alluvium_record::{TopicPartition, batch_sum, split_batches};
-use alluvium_table::{DecodedRows, StoreFile, TableReader};
+use alluvium_table::{DecodedRows, RowGroupFacts, StoreFile, TableReader};
 use bytes::Bytes;
 
 use crate::job::{JobError, Workshop};
@@ -55,14 +56,38 @@ enum Step {
     },
 }
 
+impl Step {
+    /// What the read takes in memory, about.
+    fn bytes(&self) -> usize {
+        match self {
+            Step::Raw(..) => MERGE_READ_BYTES,
+            // It gives way to its row groups.
+            Step::Table(..) => 0,
+            Step::RowGroup { reader, index, .. } => {
+                reader.row_groups().get(*index).map_or(0, RowGroupFacts::memory_bytes)
+            }
+        }
+    }
+}
+
 /// Reads runs.
 pub(crate) struct Inputs {
     workshop: Workshop,
     paths: ShardPaths,
     topic_partition: TopicPartition,
     steps: VecDeque<Step>,
-    reading: VecDeque<JoinHandle<Result<Chunk, JobError>>>,
+    reading: VecDeque<Reading>,
 }
+
+/// A read that is under way, or waits to be given out.
+struct Reading {
+    chunk: JoinHandle<Result<Chunk, JobError>>,
+    /// What it takes in memory, about.
+    bytes: usize,
+}
+
+/// What reads may take together.
+const READING_BYTES_MAX: usize = MERGE_READ_BYTES * MERGE_READS_AHEAD_MAX;
 
 impl Inputs {
     /// The runs, each with what is known of it as a file.
@@ -89,15 +114,18 @@ impl Inputs {
     pub(crate) async fn next(&mut self) -> Result<Option<Chunk>, JobError> {
         self.workshop.check_running()?;
         while self.reading.len() < MERGE_READS_AHEAD_MAX {
-            let Some(step) = self.steps.pop_front() else { break };
+            let held: usize = self.reading.iter().map(|reading| reading.bytes).sum();
+            let fits = |step: &Step| self.reading.is_empty() || held + step.bytes() <= READING_BYTES_MAX;
+            let Some(step) = self.steps.pop_front_if(|step| fits(step)) else { break };
             self.begin(step).await?;
         }
         let Some(reading) = self.reading.pop_front() else { return Ok(None) };
-        let chunk = reading.await.map_err(|_| JobError::Stopped)??;
+        let chunk = reading.chunk.await.map_err(|_| JobError::Stopped)??;
         Ok(Some(chunk))
     }
 
     async fn begin(&mut self, step: Step) -> Result<(), JobError> {
+        let bytes = step.bytes();
         let workshop = self.workshop.clone();
         let path = |run: &Run| run.path(self.topic_partition, &self.paths);
         match step {
@@ -107,7 +135,8 @@ impl Inputs {
                     let records = Records::Batches(read_raw(&workshop, &path, &runs).await?);
                     Ok(Chunk { records, run: index, ends_table: None })
                 };
-                self.reading.push_back(self.workshop.runtime.spawn("read runs", reading));
+                let chunk = self.workshop.runtime.spawn("read runs", reading);
+                self.reading.push_back(Reading { chunk, bytes });
             }
             Step::Table(index, run, table) => {
                 let path = path(&run).ok_or(JobError::Stopped)?;
@@ -125,7 +154,8 @@ impl Inputs {
                     let rows = rows.map_err(|error| JobError::read(&path, error))?;
                     Ok(Chunk { records: Records::Rows(Box::new(rows)), run, ends_table })
                 };
-                self.reading.push_back(self.workshop.runtime.spawn("read rows", reading));
+                let chunk = self.workshop.runtime.spawn("read rows", reading);
+                self.reading.push_back(Reading { chunk, bytes });
             }
         }
         Ok(())

@@ -108,9 +108,12 @@ pub(crate) async fn compact(
     for stretch in stretches(&runs, workshop.settings.key_memory_bytes / STAYING_SHARE) {
         let staying;
         (staying, keys) = scan::scan(workshop, spec, &runs[stretch.start..], stretch.len(), scope, keys).await?;
+        // Behind the last stretch nobody asks for them.
+        keys = keys.filter(|_| stretch.end < runs.len());
         let Staying { offsets, found } = staying;
         let (runs, keep) = (&runs[stretch], Arc::new(StayingOffsets(offsets)));
-        for group in groups(runs, &found, dirty_from, horizon_ms, workshop.settings.file_bytes_max) {
+        let most = (workshop.settings.file_bytes_max, rules.file_records_max());
+        for group in groups(runs, &found, dirty_from, horizon_ms, most) {
             let last_offset = runs[group.runs.end - 1].0.last_offset;
             let rewrite = Rewrite {
                 spec,
@@ -167,16 +170,16 @@ fn horizon(now_ms: i64, delete_retention_ms: i64) -> i64 {
     }
 }
 
-/// Which files are written anew, and together with which others: those with one horizon, up to the length of a file, and never
+/// Which files are written anew, and together with which others: those with one horizon, up to what a file may have, and never
 /// across where keys were compacted before. A file that stays as it is is not written.
 fn groups(
     runs: &[(Run, Option<TableRun>)],
     found: &[RunFindings],
     dirty_from: i64,
     horizon_ms: i64,
-    file_bytes_max: u64,
+    (file_bytes_max, file_records_max): (u64, u64),
 ) -> Vec<Group> {
-    let mut groups: Vec<(Group, u64, bool)> = Vec::new();
+    let mut groups: Vec<(Group, u64, u64, bool)> = Vec::new();
     for (index, ((run, table), found)) in runs.iter().zip(found).enumerate() {
         let is_dirty = run.last_offset >= dirty_from;
         let own = match table {
@@ -190,28 +193,30 @@ fn groups(
             records => (u128::from(run.length) * u128::from(found.kept) / u128::from(records)) as u64,
         };
         let changes = is_dirty || found.kept != records;
-        if let Some((group, bytes, group_changes)) = groups.last_mut() {
+        if let Some((group, bytes, kept, group_changes)) = groups.last_mut() {
             let one_horizon = own == NO_TOMBSTONES
                 || group.tombstone_horizon_ms == NO_TOMBSTONES
                 || own == group.tombstone_horizon_ms;
-            if group.is_dirty == is_dirty && one_horizon && *bytes + kept_bytes <= file_bytes_max {
+            let fits = *bytes + kept_bytes <= file_bytes_max && *kept + found.kept <= file_records_max;
+            if group.is_dirty == is_dirty && one_horizon && fits {
                 group.runs.end = index + 1;
                 group.tombstone_horizon_ms = group.tombstone_horizon_ms.max(own);
                 *bytes += kept_bytes;
+                *kept += found.kept;
                 *group_changes |= changes;
                 continue;
             }
         }
         let group = Group { runs: index..index + 1, tombstone_horizon_ms: own, is_dirty };
-        groups.push((group, kept_bytes, changes));
+        groups.push((group, kept_bytes, found.kept, changes));
     }
     let is_one_empty_run = |group: &Group| {
         group.runs.len() == 1 && runs[group.runs.start].0.object == ObjectRef::Nothing && !group.is_dirty
     };
     groups
         .into_iter()
-        .filter(|(group, _, changes)| *changes && !is_one_empty_run(group))
-        .map(|(group, _, _)| group)
+        .filter(|(group, _, _, changes)| *changes && !is_one_empty_run(group))
+        .map(|(group, ..)| group)
         .collect()
 }
 

@@ -1,5 +1,6 @@
 //! What a topic's settings ask of the compactor. Kafka's names, Kafka's defaults.
 
+use alluvium_infra::limits;
 use alluvium_log::Topic;
 use alluvium_table::{VALUE_COLUMNS_CONFIG, ValueColumns};
 
@@ -54,6 +55,12 @@ impl TopicRules {
             delete_retention_ms: number("delete.retention.ms", DELETE_RETENTION_MS).max(0),
             value_columns: value(VALUE_COLUMNS_CONFIG).and_then(|value| value.parse().ok()).unwrap_or_default(),
         }
+    }
+
+    /// Records that become one file, unless one run alone has more.
+    #[must_use]
+    pub fn file_records_max(&self) -> u64 {
+        if self.compacts { limits::FILTERED_TABLE_RECORDS_MAX } else { u64::MAX }
     }
 }
 

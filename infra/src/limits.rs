@@ -123,6 +123,9 @@ pub const MERGE_IDLE_BYTES_MIN: usize = 64 * KIB;
 pub const MERGE_READ_BYTES: usize = 8 * MIB;
 /// Reads that are under way, or wait to be merged, of one job.
 pub const MERGE_READS_AHEAD_MAX: usize = 4;
+/// Records that become one table with a bloom filter of its keys, unless one run alone has more: until the table ends, up to three
+/// bytes of the filter are held for each.
+pub const FILTERED_TABLE_RECORDS_MAX: u64 = 8 * 1024 * 1024;
 /// Memory for the keys of a compaction by key.
 pub const KEY_MEMORY_BYTES_MAX: usize = 128 * MIB;
 /// Garbage that is deleted at the same time.

@@ -17,6 +17,9 @@ use arrow_array::{
 use crate::row::{BatchFacts, Headers, Row};
 use crate::schema;
 
+/// What a row takes in memory beside its key, its value and its headers, about.
+pub(crate) const ROW_BYTES: usize = 64;
+
 /// The rows of one row group.
 #[derive(Clone, Debug)]
 pub struct DecodedRows {
@@ -169,7 +172,7 @@ impl DecodedRows {
         [self.key.get_buffer_memory_size(), self.value.get_buffer_memory_size()].iter().sum::<usize>()
             + headers.lists.get_buffer_memory_size()
             + headers.raw_lists.get_buffer_memory_size()
-            + self.len() * 64
+            + self.len() * ROW_BYTES
     }
 
     /// What the batches of the rows will take, or a little more.

@@ -83,6 +83,12 @@ impl RowGroupFacts {
     pub fn end(&self) -> u64 {
         self.position.saturating_add(self.bytes)
     }
+
+    /// Bytes of memory that its rows take when they are decoded, about.
+    pub fn memory_bytes(&self) -> usize {
+        let bytes = self.row_count.saturating_mul(crate::decoded::ROW_BYTES as u64).saturating_add(self.raw_bytes);
+        usize::try_from(bytes).unwrap_or(usize::MAX)
+    }
 }
 
 /// All that the metadata says.

@@ -4,8 +4,6 @@
 
 use std::io;
 
-use bytes::Bytes;
-
 /// Gathers written bytes.
 #[derive(Debug, Default)]
 pub(crate) struct Sink {
@@ -14,12 +12,7 @@ pub(crate) struct Sink {
 
 impl Sink {
     /// All bytes that wait; none do then.
-    pub(crate) fn take(&mut self) -> Bytes {
-        Bytes::from(self.take_vec())
-    }
-
-    /// All bytes that wait, to be changed.
-    pub(crate) fn take_vec(&mut self) -> Vec<u8> {
+    pub(crate) fn take(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.waiting)
     }
 }

@@ -12,8 +12,6 @@
 use alluvium_infra::limits;
 use alluvium_record::{BatchError, Offset, RecordBatch, crc32c};
 use bytes::Bytes;
-use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::errors::ParquetError;
 
 use crate::columns::RowColumns;
@@ -21,11 +19,13 @@ use crate::decoded::DecodedRows;
 use crate::facts::{Metadata, RowGroupFacts, TableFacts};
 use crate::footer;
 use crate::row::Row;
-use crate::sink::Sink;
 use crate::sum::{RecordHasher, RecordSum, RecordTally};
 use crate::values::ValueColumns;
 
+mod encoder;
 mod properties;
+
+use encoder::Encoder;
 
 /// How a table is written.
 #[derive(Clone, Debug)]
@@ -173,7 +173,7 @@ impl From<std::io::Error> for WriteTableError {
 pub struct TableWriter {
     options: TableOptions,
     facts: TableFacts,
-    encoder: ArrowWriter<Sink>,
+    encoder: Encoder,
     columns: RowColumns,
     hasher: RecordHasher,
     finished: Vec<Bytes>,
@@ -194,15 +194,7 @@ impl TableWriter {
             return Err(WriteTableError::Facts { format, base_offset, last_offset });
         }
         let columns = RowColumns::new(options.value_columns.clone());
-        // The Arrow schema follows from the Parquet one, so that it is not written a second time.
-        let encoder_options = ArrowWriterOptions::new()
-            .with_skip_arrow_metadata(true)
-            .with_schema_root("records".to_owned())
-            .with_properties(properties::of(&options)?);
-        let schema = std::sync::Arc::clone(columns.schema());
-        let mut encoder = ArrowWriter::try_new_with_options(Sink::default(), schema, encoder_options)?;
-        encoder.sync()?;
-        let magic = encoder.inner_mut().take();
+        let (encoder, magic) = Encoder::new(columns.schema(), properties::of(&options)?)?;
         Ok(TableWriter {
             options,
             facts,
@@ -276,7 +268,7 @@ impl TableWriter {
     /// Bytes of memory that the writer holds, about.
     pub fn memory_bytes(&self) -> usize {
         let finished: usize = self.finished.iter().map(Bytes::len).sum();
-        self.columns.raw_bytes() + self.encoder.memory_size() + finished
+        self.columns.raw_bytes() + self.encoder.memory_bytes() + finished
     }
 
     /// Ends the file.
@@ -288,12 +280,7 @@ impl TableWriter {
             tally: self.pushed.kept,
             row_groups: self.row_groups,
         };
-        for pair in metadata.encode() {
-            self.encoder.append_key_value_metadata(pair);
-        }
-        self.encoder.finish()?;
-        self.encoder.sync()?;
-        let mut end = self.encoder.inner_mut().take_vec();
+        let mut end = self.encoder.finish(metadata.encode())?;
         let footer_bytes = footer::seal(&mut end)
             .ok_or_else(|| WriteTableError::Encoding("the footer has no place for checksums".into()))?;
         let bytes = self.position + end.len() as u64;
@@ -364,15 +351,13 @@ impl TableWriter {
 
     fn encode_chunk(&mut self) -> Result<(), WriteTableError> {
         let chunk = self.columns.take()?;
-        Ok(self.encoder.write(&chunk)?)
+        self.encoder.write(&chunk)
     }
 
     fn end_row_group(&mut self) -> Result<(), WriteTableError> {
         let Some(mut group) = self.open.take() else { return Ok(()) };
         self.encode_chunk()?;
-        self.encoder.flush()?;
-        self.encoder.sync()?;
-        let bytes = self.encoder.inner_mut().take();
+        let bytes = self.encoder.end_row_group()?;
         group.bytes = bytes.len() as u64;
         group.crc = crc32c(&bytes);
         self.position += group.bytes;

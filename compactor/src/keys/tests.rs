@@ -100,7 +100,7 @@ fn grouped(
     }
     let found: Vec<RunFindings> =
         found.iter().map(|(kept, tombstones)| RunFindings { kept: *kept, tombstones: *tombstones }).collect();
-    let groups = groups(&runs, &found, dirty_from, 700, 1_000);
+    let groups = groups(&runs, &found, dirty_from, 700, (1_000, 25));
     groups.into_iter().map(|group| (group.runs, group.tombstone_horizon_ms, group.is_dirty)).collect()
 }
 
@@ -118,7 +118,8 @@ fn files_with_one_horizon_are_put_together_and_what_does_not_change_is_left() {
         grouped("ttt", &[300; 3], &[(9, 1), (9, 1), (9, 1)], &[500, 500, 600], 30),
         [(0..2, 500, false), (2..3, 600, false)]
     );
-    assert_eq!(grouped("ttt", &[300; 3], &[(9, 1), (9, 0), (9, 1)], &[500, 400, 500], 30), [(0..3, 500, false)]);
+    assert_eq!(grouped("ttt", &[300; 3], &[(8, 1), (8, 0), (9, 1)], &[500, 400, 500], 30), [(0..3, 500, false)]);
+    assert_eq!(grouped("ttt", &[300; 3], &[(9, 0), (9, 0), (8, 0)], &[1; 3], 30), [(0..2, 1, false), (2..3, 1, false)]);
     assert_eq!(grouped("nt", &[0, 300], &[(0, 0), all], &[0, 1], 20), []);
     assert_eq!(grouped("nt", &[0, 300], &[(0, 0), (8, 0)], &[0, 1], 20), [(0..2, 1, false)]);
 }
