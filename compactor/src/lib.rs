@@ -2,8 +2,8 @@
 //!
 //! Flow: [`pick`] (which runs, from a snapshot of the state) -> [`merge`] or [`keys`] ([`input`]: runs and files, checked;
 //! [`output`]: one file, uploaded in parts and read back) -> [`replace`] (the log takes it or not). Beside it [`retention`]
-//! moves the log start, and [`collect`] deletes what nobody refers to. [`role`] runs all of it on the leader of a shard. [`scrub`]
-//! proves what is there.
+//! moves the log start, and [`collect`] deletes what nobody refers to. [`role`] runs all of it on the leader of a shard, [`lanes`]
+//! the jobs. [`scrub`] proves what is there.
 //!
 //! Invariants:
 //! 1. 11, no record is lost: a file takes the place of runs only when the log finds their sums equal; what is damaged fails its
@@ -18,6 +18,7 @@ mod counters;
 mod input;
 mod job;
 mod keys;
+mod lanes;
 mod merge;
 mod output;
 pub mod pick;

@@ -3,7 +3,7 @@
 //! Invariants:
 //! 1. Only runs behind the last stable offset are picked, and those side by side.
 //! 2. Raw runs are picked from the front: the log forgets aborted transactions behind the first one that is left.
-//! 3. What is picked is within the length that a file may have, unless one run alone is longer.
+//! 3. What is picked is within what a file may have, in bytes and, with keys, in records, unless one run alone has more.
 //! 4. A run whose records cannot be unpacked, because its producer sent them so, stays raw and holds up no merge behind it. Keys are
 //!    compacted before it alone: nobody knows which keys it has.
 //! 5. A file is merged again only with about as much as it has itself, so that each record is written a few times at most.
@@ -167,17 +167,54 @@ impl FirstSeen {
     }
 }
 
-/// All jobs that are due, the most urgent first: raw runs before files before keys, many bytes before few.
+/// Which jobs are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    /// All.
+    All,
+    /// Those that make files of runs.
+    Files,
+    /// Those that compact keys.
+    Keys,
+}
+
+impl Lane {
+    fn has(self, kind: CompactionKind) -> bool {
+        match self {
+            Self::All => true,
+            Self::Files => !matches!(kind, CompactionKind::Keys { .. }),
+            Self::Keys => matches!(kind, CompactionKind::Keys { .. }),
+        }
+    }
+}
+
+/// Whether there are keys to compact somewhere, if it is now so late.
+pub(crate) fn keys_are_due(view: &View, leads: impl Fn(ShardId) -> bool, now_ms: i64) -> bool {
+    view.topics().any(|topic| {
+        let rules = TopicRules::of(topic);
+        rules.compacts
+            && (0..topic.partition_count).filter(|index| leads(topic.shard_of(*index))).any(|index| {
+                let partition = view.partition(TopicPartition::new(topic.id, index));
+                partition.is_some_and(|partition| keys::due(&StableRuns::of(partition), &rules, now_ms).is_some())
+            })
+    })
+}
+
+/// The jobs of a lane that are due, the most urgent first: raw runs before files before keys, many bytes before few.
 pub fn pick(
     view: &View,
     leads: impl Fn(ShardId) -> bool,
     seen: &mut FirstSeen,
     settings: &CompactorSettings,
     now: PickTime,
+    lane: Lane,
 ) -> Vec<CompactionSpec> {
     let mut specs = Vec::new();
     for topic in view.topics() {
         let rules = TopicRules::of(topic);
+        if lane == Lane::Keys && !rules.compacts {
+            continue;
+        }
         for index in 0..topic.partition_count {
             let (shard, topic_partition) = (topic.shard_of(index), TopicPartition::new(topic.id, index));
             let Some(partition) = view.partition(topic_partition).filter(|_| leads(shard)) else { continue };
@@ -185,7 +222,8 @@ pub fn pick(
             let runs = StableRuns { unreadable, ..StableRuns::of(partition) };
             let age = seen.age(topic_partition, &runs, now.local_ms);
             let due = due(&runs, &rules, age, settings, now.store_ms);
-            specs.extend(due.into_iter().map(|(range, kind)| CompactionSpec {
+            let due = due.into_iter().filter(|(_, kind)| lane.has(*kind));
+            specs.extend(due.map(|(range, kind)| CompactionSpec {
                 shard,
                 topic_partition,
                 runs: runs.slice(range),
@@ -215,7 +253,7 @@ pub(crate) fn due(
     // What is to be compacted by key in time is in a file by then.
     let age_max = if rules.compacts { rules.compaction_lag_ms_max } else { i64::MAX };
     let age_max = Duration::from_millis(u64::try_from(age_max).unwrap_or(0));
-    if let Some(range) = due_merge(runs, raw_age, age_max, settings) {
+    if let Some(range) = due_merge(runs, raw_age, age_max, rules, settings) {
         due.push((range, CompactionKind::Merge));
     }
     let keys = store_ms.filter(|_| rules.compacts).and_then(|now_ms| {
@@ -239,6 +277,7 @@ fn due_merge(
     runs: &StableRuns,
     age: Duration,
     age_max: Duration,
+    rules: &TopicRules,
     settings: &CompactorSettings,
 ) -> Option<Range<usize>> {
     let first = runs.first_raw()?;
@@ -248,11 +287,11 @@ fn due_merge(
         || (age >= settings.merge_age && bytes >= settings.merge_idle_bytes_min)
         || age >= settings.merge_idle_age.min(age_max);
     is_due.then(|| {
-        let mut total = 0;
+        let (mut total, base_offset) = (0, runs.runs[first].0.base_offset);
         let count = raw
             .take_while(|run| {
                 total += length(run);
-                total <= settings.file_bytes_max
+                total <= settings.file_bytes_max && run.0.last_offset.abs_diff(base_offset) < rules.file_records_max()
             })
             .count();
         first..first + count.max(1)

@@ -1,4 +1,4 @@
-//! The role: on the leader of a shard, one job at a time, and beside it retention and garbage collection.
+//! The role: on the leader of a shard jobs in their lanes ([`crate::lanes`]), and beside them retention and garbage collection.
 //!
 //! Invariants: nothing here holds a lock that anybody else waits for; a job that fails is reported and its partition left alone for a
 //! while, longer each time; on a stop jobs end between two steps and leave at most an orphan.
@@ -11,7 +11,7 @@ use std::time::Duration;
 use alluvium_infra::Runtime;
 use alluvium_infra::runtime::Instant;
 use alluvium_infra::shutdown::{DrainTimedOut, Shutdown};
-use alluvium_log::{Log, Run, Shard, View};
+use alluvium_log::{Log, Run, Shard};
 use alluvium_record::{ShardId, TopicId, TopicPartition};
 use parking_lot::Mutex;
 
@@ -19,17 +19,13 @@ use crate::clock::{ClockDoubt, TrustedClock};
 use crate::collect::{Collected, Collector, is_past};
 use crate::counters::CompactorCounters;
 use crate::job::{JobError, JobOutcome, Workshop};
-use crate::pick::{CompactionKind, CompactionSpec, FirstSeen, PickTime, pick};
-use crate::rules::TopicRules;
+use crate::lanes::{Looked, Running};
+use crate::pick::{CompactionKind, CompactionSpec, FirstSeen, Lane, PickTime, pick};
 use crate::scrub::{ScrubProgress, ScrubReport, scrub};
 use crate::settings::CompactorSettings;
 use crate::shared::SharedEntries;
 use crate::{keys, merge, retention};
 
-/// How old the time may be that keys are compacted by.
-const LOOK_INTERVAL: Duration = Duration::from_secs(60);
-/// The longest time that a partition is left alone after failures.
-const FAILURE_PAUSE_MAX: Duration = Duration::from_secs(3_600);
 /// How long a stop waits for a step of a job.
 const STOP_WAIT_MAX: Duration = Duration::from_secs(10);
 
@@ -67,11 +63,13 @@ pub struct Compactor {
 }
 
 #[derive(Debug)]
-struct Inner {
-    workshop: Workshop,
+pub(crate) struct Inner {
+    pub(crate) workshop: Workshop,
     collector: Collector,
-    duty: Arc<dyn Duty>,
+    pub(crate) duty: Arc<dyn Duty>,
     clock: Mutex<TrustedClock>,
+    pub(crate) running: Running,
+    pub(crate) looked: Looked,
 }
 
 /// What one round over everything did.
@@ -101,21 +99,23 @@ impl Compactor {
         let runtime = log.runtime().clone();
         let shared = SharedEntries::default();
         let workshop = Workshop { log, settings, counters, shutdown, runtime, shared };
-        Self { inner: Arc::new(Inner { workshop, collector, duty, clock: Mutex::default() }) }
+        let (clock, running, looked) = (Mutex::default(), Running::default(), Looked::default());
+        Self { inner: Arc::new(Inner { workshop, collector, duty, clock, running, looked }) }
     }
 
     /// A compactor that works until it is stopped.
     #[must_use]
     pub fn start(parts: CompactorParts) -> Self {
         let compactor = Self::new(parts);
-        let (jobs, house) = (compactor.clone(), compactor.clone());
+        let (files, keys, house) = (compactor.clone(), compactor.clone(), compactor.clone());
         let Workshop { shutdown, runtime, .. } = &compactor.inner.workshop;
-        drop(shutdown.spawn(runtime, "compaction", async move { jobs.inner.work().await }));
+        drop(shutdown.spawn(runtime, "compaction", async move { files.inner.work(Lane::Files).await }));
+        drop(shutdown.spawn(runtime, "compaction by key", async move { keys.inner.work(Lane::Keys).await }));
         drop(shutdown.spawn(runtime, "housekeeping", async move { house.inner.keep_house().await }));
         compactor
     }
 
-    /// Stops: no job begins, and the one that runs ends after its step.
+    /// Stops: no job begins, and those that run end after their step.
     ///
     /// # Errors
     /// When the step takes too long. What it leaves is collected later.
@@ -141,28 +141,8 @@ impl Compactor {
     }
 }
 
-/// Partitions that are left alone after failures, until when, and how often it was in a row.
-#[derive(Debug, Default)]
-struct Pauses(BTreeMap<TopicPartition, (u32, Instant)>);
-
-impl Pauses {
-    fn holds(&self, spec: &CompactionSpec, now: Instant) -> bool {
-        self.0.get(&spec.topic_partition).is_some_and(|(_, until)| now < *until)
-    }
-
-    fn failed(&mut self, spec: &CompactionSpec, first: Duration, now: Instant) {
-        let entry = self.0.entry(spec.topic_partition).or_insert((0, now));
-        let pause = first.saturating_mul(1 << entry.0.min(16)).min(FAILURE_PAUSE_MAX);
-        *entry = (entry.0 + 1, now + pause);
-    }
-
-    fn ended(&mut self, spec: &CompactionSpec) {
-        self.0.remove(&spec.topic_partition);
-    }
-}
-
 /// The time now, by what it was at some moment.
-fn since(store_ms: i64, at: Instant, now: Instant) -> i64 {
+pub(crate) fn since(store_ms: i64, at: Instant, now: Instant) -> i64 {
     let passed = now.saturating_duration_since(at).as_millis();
     store_ms.saturating_add(i64::try_from(passed).unwrap_or(i64::MAX))
 }
@@ -182,22 +162,22 @@ impl Changes {
 }
 
 /// The run of a batch that its producer packed wrongly. It stays as it is.
-fn unreadable<'a>(spec: &'a CompactionSpec, error: &JobError) -> Option<&'a Run> {
+pub(crate) fn unreadable<'a>(spec: &'a CompactionSpec, error: &JobError) -> Option<&'a Run> {
     let base_offset = error.unreadable_batch().filter(|_| spec.kind == CompactionKind::Merge)?;
     spec.runs.iter().find(|run| (run.base_offset..=run.last_offset).contains(&base_offset))
 }
 
 impl Inner {
-    fn runtime(&self) -> &Runtime {
+    pub(crate) fn runtime(&self) -> &Runtime {
         &self.workshop.runtime
     }
 
-    fn settings(&self) -> &CompactorSettings {
+    pub(crate) fn settings(&self) -> &CompactorSettings {
         &self.workshop.settings
     }
 
     /// The store's time, when it is believed.
-    async fn store_ms(&self) -> Result<i64, ClockDoubt> {
+    pub(crate) async fn store_ms(&self) -> Result<i64, ClockDoubt> {
         let store = self.workshop.store();
         // An idle store tells no time: any answer does.
         let _answer = store.get(&self.workshop.log.meta().paths().head()).await;
@@ -210,52 +190,12 @@ impl Inner {
         looked
     }
 
-    fn pick(&self, view: &View, seen: &mut FirstSeen, store_ms: Option<i64>) -> Vec<CompactionSpec> {
+    fn pick(&self, seen: &mut FirstSeen, store_ms: Option<i64>) -> Vec<CompactionSpec> {
         let now = PickTime { local_ms: self.runtime().now_ms(), store_ms };
-        pick(view, |shard| self.duty.leads(shard), seen, self.settings(), now)
+        pick(&self.workshop.log.view(), |shard| self.duty.leads(shard), seen, self.settings(), now, Lane::All)
     }
 
-    /// Whether the store's time is asked for: when by this machine's clock there are keys to compact.
-    fn needs_time(&self, view: &View, seen: &mut FirstSeen) -> bool {
-        let by_local = Some(self.runtime().now_ms());
-        let is_keys = |spec: &CompactionSpec| matches!(spec.kind, CompactionKind::Keys { .. });
-        view.topics().any(|topic| TopicRules::of(topic).compacts) && self.pick(view, seen, by_local).iter().any(is_keys)
-    }
-
-    /// Job after job, until the stop.
-    async fn work(&self) {
-        let (mut seen, mut pauses) = (FirstSeen::default(), Pauses::default());
-        let mut looked: Option<(Instant, Option<i64>)> = None;
-        let shutdown = self.workshop.shutdown.clone();
-        while !shutdown.is_triggered() {
-            let now = self.runtime().monotonic();
-            looked = looked.filter(|(at, _)| now.saturating_duration_since(*at) < LOOK_INTERVAL);
-            if looked.is_none() && self.needs_time(&self.workshop.log.view(), &mut seen) {
-                looked = Some((now, self.store_ms().await.ok()));
-            }
-            // Time goes on between two looks: a tombstone that is younger than the last one has its whole time before it.
-            let store_ms = looked.and_then(|(at, store_ms)| Some(since(store_ms?, at, now)));
-            let specs = self.pick(&self.workshop.log.view(), &mut seen, store_ms);
-            let spec = specs.into_iter().find(|spec| !pauses.holds(spec, now));
-            let Some(spec) = spec else {
-                self.workshop.shared.clear();
-                let _stopped = shutdown.unless_triggered(self.runtime().sleep(self.settings().pick_interval)).await;
-                continue;
-            };
-            match self.run(&spec).await {
-                Ok(JobOutcome::Replaced) => pauses.ended(&spec),
-                Ok(JobOutcome::Nothing | JobOutcome::Lost | JobOutcome::Unknown) => {
-                    pauses.failed(&spec, self.settings().pick_interval, self.runtime().monotonic());
-                }
-                Err(error) => match unreadable(&spec, &error) {
-                    Some(run) => seen.cannot_read(spec.topic_partition, run.base_offset),
-                    None => pauses.failed(&spec, self.settings().failure_pause, self.runtime().monotonic()),
-                },
-            }
-        }
-    }
-
-    async fn run(&self, spec: &CompactionSpec) -> Result<JobOutcome, JobError> {
+    pub(crate) async fn run(&self, spec: &CompactionSpec) -> Result<JobOutcome, JobError> {
         let workshop = &self.workshop;
         let ended = match spec.kind {
             CompactionKind::Merge | CompactionKind::Rewrite => merge::merge(workshop, spec).await,
@@ -398,7 +338,7 @@ impl Inner {
         };
         while !self.workshop.shutdown.is_triggered() {
             let now_ms = store_ms.map(|store_ms| since(store_ms, looked, self.runtime().monotonic()));
-            let specs = self.pick(&self.workshop.log.view(), &mut seen, now_ms);
+            let specs = self.pick(&mut seen, now_ms);
             let spec = specs.into_iter().find(|spec| is_wanted(spec) && !given_up.contains(&spec.topic_partition));
             let Some(spec) = spec else { break };
             tell(&spec);

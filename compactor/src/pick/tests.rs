@@ -1,3 +1,4 @@
+use alluvium_infra::limits::FILTERED_TABLE_RECORDS_MAX;
 use alluvium_record::TopicId;
 use uuid::Uuid;
 
@@ -39,7 +40,8 @@ pub(crate) fn stable(kinds: &str, lengths: &[u64]) -> StableRuns {
 }
 
 fn merge(kinds: &str, lengths: &[u64], age_s: u64) -> Option<Range<usize>> {
-    due_merge(&stable(kinds, lengths), Duration::from_secs(age_s), Duration::MAX, &CompactorSettings::default())
+    let (rules, settings) = (TopicRules::of(&topic()), CompactorSettings::default());
+    due_merge(&stable(kinds, lengths), Duration::from_secs(age_s), Duration::MAX, &rules, &settings)
 }
 
 fn one(range: Range<usize>) -> Vec<Range<usize>> {
@@ -83,12 +85,31 @@ fn a_merge_begins_at_the_front_and_is_cut_to_the_length_of_a_file() {
 }
 
 #[test]
+fn a_merge_of_keys_is_cut_to_the_records_of_a_file() {
+    const MOST: i64 = FILTERED_TABLE_RECORDS_MAX as i64;
+    let cut = |policy: &str, ends: &[i64]| {
+        let configs = [("cleanup.policy".to_owned(), policy.to_owned())].into();
+        let rules = TopicRules::of(&alluvium_log::Topic { configs, ..topic() });
+        let mut runs = stable(&"r".repeat(ends.len()), &vec![64 * MIB; ends.len()]);
+        let mut base_offset = 100;
+        for ((run, _), end) in runs.runs.iter_mut().zip(ends) {
+            (run.base_offset, run.last_offset) = (base_offset, 100 + end - 1);
+            base_offset = 100 + end;
+        }
+        due_merge(&runs, Duration::ZERO, Duration::MAX, &rules, &CompactorSettings::default())
+    };
+    assert_eq!(cut("compact", &[10, MOST, MOST + 1]), Some(0..2));
+    assert_eq!(cut("compact", &[MOST + 1, MOST + 2]), Some(0..1), "one run alone may have more");
+    assert_eq!(cut("delete", &[10, MOST, MOST + 1]), Some(0..3));
+}
+
+#[test]
 fn a_run_that_cannot_be_read_holds_up_nothing_behind_it() {
     let settings = CompactorSettings::default();
     let at = |unreadable: &[i64]| {
         let runs = stable("trrr", &[1, MIB, MIB, 64 * MIB]);
         let runs = StableRuns { unreadable: unreadable.iter().copied().collect(), ..runs };
-        due_merge(&runs, Duration::ZERO, Duration::MAX, &settings)
+        due_merge(&runs, Duration::ZERO, Duration::MAX, &TopicRules::of(&topic()), &settings)
     };
     assert_eq!(at(&[]), Some(1..4));
     assert_eq!(at(&[10, 20]), Some(3..4));

@@ -1,11 +1,14 @@
 //! Compaction by key, with Kafka's rules.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use alluvium_compactor::CompactorSettings;
+use alluvium_compactor::{AllShards, Compactor, CompactorParts, CompactorSettings};
 use alluvium_infra::Runtime;
+use alluvium_infra::store::{Fault, FaultRule, StoreOperation};
 use alluvium_log::{ObjectRef, Operation};
+use alluvium_record::Compression;
 
 use crate::world::{Pair, World, pair, tombstone};
 
@@ -212,5 +215,41 @@ fn a_stretch_at_a_time_comes_to_the_same() {
             let (in_stretches, files) = in_stretches(&runtime, keys, 2 * 1024).await;
             assert_eq!((in_stretches, files), (at_once, 3));
         }
+    });
+}
+
+#[test]
+fn runs_become_files_while_keys_are_compacted() {
+    Runtime::simulate(51, |runtime| async move {
+        let world = world(&runtime, &[]).await;
+        file(&world, &[pair("a", "1"), pair("b", "1"), pair("a", "2")]).await;
+        file(&world, &[pair("b", "2")]).await;
+        assert_eq!(world.partition(0).cleaned_to(), 3);
+        // Of the first file, and of what it becomes, every read takes two hours.
+        let first_file = format!("{}/0/{:020}-", world.topic, 0);
+        world.faulty.script(FaultRule::always(StoreOperation::GetRange, &first_file, Fault::Slow(2 * HOUR)));
+        world.write(&[pair("a", "3")]).await;
+        let (log, duty) = (world.log.clone(), Arc::new(AllShards));
+        let compactor = Compactor::start(CompactorParts { log, duty, settings: World::settings() });
+        while world.faulty.injected_count() == 0 {
+            runtime.sleep(Duration::from_secs(1)).await;
+        }
+        let begun = runtime.monotonic();
+        world.append(vec![(1, world.batch(&[pair("c", "1")], Compression::None))]).await;
+        world.write(&[pair("d", "1")]).await;
+        while (world.kinds(0), world.kinds(1)) != ("tttt".to_owned(), "t".to_owned()) {
+            assert_eq!(world.partition(0).cleaned_to(), 3, "keys are compacted before other runs become files");
+            runtime.sleep(Duration::from_secs(1)).await;
+        }
+        assert!(runtime.monotonic() - begun < HOUR, "merges have waited for keys");
+        // The reads that are under way take their time, those behind them none.
+        world.faulty.clear();
+        while world.partition(0).cleaned_to() < 5 {
+            runtime.sleep(Duration::from_secs(60)).await;
+        }
+        assert!(runtime.monotonic() - begun > HOUR);
+        compactor.stop().await.unwrap();
+        assert_eq!(shown(&world).await, "3:b=2 4:a=3 5:d=1");
+        world.check();
     });
 }
