@@ -206,13 +206,14 @@ impl Source {
     }
 
     async fn block(&self, key: BlockKey, range: Range<u64>, pool: Pool) -> Result<Bytes, LoadError> {
-        let cached = match pool {
-            Pool::Live => self.live.get(&key).await,
-            // What the others have at hand serves a replay too.
-            Pool::Replay => match self.replay.get(&key).await {
-                Some(block) => Some(block),
-                None => self.live.get(&key).await,
-            },
+        // What the others have at hand serves too: a replay that comes near the end goes on with what was read for it.
+        let (own, other) = match pool {
+            Pool::Live => (&self.live, &self.replay),
+            Pool::Replay => (&self.replay, &self.live),
+        };
+        let cached = match own.get(&key).await {
+            Some(block) => Some(block),
+            None => other.get(&key).await,
         };
         let cache = match pool {
             Pool::Live => CacheKind::Live,

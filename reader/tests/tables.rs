@@ -286,6 +286,27 @@ async fn whoever_goes_through_a_file_in_small_portions_has_each_row_group_decode
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_replay_that_comes_near_the_end_goes_on_with_what_was_read_for_it() {
+    let mut world = World::new().await;
+    let before = world.append_all().await;
+    // Opened anew with nothing in memory, by a node for which the last quarter of the records is near the end.
+    let options = LogOptions { tail_bytes_max: 0, ..LogOptions::default() };
+    world.log = Log::open(world.store.clone(), options, world.runtime.clone()).await.expect("opens");
+    let size = world.log.view().partition(world.place).expect("is known").size_bytes();
+    let settings = ReaderSettings { replay_distance_bytes: size / 4, ..ReaderSettings::default() };
+    world.reader = Reader::new(world.log.clone(), settings, world.runtime.clone());
+    let mut offset = 0;
+    while offset < before.len() as i64 {
+        offset = world.fetch(offset, 1).await.last().expect("is not stuck").header.next_offset();
+        // What is read ahead arrives.
+        world.runtime.sleep(Duration::from_secs(1)).await;
+    }
+    let counters = world.reader.counters();
+    assert!(counters.hits(CacheKind::Live) > 5, "nothing was near the end");
+    assert_eq!((counters.misses(CacheKind::Replay), counters.misses(CacheKind::Live)), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_damaged_file_is_said_to_be_and_one_that_is_gone_is_looked_up_again() {
     let world = World::new().await;
     let before = world.append_all().await;
