@@ -65,12 +65,14 @@ impl Output {
             format: FORMAT,
         };
         let options = TableOptions {
+            row_group_rows_max: workshop.settings.row_group_rows_max,
             key_bloom_filter: rules.compacts,
             value_columns: rules.value_columns.clone(),
             ..TableOptions::default()
         };
         let writer = TableWriter::new(facts, options)?;
-        let upload = LargeUpload::new(workshop.store().clone(), path.clone(), workshop.runtime.clone());
+        let upload = LargeUpload::new(workshop.store().clone(), path.clone(), workshop.runtime.clone())
+            .in_parts_of(workshop.settings.upload_part_bytes);
         Ok(Self { workshop: workshop.clone(), writer: Some(writer), upload, id, path, place })
     }
 

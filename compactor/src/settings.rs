@@ -26,6 +26,10 @@ pub struct CompactorSettings {
     pub small_file_bytes: u64,
     /// How many are enough.
     pub small_files_min: usize,
+    /// Rows of a row group of a file.
+    pub row_group_rows_max: usize,
+    /// Bytes of the parts that longer files are uploaded in: what stores ask for, but for those of tests.
+    pub upload_part_bytes: usize,
     /// Memory for the keys of a compaction by key.
     pub key_memory_bytes: usize,
     /// How often retention is looked at.
@@ -56,6 +60,8 @@ impl Default for CompactorSettings {
             file_bytes_max: limits::TABLE_BYTES_TARGET as u64,
             small_file_bytes: limits::SMALL_TABLE_BYTES as u64,
             small_files_min: 4,
+            row_group_rows_max: limits::TABLE_ROW_GROUP_ROWS_MAX,
+            upload_part_bytes: limits::UPLOAD_PART_BYTES,
             key_memory_bytes: limits::KEY_MEMORY_BYTES_MAX,
             retention_interval: minutes(5),
             collect_interval: minutes(10),

@@ -115,6 +115,15 @@ pub enum NodeFault {
     },
 }
 
+/// A node that dies at a request of an upload in parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UploadCrash {
+    /// Milliseconds after the request was sent: it may be on its way, or answered.
+    pub after_ms: u64,
+    /// Pause before the node starts again.
+    pub down_ms: u64,
+}
+
 /// A node fault with its time.
 #[derive(Clone, Copy, Debug)]
 pub struct Planned {
@@ -135,6 +144,7 @@ pub struct Faults {
     store_per_mille: u32,
     network_per_mille: u32,
     peer_per_mille: u32,
+    upload_per_mille: u32,
     slow_ms_max: u64,
     late_ms_max: u64,
     /// Only these keys, when a list is being shrunk or replayed.
@@ -145,6 +155,7 @@ const STORE: u64 = 1 << 60;
 const NETWORK: u64 = 2 << 60;
 const PLANNED: u64 = 3 << 60;
 const PEER: u64 = 4 << 60;
+const UPLOAD: u64 = 5 << 60;
 
 impl Faults {
     /// The faults of a seed; only those whose keys are in `only`, when it is given.
@@ -155,6 +166,7 @@ impl Faults {
             store_per_mille: scenario.store_faults_per_mille,
             network_per_mille: scenario.network_faults_per_mille,
             peer_per_mille: scenario.peer_faults_per_mille,
+            upload_per_mille: scenario.upload_crashes_per_mille,
             slow_ms_max: 4_000,
             late_ms_max: if scenario.retention_ms > 0 { scenario.retention_ms * 3 } else { 60_000 },
             only,
@@ -223,6 +235,17 @@ impl Faults {
             _ => PeerFault::Overtaken(late_ms),
         };
         Some((key, fault))
+    }
+
+    /// Whether a node dies at its request number `count` about an upload in parts.
+    #[must_use]
+    pub fn upload(&self, node: u32, count: u64) -> Option<(u64, UploadCrash)> {
+        let key = UPLOAD | (u64::from(node) << 40) | count;
+        let mut random = Random::new(self.seed, key);
+        if !random.chance(self.upload_per_mille) || !self.wanted(key) {
+            return None;
+        }
+        Some((key, UploadCrash { after_ms: random.between(0, 50), down_ms: random.between(0, 3_000) }))
     }
 
     /// The faults of nodes, by time.

@@ -347,6 +347,8 @@ pub(crate) fn compactor_settings(scenario: &Scenario) -> CompactorSettings {
         file_bytes_max: 20_000,
         small_file_bytes: 10_000,
         small_files_min: 3,
+        row_group_rows_max: 16,
+        upload_part_bytes: scenario.upload_part_bytes,
         retention_interval: Duration::from_secs(3),
         collect_interval: grace / 4,
         orphan_interval: grace / 2,

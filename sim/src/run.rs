@@ -12,6 +12,7 @@ use alluvium_infra::store::Store;
 use alluvium_log::{CatchUpError, State, TransactionRecord};
 use alluvium_record::{TopicId, TopicPartition};
 use parking_lot::Mutex;
+use tokio::sync::mpsc;
 
 use crate::checkers::{self, Violation};
 use crate::cluster::Cluster;
@@ -132,6 +133,7 @@ async fn play(world: &Arc<World>) {
     }
     world.begin();
     let misfortunes = world.runtime.spawn("misfortunes", strike(cluster.clone(), world.planned()));
+    drop(world.runtime.spawn("sudden misfortunes", strike_at_once(cluster.clone(), world.strikes())));
     let clients = workload::start(&cluster);
     let busy = async {
         for client in clients {
@@ -241,49 +243,54 @@ fn make_topics(world: &World) -> Vec<Made> {
 
 /// Lets node faults happen at their times. Returns when the last of them is over.
 async fn strike(cluster: Arc<Cluster>, planned: Vec<Planned>) {
-    let world = cluster.world.clone();
-    let mut striking = Vec::new();
-    for Planned { key, at_ms, node, fault } in planned {
-        let cluster = cluster.clone();
-        striking.push(world.runtime.spawn("misfortune", async move {
-            let world = &cluster.world;
-            world.runtime.sleep(Duration::from_millis(at_ms)).await;
-            world.injected(key, || format!("node {node}: {fault:?}"));
-            let at = &cluster.nodes[node as usize];
-            match fault {
-                NodeFault::Crash { down_ms } => at.crash(Duration::from_millis(down_ms)).await,
-                NodeFault::Freeze { for_ms } => at.freeze(Duration::from_millis(for_ms)).await,
-                NodeFault::ClockJump { by_ms } => at.jump(by_ms),
-                NodeFault::LinkCut { other, one_way, for_ms } => {
-                    world.note(format_args!("world"), || {
-                        let arrow = if one_way { "->" } else { "and" };
-                        format!("node {other} {arrow} node {node}: cut for {for_ms} ms")
-                    });
-                    let both = (host_name(other), host_name(node));
-                    cluster.network.cut_direction(&both.0, &both.1);
-                    if !one_way {
-                        cluster.network.cut_direction(&both.1, &both.0);
-                    }
-                    world.runtime.sleep(Duration::from_millis(for_ms)).await;
-                    cluster.network.heal(&both.0, &both.1);
-                }
-                NodeFault::StoreCut { for_ms } => {
-                    world.note(format_args!("world"), || format!("node {node} is cut off the store for {for_ms} ms"));
-                    world.cut_off_store(node, Duration::from_millis(for_ms));
-                    world.runtime.sleep(Duration::from_millis(for_ms)).await;
-                }
-                NodeFault::CutOff { clients, for_ms } => {
-                    world.note(format_args!("world"), || {
-                        format!("clients {clients} are cut off node {node} for {for_ms} ms")
-                    });
-                    world.cut_off(clients, node, Duration::from_millis(for_ms));
-                    world.runtime.sleep(Duration::from_millis(for_ms)).await;
-                }
-            }
-        }));
-    }
+    let runtime = cluster.world.runtime.clone();
+    let befall = |planned| runtime.spawn("misfortune", befall(cluster.clone(), planned));
+    let striking: Vec<_> = planned.into_iter().map(befall).collect();
     for striking in striking {
         let _struck = striking.await;
+    }
+}
+
+/// Lets node faults happen as they come up, until the world heals.
+async fn strike_at_once(cluster: Arc<Cluster>, mut strikes: mpsc::UnboundedReceiver<Planned>) {
+    while let Some(planned) = strikes.recv().await {
+        drop(cluster.world.runtime.spawn("misfortune", befall(cluster.clone(), planned)));
+    }
+}
+
+/// Lets a fault happen to a node when its time has passed, and waits until it is over.
+async fn befall(cluster: Arc<Cluster>, Planned { key, at_ms, node, fault }: Planned) {
+    let world = &cluster.world;
+    world.runtime.sleep(Duration::from_millis(at_ms)).await;
+    world.injected(key, || format!("node {node}: {fault:?}"));
+    let at = &cluster.nodes[node as usize];
+    match fault {
+        NodeFault::Crash { down_ms } => at.crash(Duration::from_millis(down_ms)).await,
+        NodeFault::Freeze { for_ms } => at.freeze(Duration::from_millis(for_ms)).await,
+        NodeFault::ClockJump { by_ms } => at.jump(by_ms),
+        NodeFault::LinkCut { other, one_way, for_ms } => {
+            world.note(format_args!("world"), || {
+                let arrow = if one_way { "->" } else { "and" };
+                format!("node {other} {arrow} node {node}: cut for {for_ms} ms")
+            });
+            let both = (host_name(other), host_name(node));
+            cluster.network.cut_direction(&both.0, &both.1);
+            if !one_way {
+                cluster.network.cut_direction(&both.1, &both.0);
+            }
+            world.runtime.sleep(Duration::from_millis(for_ms)).await;
+            cluster.network.heal(&both.0, &both.1);
+        }
+        NodeFault::StoreCut { for_ms } => {
+            world.note(format_args!("world"), || format!("node {node} is cut off the store for {for_ms} ms"));
+            world.cut_off_store(node, Duration::from_millis(for_ms));
+            world.runtime.sleep(Duration::from_millis(for_ms)).await;
+        }
+        NodeFault::CutOff { clients, for_ms } => {
+            world.note(format_args!("world"), || format!("clients {clients} are cut off node {node} for {for_ms} ms"));
+            world.cut_off(clients, node, Duration::from_millis(for_ms));
+            world.runtime.sleep(Duration::from_millis(for_ms)).await;
+        }
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Invariant: a scenario and a seed decide a whole run; nothing else does.
 
+use alluvium_infra::limits::UPLOAD_PART_BYTES;
+
 use crate::random::Random;
 
 /// The parameters of a run.
@@ -65,6 +67,10 @@ pub struct Scenario {
     pub retention_ms: u64,
     /// Whether the nodes compact, each as if it led every shard, and collect garbage: in place of the stand-in of the world.
     pub compacts: bool,
+    /// Bytes of the parts that the files of compaction are uploaded in, when they are longer.
+    pub upload_part_bytes: usize,
+    /// Of a thousand requests about an upload in parts, at how many the node dies.
+    pub upload_crashes_per_mille: u32,
     /// Bytes of a flush that ride in an entry; more goes to a segment.
     pub inline_bytes_max: usize,
     /// Bytes of produce requests in flight on one node.
@@ -105,6 +111,8 @@ const BASE: Scenario = Scenario {
     store_cuts: 0,
     retention_ms: 0,
     compacts: false,
+    upload_part_bytes: UPLOAD_PART_BYTES,
+    upload_crashes_per_mille: 0,
     inline_bytes_max: 2_000,
     bytes_in_flight_max: 64 * 1024,
     tail_bytes_max: 4 * 1024,
@@ -154,20 +162,24 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "compaction",
-        about: "every node merges, and collects garbage at the shortest grace; nodes die, stand still and race",
+        about: "every node merges what transactions left, and collects garbage at the shortest grace; nodes die, freeze and race",
         nodes: 3,
-        idempotent: 2,
+        idempotent: 1,
         plain: 2,
-        consumers: 2,
+        consumers: 3,
+        transactional: 2,
         admins: 1,
-        operations: 24,
-        duration_ms: 120_000,
+        operations: 16,
+        duration_ms: 100_000,
         store_faults_per_mille: 40,
         crashes: 3,
         freezes: 3,
         freeze_ms_max: 40_000,
         retention_ms: 10_000,
+        store_cuts: 1,
         compacts: true,
+        upload_part_bytes: 2_000,
+        upload_crashes_per_mille: 10,
         checkpoint_entries: 4,
         ..BASE
     },

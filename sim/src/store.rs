@@ -239,6 +239,7 @@ impl Store for SimulatedStore {
 
     async fn begin_upload(&self, path: &StorePath) -> Result<UploadId, StoreError> {
         let (world, at) = (self.world.clone(), path.clone());
+        world.uploading(self.node);
         self.send("begin upload", path.as_ref(), true, async move { world.bucket.begin_upload(&at).await }).await
     }
 
@@ -250,6 +251,7 @@ impl Store for SimulatedStore {
         payload: Payload,
     ) -> Result<PartId, StoreError> {
         let (world, at, upload) = (self.world.clone(), path.clone(), upload.clone());
+        world.uploading(self.node);
         self.send(
             "put part",
             path.as_ref(),
@@ -261,6 +263,7 @@ impl Store for SimulatedStore {
 
     async fn finish_upload(&self, path: &StorePath, upload: &UploadId, parts: &[PartId]) -> Result<(), StoreError> {
         let (world, at, upload, parts) = (self.world.clone(), path.clone(), upload.clone(), parts.to_vec());
+        world.uploading(self.node);
         self.send("finish upload", path.as_ref(), true, async move {
             world.bucket.finish_upload(&at, &upload, &parts).await?;
             world.object_stored(at.as_ref(), &Bytes::new());

@@ -19,9 +19,10 @@ use alluvium_log::paths::{ClusterPaths, ShardPaths};
 use alluvium_record::{ShardId, TopicId};
 use bytes::Bytes;
 use parking_lot::Mutex;
+use tokio::sync::mpsc;
 
 use crate::deletions::{Deletion, Objects};
-use crate::faults::{Faults, NetworkFault, PeerFault, PeerFrame, StoreFault};
+use crate::faults::{Faults, NetworkFault, NodeFault, PeerFault, PeerFrame, Planned, StoreFault};
 use crate::history::{Call, History, Microseconds, Operation, Outcome, Sample, SlotWritten};
 use crate::random::Random;
 use crate::records::Look;
@@ -67,6 +68,9 @@ struct Inner {
     history: History,
     injected: Vec<Injected>,
     counts: BTreeMap<(bool, u32), u64>,
+    uploads: BTreeMap<u32, u64>,
+    /// Who lets faults happen that befall a node in the middle of something.
+    striking: Option<mpsc::UnboundedSender<Planned>>,
     frames: BTreeMap<(u32, u32), u64>,
     batches: u64,
     attempts: u64,
@@ -90,7 +94,7 @@ impl World {
             ..History::default()
         };
         Arc::new(Self {
-            bucket: Arc::new(MemoryStore::new(runtime.clone())),
+            bucket: Arc::new(MemoryStore::new(runtime.clone()).with_parts_of(scenario.upload_part_bytes)),
             paths: ClusterPaths::new(""),
             runtime,
             seed,
@@ -104,6 +108,8 @@ impl World {
                 history,
                 injected: Vec::new(),
                 counts: BTreeMap::new(),
+                uploads: BTreeMap::new(),
+                striking: None,
                 frames: BTreeMap::new(),
                 batches: 0,
                 attempts: 0,
@@ -152,6 +158,7 @@ impl World {
         inner.history.healed_us = now_us;
         inner.cut_off.clear();
         inner.store_cut.clear();
+        inner.striking = None;
         drop(inner);
         self.note(format_args!("world"), || "healed".to_owned());
     }
@@ -227,6 +234,30 @@ impl World {
         (fault.map(|(_, fault)| fault), random)
     }
 
+    /// Faults that befall nodes in the middle of something, until the world heals.
+    pub fn strikes(&self) -> mpsc::UnboundedReceiver<Planned> {
+        let (striking, struck) = mpsc::unbounded_channel();
+        self.inner.lock().striking = Some(striking);
+        struck
+    }
+
+    /// A node asks the store for something about an upload in parts: it may die of that.
+    pub fn uploading(&self, node: u32) {
+        if self.is_spared(node) {
+            return;
+        }
+        let mut inner = self.inner.lock();
+        let count = inner.uploads.entry(node).or_default();
+        *count += 1;
+        let Some((key, crash)) = self.faults.upload(node, *count) else { return };
+        let at_ms = crash.after_ms;
+        let fault = NodeFault::Crash { down_ms: crash.down_ms };
+        if let Some(striking) = &inner.striking {
+            // Nobody strikes any more when the run is over.
+            let _struck = striking.send(Planned { key, at_ms, node, fault });
+        }
+    }
+
     /// Remembers that a fault was injected.
     pub fn injected(&self, key: u64, what: impl FnOnce() -> String) {
         let at_us = self.now_us();
@@ -234,7 +265,7 @@ impl World {
     }
 
     /// Node faults of this run.
-    pub fn planned(&self) -> Vec<crate::faults::Planned> {
+    pub fn planned(&self) -> Vec<Planned> {
         self.faults.planned(&self.scenario)
     }
 

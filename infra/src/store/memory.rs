@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use super::upload::{check_lengths, foreign_part, unknown_upload};
 use super::{ListPage, ObjectInfo, PartId, Payload, Store, StoreError, StorePath, UploadId};
 use crate::Runtime;
+use crate::limits::UPLOAD_PART_BYTES;
 
 /// A store in memory.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub struct MemoryStore {
     objects: Mutex<BTreeMap<String, Object>>,
     /// Parts by index, of uploads by id.
     uploads: Mutex<BTreeMap<String, BTreeMap<usize, Bytes>>>,
+    /// Bytes of all parts of an upload but the last.
+    part_bytes: usize,
     runtime: Runtime,
 }
 
@@ -31,7 +34,13 @@ struct Object {
 impl MemoryStore {
     /// An empty store.
     pub fn new(runtime: Runtime) -> MemoryStore {
-        MemoryStore { objects: Mutex::default(), uploads: Mutex::default(), runtime }
+        MemoryStore { objects: Mutex::default(), uploads: Mutex::default(), part_bytes: UPLOAD_PART_BYTES, runtime }
+    }
+
+    /// The same, where uploads have parts of another length.
+    #[must_use]
+    pub fn with_parts_of(self, part_bytes: usize) -> MemoryStore {
+        MemoryStore { part_bytes, ..self }
     }
 
     /// How many objects there are.
@@ -142,7 +151,7 @@ impl Store for MemoryStore {
             sent.cloned().ok_or_else(|| foreign_part(index))
         };
         let parts: Vec<Bytes> = parts.iter().enumerate().map(named).collect::<Result<_, _>>()?;
-        check_lengths(parts.iter().map(|part| part.len() as u64))?;
+        check_lengths(self.part_bytes, parts.iter().map(|part| part.len() as u64))?;
         let object = self.object(Payload(parts));
         uploads.remove(&upload.0);
         self.objects.lock().insert(path.as_str().to_owned(), object);

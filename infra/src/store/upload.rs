@@ -2,7 +2,8 @@
 //!
 //! Invariants:
 //! 1. Nothing appears under the key before all parts are there; what is aborted leaves nothing.
-//! 2. All parts but the last have [`UPLOAD_PART_BYTES`]; an object that fits into one part is one plain PUT.
+//! 2. All parts but the last have [`UPLOAD_PART_BYTES`], or what a test has in place of it; an object that fits into one part is one
+//!    plain PUT.
 //! 3. Memory is bounded: one part that is being gathered, and [`UPLOAD_PARTS_IN_FLIGHT_MAX`] that are being sent.
 
 use std::collections::VecDeque;
@@ -29,6 +30,7 @@ pub struct LargeUpload {
     store: Arc<dyn Store>,
     path: StorePath,
     runtime: Runtime,
+    part_bytes: usize,
     upload: Option<UploadId>,
     gathered: Vec<Bytes>,
     gathered_bytes: usize,
@@ -44,6 +46,7 @@ impl LargeUpload {
             store,
             path,
             runtime,
+            part_bytes: UPLOAD_PART_BYTES,
             upload: None,
             gathered: Vec::new(),
             gathered_bytes: 0,
@@ -51,6 +54,12 @@ impl LargeUpload {
             sent: Vec::new(),
             bytes: 0,
         }
+    }
+
+    /// The same, in parts of another length: for stores that take such parts, which are those of tests.
+    #[must_use]
+    pub fn in_parts_of(self, part_bytes: usize) -> LargeUpload {
+        LargeUpload { part_bytes, ..self }
     }
 
     /// Bytes that were written until now.
@@ -61,8 +70,8 @@ impl LargeUpload {
     /// Adds bytes at the end; waits while enough parts are on their way. After an error only [`LargeUpload::abort`] is left.
     pub async fn write(&mut self, mut bytes: Bytes) -> Result<(), StoreError> {
         self.bytes += bytes.len() as u64;
-        while self.gathered_bytes + bytes.len() > UPLOAD_PART_BYTES {
-            let rest = bytes.split_off(UPLOAD_PART_BYTES - self.gathered_bytes);
+        while self.gathered_bytes + bytes.len() > self.part_bytes {
+            let rest = bytes.split_off(self.part_bytes - self.gathered_bytes);
             self.gather(bytes);
             self.send_part().await?;
             bytes = rest;
@@ -152,14 +161,15 @@ impl LargeUpload {
 }
 
 /// Whether the lengths of parts are those that every store takes.
-pub(crate) fn check_lengths(lengths: impl ExactSizeIterator<Item = u64>) -> Result<(), StoreError> {
+pub(crate) fn check_lengths(part_bytes: usize, lengths: impl ExactSizeIterator<Item = u64>) -> Result<(), StoreError> {
+    let part_bytes = part_bytes as u64;
     let count = lengths.len();
     if count == 0 {
         return Err(StoreError::Unsupported("an upload without parts".to_owned()));
     }
     for (index, length) in lengths.enumerate() {
         let is_last = index + 1 == count;
-        if length > UPLOAD_PART_BYTES as u64 || (!is_last && length != UPLOAD_PART_BYTES as u64) {
+        if length > part_bytes || (!is_last && length != part_bytes) {
             return Err(StoreError::Unsupported(format!("part {index} of {count} has {length} bytes")));
         }
     }

@@ -1,5 +1,5 @@
-//! Invariants 8 and 11: compaction keeps what Kafka's rules keep, byte for byte; what was deleted stays deleted, and nothing more;
-//! sums add up; garbage goes in the end.
+//! Invariants 8 and 11: compaction keeps what Kafka's rules keep, byte for byte: all that is not aborted, and the newest of a key that
+//! counts; what was deleted stays deleted, and nothing more; sums add up; garbage goes in the end.
 //!
 //! What a record was is taken from the entry and the segment that brought it, long before there was a file.
 
@@ -43,11 +43,11 @@ pub(super) fn check(history: &History, durable: &Durable, replayed: &Replayed, v
         }
     }
     stays_deleted(history, violations);
-    retention_takes_what_is_due(history, replayed, violations);
+    retention_takes_what_is_due(history, durable, replayed, violations);
     sums_add_up(durable, violations);
 }
 
-/// Where and when the records of each key were written, by offset.
+/// Where the records of each key are, by offset, and since when they count.
 struct Newest {
     of_key: BTreeMap<(TopicPartition, u64), Vec<(i64, Microseconds)>>,
 }
@@ -57,8 +57,10 @@ impl Newest {
         let mut of_key: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for (topic_partition, records) in &durable.records {
             for (offset, record) in records {
-                let places = of_key.entry((*topic_partition, record.key)).or_default();
-                places.push((*offset, record.at_us));
+                // What was aborted, or is open, takes nobody's place.
+                if let Some(since_us) = durable.counts_since(*topic_partition, record) {
+                    of_key.entry((*topic_partition, record.key)).or_default().push((*offset, since_us));
+                }
             }
         }
         Self { of_key }
@@ -86,8 +88,11 @@ fn kept(
 ) {
     let Some(records) = durable.records.get(&topic_partition) else { return };
     for (offset, record) in records.range(from..to.max(from)).filter(|(offset, _)| !given.contains(offset)) {
-        let is_over = record.is_tombstone && record.at_us + DELETE_RETENTION_MS * 1000 <= at_us;
-        let may_go = is_over || newest.is_superseded(topic_partition, *offset, record, at_us);
+        let has_counted = |since_us: Microseconds| since_us + DELETE_RETENTION_MS * 1000 <= at_us;
+        let since_us = durable.counts_since(topic_partition, record);
+        let may_go = durable.may_be_left_out(topic_partition, record, at_us)
+            || (record.is_tombstone && since_us.is_some_and(has_counted))
+            || (since_us.is_some() && newest.is_superseded(topic_partition, *offset, record, at_us));
         violations.require(11, may_go, || {
             let what = if record.is_tombstone { "tombstone" } else { "record" };
             let (batch, index) = (record.batch, record.index);
@@ -114,9 +119,9 @@ fn stays_deleted(history: &History, violations: &mut Violations) {
     }
 }
 
-/// A log start moves by the word of a client, or because the topic had more bytes than it may keep when somebody looked: runs that
+/// A log start moves by the word of a client, over what was aborted, or because the topic had more bytes than it may keep when somebody looked: runs that
 /// become files meanwhile have another length.
-fn retention_takes_what_is_due(history: &History, replayed: &Replayed, violations: &mut Violations) {
+fn retention_takes_what_is_due(history: &History, durable: &Durable, replayed: &Replayed, violations: &mut Violations) {
     let mut asked: BTreeMap<TopicPartition, i64> = BTreeMap::new();
     for call in &history.calls {
         if let Operation::DeleteRecords { topic_partition, before } = call.operation {
@@ -132,7 +137,8 @@ fn retention_takes_what_is_due(history: &History, replayed: &Replayed, violation
                 violations.require(11, to >= from, || format!("the log start of {topic_partition} goes back to {to}"));
                 let by_client = asked.get(topic_partition).copied().unwrap_or(0);
                 let Some(bytes) = history.retention_bytes.get(&topic_partition.topic) else { continue };
-                if to > from && to > by_client {
+                let taken = from.max(by_client)..to;
+                if to > from && !durable.may_all_be_left_out(*topic_partition, taken, Microseconds::MAX) {
                     let left = states[..=index].iter().map(|state| bytes_from(state, *topic_partition, to)).max();
                     violations.require(11, left.is_some_and(|left| left >= *bytes), || {
                         format!("{topic_partition} starts at {to} and never had more than {left:?} bytes behind that")

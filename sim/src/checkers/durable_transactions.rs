@@ -1,6 +1,7 @@
 //! Transactions as the log holds them: begun, decided, marked, complete. Read from the entries alone.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use alluvium_log::format::messages::OperationKind;
 use alluvium_log::format::transaction_messages::{
@@ -102,6 +103,27 @@ impl LogTransaction {
 }
 
 impl Durable {
+    /// When a record came to count: with its transaction, if it is part of one. `None` of what was aborted or is open, and of markers.
+    pub(super) fn counts_since(&self, at: TopicPartition, record: &LogRecord) -> Option<Microseconds> {
+        let Some(key) = record.transaction else { return Some(record.at_us) };
+        let end = self.transactions.get(&key)?.end_at(&Place::Partition(at))?;
+        (end.commit && record.batch != MARKER).then_some(end.at_us)
+    }
+
+    /// Whether a record may be gone by a time, whatever was written after it: a marker, or one of a transaction that was aborted.
+    pub(super) fn may_be_left_out(&self, at: TopicPartition, record: &LogRecord, by_us: Microseconds) -> bool {
+        let transaction = record.transaction.and_then(|key| self.transactions.get(&key));
+        let end = transaction.and_then(|transaction| transaction.end_at(&Place::Partition(at)));
+        end.is_some_and(|end| end.at_us <= by_us && (record.batch == MARKER || !end.commit))
+    }
+
+    /// Whether all that was at a range of offsets may be gone by a time.
+    pub(super) fn may_all_be_left_out(&self, at: TopicPartition, range: Range<i64>, by_us: Microseconds) -> bool {
+        let log = self.records.get(&at);
+        let mut records = range.map(|offset| log.and_then(|log| log.get(&offset)));
+        records.all(|record| record.is_some_and(|record| self.may_be_left_out(at, record, by_us)))
+    }
+
     pub(super) fn read_transaction(&mut self, slot: &SlotWritten, kind: &OperationKind) -> Result<(), String> {
         match kind {
             OperationKind::InitTransaction(init) => {

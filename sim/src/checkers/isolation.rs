@@ -29,7 +29,7 @@ fn end_of<'a>(record: &LogRecord, at: TopicPartition, durable: &'a Durable) -> O
 
 fn fetch_is_committed(call: &Call, durable: &Durable, violations: &mut Violations) {
     let (
-        Operation::Fetch { topic_partition, offset, committed: true, .. },
+        Operation::Fetch { topic_partition, committed: true, .. },
         Outcome::Fetched { high_watermark, last_stable, records, hidden, .. },
         Some(answered_us),
     ) = (&call.operation, &call.outcome, call.answered_us)
@@ -39,8 +39,7 @@ fn fetch_is_committed(call: &Call, durable: &Durable, violations: &mut Violation
     violations.require(9, last_stable <= high_watermark, || {
         format!("{topic_partition} is stable up to {last_stable} and ends at {high_watermark}")
     });
-    let end = offset + records.len() as i64;
-    violations.require(9, records.is_empty() || end <= *last_stable, || {
+    violations.require(9, records.last().is_none_or(|last| last.offset < *last_stable), || {
         format!("{} goes beyond what is stable, {last_stable}", call.operation)
     });
     let Some(log) = durable.records.get(topic_partition) else { return };

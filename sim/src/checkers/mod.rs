@@ -71,7 +71,7 @@ pub fn check(history: &History, replayed: &Replayed, paths: &ClusterPaths) -> Ve
     match Durable::read(history, paths) {
         Ok(durable) => {
             producers::acknowledged(history, &durable, &mut violations);
-            offsets::check(history, &mut violations);
+            offsets::check(history, &durable, &mut violations);
             reads::durable(history, &durable, &mut violations);
             producers::once(history, &durable, &mut violations);
             producers::in_order(history, &durable, &mut violations);

@@ -1,42 +1,70 @@
-//! Invariant 2: offsets are dense, and the end of a partition never goes back for those who ask one after the other.
+//! Invariant 2: offsets are dense, but for what compaction may leave out, and the end of a partition never goes back for those who
+//! ask one after the other.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use alluvium_record::TopicPartition;
 
 use super::Violations;
+use super::durable::Durable;
 use super::producers::deleted_topics;
-use crate::history::{Call, History, Microseconds, Operation, Outcome};
+use crate::history::{Call, History, Microseconds, Operation, Outcome, Seen};
 
-pub(super) fn check(history: &History, violations: &mut Violations) {
-    let all_there = |at: &TopicPartition| !history.is_compacted(at.topic);
-    for (topic_partition, read) in history.contents.iter().filter(|(at, _)| all_there(at)) {
-        let offsets = read.records.iter().map(|seen| seen.offset);
-        let dense = offsets.eq(read.log_start..read.high_watermark);
-        violations.require(2, dense, || {
+pub(super) fn check(history: &History, durable: &Durable, violations: &mut Violations) {
+    let given = Given { history, durable };
+    for (topic_partition, read) in &history.contents {
+        let range = read.log_start..read.high_watermark;
+        violations.require(2, given.are_all(*topic_partition, range, &read.records, read.at_us), || {
             format!("{topic_partition} has other offsets than {}..{}", read.log_start, read.high_watermark)
         });
     }
-    fetches_are_dense(history, violations);
+    fetches_are_dense(history, &given, violations);
     ends_never_go_back(history, violations);
     marks_of_one_node_never_go_back(history, violations);
     denials_are_fresh(history, violations);
 }
 
-fn fetches_are_dense(history: &History, violations: &mut Violations) {
+/// What readers are given of a partition.
+struct Given<'a> {
+    history: &'a History,
+    durable: &'a Durable,
+}
+
+impl Given<'_> {
+    /// Whether these are all records of a range of offsets, in order; by a time, and but for what compaction may have left out then.
+    fn are_all(&self, at: TopicPartition, range: Range<i64>, records: &[Seen], by_us: Microseconds) -> bool {
+        let offsets = || records.iter().map(|seen| seen.offset);
+        if !self.history.compacts {
+            return offsets().eq(range);
+        }
+        if !offsets().is_sorted_by(|one, next| one < next) || !offsets().all(|at| range.contains(&at)) {
+            return false;
+        }
+        if self.history.is_compacted(at.topic) {
+            // What may be gone of a key, another checker says.
+            return true;
+        }
+        let log = self.durable.records.get(&at);
+        let is_left_out = |offset: i64| {
+            log.and_then(|log| log.get(&offset)).is_some_and(|record| self.durable.may_be_left_out(at, record, by_us))
+        };
+        let mut given = offsets().peekable();
+        range.into_iter().all(|offset| given.next_if_eq(&offset).is_some() || is_left_out(offset))
+    }
+}
+
+fn fetches_are_dense(history: &History, given: &Given<'_>, violations: &mut Violations) {
     for call in &history.calls {
-        let (Operation::Fetch { topic_partition, offset, .. }, Outcome::Fetched { high_watermark, next, records, .. }) =
-            (&call.operation, &call.outcome)
+        let (
+            Operation::Fetch { topic_partition, offset, .. },
+            Outcome::Fetched { high_watermark, next, records, .. },
+            Some(answered_us),
+        ) = (&call.operation, &call.outcome, call.answered_us)
         else {
             continue;
         };
-        let offsets = || records.iter().map(|seen| seen.offset);
-        let dense = match history.is_compacted(topic_partition.topic) {
-            true => {
-                offsets().is_sorted_by(|one, next| one < next) && offsets().all(|at| (*offset..*next).contains(&at))
-            }
-            false => offsets().eq(*offset..*next),
-        };
+        let dense = given.are_all(*topic_partition, *offset..*next, records, answered_us);
         violations.require(2, dense, || format!("a fetch of {topic_partition} from {offset} has gaps: {records:?}"));
         violations.require(2, next <= high_watermark, || {
             format!("a fetch of {topic_partition} goes beyond its high watermark {high_watermark}")

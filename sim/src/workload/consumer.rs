@@ -5,11 +5,12 @@ use std::time::Duration;
 use super::Client;
 use crate::history::{Operation, Outcome};
 
-pub(super) async fn consume(mut client: Client, operations: u32, from_start: bool) {
+pub(super) async fn consume(mut client: Client, operations: u32, mut from_start: bool) {
     let topic_partition = client.any_partition();
     // Where nobody writes transactions there is no difference.
     let has_transactions = client.cluster.world.scenario.has_transactions();
     let committed = has_transactions && client.random.chance(600);
+    let compacts = client.cluster.world.scenario.compacts;
     let mut position = if from_start { Some(0) } else { None };
     for _ in 0..operations {
         if !client.goes_on() {
@@ -30,6 +31,10 @@ pub(super) async fn consume(mut client: Client, operations: u32, from_start: boo
             Outcome::Fetched { next, .. } => position = Some(next),
             Outcome::Refused(reason) if reason.contains("is not between") => position = None,
             _ => {}
+        }
+        if compacts && client.random.chance(150) {
+            // What was read once is to be the same when it lies in other objects.
+            (from_start, position) = (true, None);
         }
         client.pause(100).await;
     }

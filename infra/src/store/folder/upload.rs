@@ -63,7 +63,7 @@ impl Folder {
             length.ok_or_else(|| foreign_part(index))
         };
         let lengths: Vec<u64> = parts.iter().enumerate().map(length_of).collect::<Result<_, _>>()?;
-        check_lengths(lengths.iter().copied())?;
+        check_lengths(UPLOAD_PART_BYTES, lengths.iter().copied())?;
         let (temporary, target) = (self.upload_file(upload)?, self.file_of(path));
         let file = match fs::File::open(&temporary) {
             Ok(file) => file,
