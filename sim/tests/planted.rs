@@ -93,6 +93,11 @@ fn collecting_what_is_referred_to() {
 }
 
 #[test]
+fn collecting_entries_that_wait_for_a_transaction_to_end() {
+    is_found(Bug::CollectReachable, "compaction", 20, &[8]);
+}
+
+#[test]
 fn applying_a_pushed_entry_that_does_not_follow() {
     is_found(Bug::PushWithoutCheck, "linked", 20, &[3, 5]);
 }
