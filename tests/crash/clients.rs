@@ -72,6 +72,8 @@ pub(crate) struct Load {
     pub(crate) retries: Arc<AtomicU64>,
     /// Whether the topic keeps only so many bytes.
     pub(crate) retains: bool,
+    /// Whether all values are long.
+    long_values: bool,
 }
 
 impl Load {
@@ -84,12 +86,18 @@ impl Load {
             seen: Arc::default(),
             retries: Arc::default(),
             retains: false,
+            long_values: false,
         }
     }
 
     /// Of a topic that keeps few bytes.
     pub(crate) fn retaining(port: u16, runtime: &Runtime) -> Load {
         Load { retains: true, ..Load::new(port, runtime) }
+    }
+
+    /// More load for the same topic, of long values and with an end of its own; what is acknowledged is written down together.
+    pub(crate) fn of_long_values(&self) -> Load {
+        Load { long_values: true, finish: Shutdown::new(), ..self.clone() }
     }
 
     pub(crate) fn acknowledged_bytes(&self) -> usize {
@@ -185,7 +193,8 @@ impl Producer {
     fn make(&mut self) {
         let runtime = &self.load.runtime;
         let count = 1 + runtime.random_below(4);
-        let length = if runtime.random_below(150) == 0 { 200_000 } else { runtime.random_below(200) as usize };
+        let is_long = self.load.long_values || runtime.random_below(150) == 0;
+        let length = if is_long { 200_000 } else { runtime.random_below(200) as usize };
         let values: Vec<Bytes> = (0..count as i32)
             .map(|n| {
                 let name = format!("producer {} record {} ", self.number, self.sequence + n);

@@ -16,6 +16,7 @@
 
 mod clients;
 mod merges;
+mod parts;
 mod victim;
 
 use std::collections::BTreeMap;

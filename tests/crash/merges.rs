@@ -38,10 +38,16 @@ async fn merges_on_a_folder() {
     let folder = tempfile::tempdir().unwrap();
     let victim = Victim::on_folder(program, folder.path(), &runtime).merging();
     run(&victim, &runtime).await;
-    let objects = objects_of(&victim.store_url(), &runtime).await;
+    println!("ok merges: {}", sweep_copy(&victim, &runtime).await);
+}
+
+/// Compacts a copy of what a victim has until there is nothing to do, and tells what is left.
+pub(crate) async fn sweep_copy(victim: &Victim, runtime: &Runtime) -> String {
+    let objects = objects_of(&victim.store_url(), runtime).await;
     let now_ms = runtime.now_ms();
+    // The simulation of its days has an executor of its own.
     let swept = std::thread::scope(|scope| scope.spawn(|| sweep(objects, now_ms)).join());
-    println!("ok merges: {}", swept.expect("the rest is swept"));
+    swept.expect("the rest is swept")
 }
 
 async fn run(victim: &Victim, runtime: &Runtime) {

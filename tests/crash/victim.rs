@@ -77,9 +77,14 @@ impl Victim {
     }
 
     /// Where it keeps everything: a folder.
-    pub(crate) fn store_url(&self) -> String {
+    pub(crate) fn data(&self) -> PathBuf {
         let data = self.arguments.iter().skip_while(|argument| *argument != "--data").nth(1);
-        format!("file://{}", data.expect("this one is on a folder"))
+        PathBuf::from(data.expect("this one is on a folder"))
+    }
+
+    /// The address of that.
+    pub(crate) fn store_url(&self) -> String {
+        format!("file://{}", self.data().display())
     }
 
     /// Starts `alluvium compact --once` on the same store.
