@@ -1,15 +1,21 @@
 //! Configuration is shown, checked and changed.
 
+use alluvium_infra::Runtime;
+use alluvium_infra::store::{StoreOptions, open};
 use alluvium_protocol::errors::ErrorCode;
 use alluvium_protocol::message;
+use alluvium_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use alluvium_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use alluvium_protocol::messages::describe_configs_response::DescribeConfigsResult;
 use alluvium_protocol::messages::{
-    AlterConfigsRequest, DescribeConfigsRequest, IncrementalAlterConfigsRequest, ListConfigResourcesRequest, StrBytes,
-    alter_configs_request, incremental_alter_configs_request,
+    AlterConfigsRequest, CreateTopicsRequest, DescribeConfigsRequest, IncrementalAlterConfigsRequest,
+    ListConfigResourcesRequest, StrBytes, alter_configs_request, incremental_alter_configs_request,
 };
+use alluvium_record::{BatchBuilder, Compression};
+use bytes::Bytes;
 
 use crate::harness::{Client, Node};
+use crate::records::produce;
 
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
@@ -76,6 +82,41 @@ async fn topic_configs_are_described_and_changed() {
     assert_eq!(change(&mut client, TOPIC, "t", &[("retention.ms", 2, Some("1"))]).await, invalid);
     let unknown = ErrorCode::UnknownTopicOrPartition.code();
     assert_eq!(change(&mut client, TOPIC, "none", &[("retention.ms", 0, Some("1"))]).await, unknown);
+}
+
+/// A batch of one record, with a key or without one.
+fn record(key: Option<&'static [u8]>) -> Bytes {
+    let mut builder = BatchBuilder::new(Compression::None);
+    let value = Some(Bytes::from_static(b"value"));
+    builder.push(Runtime::system().now_ms(), key.map(Bytes::from_static), value, Vec::new()).unwrap();
+    builder.build(0).bytes
+}
+
+#[tokio::test]
+async fn a_node_that_has_not_heard_of_a_compacted_topic_takes_no_record_without_a_key() {
+    let runtime = Runtime::system();
+    let store = open("memory://", &StoreOptions::default(), &runtime).unwrap();
+    let (node, other) = (Node::start_on(store.clone(), &runtime).await, Node::start_on(store, &runtime).await);
+    let (mut client, mut elsewhere) = (node.client().await, other.client().await);
+    let compact = message!(CreatableTopicConfig {
+        name: StrBytes::from("cleanup.policy"),
+        value: Some(StrBytes::from("compact"))
+    });
+    let topic = message!(CreatableTopic {
+        name: StrBytes::from("table"),
+        num_partitions: 1,
+        replication_factor: 1,
+        configs: vec![compact]
+    });
+    let request = message!(CreateTopicsRequest { topics: vec![topic], timeout_ms: 10_000 });
+    assert_eq!(client.ask(7, &request).await.topics[0].error_code, 0);
+    assert_eq!(other.log.view().topics().count(), 0, "the other node has not heard of it");
+    for (key, expected) in [(None, ErrorCode::InvalidRecord.code()), (Some(&b"key"[..]), 0)] {
+        let answer = elsewhere.ask(9, &produce("table", 0, record(key), -1)).await;
+        assert_eq!(answer.responses[0].partition_responses[0].error_code, expected, "{key:?}");
+    }
+    let ends: Vec<i64> = other.log.view().partitions().map(|(_, partition)| partition.high_watermark()).collect();
+    assert_eq!(ends, [1]);
 }
 
 #[tokio::test]
