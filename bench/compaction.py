@@ -54,6 +54,8 @@ WRITE_BYTES_PER_SECOND = 32 * MIB
 QUIET_S, QUIET_DEADLINE_S, TOLD_DEADLINE_S = 25, 900, 60
 SLOWEST_BYTES_PER_SECOND = 4 * MIB
 TIMES = "times"
+# By default it asks for nothing for a second when its queue is full, which is a third of a reading, or nothing of it, by chance.
+LIBRDKAFKA = {"fetch.queue.backoff.ms": 10}
 
 
 def parse(arguments):
@@ -204,7 +206,7 @@ class Bench:
         clients = {
             "franz-go": lambda: run.franz.run("replay", target.port, TOPIC, records, PARTITIONS, timeout_s, timeout_seconds=timeout_s),
             "librdkafka": lambda: librdkafka(
-                "consume", target.port, TOPIC, timeout_s, records=records, partitions=PARTITIONS, settings={}, deadline_seconds=timeout_s
+                "consume", target.port, TOPIC, timeout_s, records=records, partitions=PARTITIONS, settings=LIBRDKAFKA, deadline_seconds=timeout_s
             ),
             "java": lambda: run.java.consume(target.port, TOPIC, records, timeout_s),
         }
