@@ -65,6 +65,8 @@ fn a_build_without_sql_says_how_to_get_it() {
 
 #[cfg(feature = "query")]
 mod with_sql {
+    use std::time::Duration;
+
     use super::{run, served};
     use crate::harness::{Ended, alluvium};
 
@@ -131,13 +133,27 @@ mod with_sql {
         assert!(child.wait().unwrap().success());
     }
 
+    /// Processor time of a process in hundredths of a second.
+    fn processor_ticks(process: u32) -> u64 {
+        let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+        // Behind the name, which may have anything in it: state first, then numbers.
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+    }
+
     #[test]
+    #[allow(clippy::disallowed_methods, reason = "another process is waited for, without a runtime")]
     fn an_interrupt_ends_a_query() {
         let folder = tempfile::tempdir().unwrap();
         let (server, store) = served(folder.path());
         server.stop();
         let sql = "select count(*) from generate_series(1, 100000000) a join generate_series(1, 1000000) b on a.value % 7 < b.value";
         let mut child = alluvium(&["query", &store, sql]).spawn().unwrap();
+        // It has been at it for a while, with all of its threads.
+        while cfg!(target_os = "linux") && processor_ticks(child.id()) < 200 {
+            assert!(child.try_wait().unwrap().is_none(), "the query has ended");
+            std::thread::sleep(Duration::from_millis(20));
+        }
         let interrupted = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
         assert!(interrupted.success());
         assert!(!child.wait().unwrap().success());

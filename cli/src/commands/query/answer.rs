@@ -28,11 +28,18 @@ pub(super) fn run(arguments: Arguments, context: &Context) -> Result<(), Failure
         .enable_all()
         .build()
         .map_err(|error| Failure::failed(format!("the threads cannot be started: {error}")))?;
-    let ended = tasks.block_on(async {
+    // Signals are waited for here and the query runs there: it may keep all of its threads busy for as long as it takes.
+    let waiting = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed(format!("signals cannot be waited for: {error}")))?;
+    let ended = waiting.block_on(async {
         let mut signals = Signals::catch()?;
-        // In a task of its own: an output that nobody takes for now holds a signal up no longer than anything else.
         let answering = answer(sql, arguments, loaded.settings.clone(), context.runtime.clone());
-        let answering = context.runtime.spawn("answer", answering);
+        let answering = {
+            let _there = tasks.enter();
+            context.runtime.spawn("answer", answering)
+        };
         tokio::select! {
             ended = answering => ended.map_err(|error| Failure::failed(format!("the query was cut off: {error}")))?,
             _signal = signals.next() => Err(Failure::Interrupted),
