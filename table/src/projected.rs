@@ -48,7 +48,7 @@ impl TableReader {
         let (mask, ranges) = self.projection(index, names);
         let wanted: u64 = ranges.iter().map(|range| range.end - range.start).sum();
         let parts = if wanted.saturating_mul(4) >= group.bytes.saturating_mul(3) {
-            let bytes = self.read_checked(group.position..group.end(), group.crc, "a row group").await?;
+            let bytes = self.read_checked(runtime, group.position..group.end(), group.crc, "a row group").await?;
             vec![(group.position, bytes)]
         } else {
             let merged = merged(ranges);

@@ -54,7 +54,7 @@ impl TableReader {
             )));
         }
         let index_from = self.row_groups().last().map_or(footer::MAGIC.len() as u64, |group| group.end());
-        self.read_checked(index_from..self.bytes - self.footer_bytes, self.index_crc, "the indexes").await?;
+        self.read_checked(runtime, index_from..self.bytes - self.footer_bytes, self.index_crc, "the indexes").await?;
         progress(self.bytes);
         Ok(self.summary())
     }
