@@ -2,7 +2,7 @@
 
     replay   MiB/s of one consumer that reads a topic from its first record on, and the processor time of the server: from Kafka, from
              Alluvium's segments as they were written, and from the Parquet files that they were merged into
-    live     p50 and p99 at a live rate, alone and while another consumer replays at five times that rate
+    live     p50 and p99 at a live rate, in turns alone and while another consumer replays at five times that rate
     write    bytes written to the store for a byte of batches taken in, by the counters of the server, with default settings, then merged
     size     bytes that are kept: Parquet files and manifest beside Kafka's log directory
 
@@ -47,7 +47,10 @@ ORDER = ("replay", "replay cpu", "replay reads", "live", "live moved", "write", 
 COLUMNS = {"kafka": "Apache Kafka", "raw": "Alluvium, as written", "parquet": "Alluvium, Parquet", "folder": "Alluvium, writing and merging"}
 COMPRESSIONS = ("none", "lz4")
 TOPIC, WARM_UP, PARTITIONS = "orders", "warm-up", 4
-REPLAYS_PER_LIVE, PAIRS_PER_ROUND = 5, 2
+REPLAYS_PER_LIVE = 5
+# In this order, so that what changes slowly (the machine's other guests) meets both alike.
+LIVE_STATES = ("alone", "with a replay", "with a replay", "alone")
+TURN_SECONDS, SETTLE_SECONDS, LIVE_WARM_UP_SECONDS = 4, 0.5, 2
 LIVE_MOVED_MAX = 1.10
 # Fast enough for several merges of each partition, slow enough that they run beside it.
 WRITE_BYTES_PER_SECOND = 32 * MIB
@@ -61,7 +64,7 @@ LIBRDKAFKA = {"fetch.queue.backoff.ms": 10}
 def parse(arguments):
     """The command line."""
     parser = argparse.ArgumentParser(prog="bench/compaction", description=__doc__.split("\n\n", maxsplit=1)[0])
-    parser.add_argument("--quick", action="store_true", help="one round over a quarter of a GiB and 5 seconds of live load")
+    parser.add_argument("--quick", action="store_true", help="one round over a quarter of a GiB and 16 seconds of live load")
     parser.add_argument("--only", metavar="KIND,...", default="", help=f"of {', '.join(KINDS)}")
     parser.add_argument("--gib", type=float, metavar="SIZE", help="GiB of record values in a topic (default: 2, with --quick 0.25)")
     parser.add_argument("--live-mib", type=float, metavar="MIB", default=4, help="MiB/s of the live load (default: 4)")
@@ -75,7 +78,7 @@ def parse(arguments):
     options.gib = options.gib or (0.25 if options.quick else 2)
     options.records = int(options.gib * 2**30 / RECORD_BYTES)
     options.warm_up_records = max(1, min(32_768, options.records // 8))
-    options.live_seconds, options.live_warm_up_seconds = (5, 2) if options.quick else (20, 4)
+    options.live_seconds = TURN_SECONDS * len(LIVE_STATES) * (1 if options.quick else 8)
     options.timeout_s = 180 + int(options.gib * 2**30 / SLOWEST_BYTES_PER_SECOND)
     return options
 
@@ -233,43 +236,38 @@ class Bench:
         target, options, rate = run.target, self.options, int(self.options.live_mib * MIB)
         print(f"round {run.round + 1}, live, {target.label}, load {machine.load()}", file=sys.stderr)
         self.start_warm(target)
-        topic = f"live-warm-up-{run.round}"
-        self.topic(target, topic, 1)
-        librdkafka_paced(target.port, topic, 1, rate, options.live_seconds / 2, 1)
-        for pair in range(PAIRS_PER_ROUND):
-            p99 = {case: self.live_once(run, pair, case, rate) for case in ("alone", "with a replay")}
-            run.sample("live moved", "end to end p99, with a replay to alone", p99["with a replay"] / p99["alone"], TIMES, pair=pair)
+        self.live_load(target, f"live-warm-up-{run.round}", rate, TURN_SECONDS)
+        replay_rate = rate * REPLAYS_PER_LIVE
+        turns = {"states": LIVE_STATES, "seconds": TURN_SECONDS, "settle_seconds": SETTLE_SECONDS}
+        with self.franz.replaying(target.port, TOPIC, options.records, PARTITIONS, replay_rate, options.timeout_s) as (tell, replayed):
+            enter = lambda state: tell("pause" if state == "alone" else "resume")
+            found, _meter = run.measured(lambda: self.live_awake(target, f"live-{run.round}", rate, options.live_seconds, turns, enter))
         target.stop()
+        if replayed["bytes_per_second"] < 0.9 * replay_rate:
+            raise RuntimeError(f"the replay had {replayed['bytes_per_second'] / MIB:.1f} MiB/s in place of {replay_rate / MIB:.1f}")
+        for what in ("end_to_end", "produce"):
+            states, shown = found[what]["states"], what.replace("_", " ")
+            for state, of_state in states.items():
+                of_turns = [turn["p99"] for turn in of_state["turns"].values()]
+                for quantile in ("p50", "p99"):
+                    run.sample("live", f"{shown} {quantile}, {state}", of_state["latency_ms"][quantile], "ms", latency_ms=of_state["latency_ms"])
+                run.sample("live", f"{shown} p99 of a turn, {state}", median(of_turns), "ms", of_turns=of_turns)
+            for case, moved in _moved(*(states[state] for state in LIVE_STATES[:2])).items():
+                run.sample("live moved", f"{shown} {case}, with a replay to alone", moved, TIMES)
 
-    def live_once(self, run, pair, case, rate):
-        """The live load once; its p99 from when a record was due until it was read."""
-        target, options, topic = run.target, self.options, f"live-{run.round}-{pair}-{case.replace(' ', '-')}"
+    def live_awake(self, *load):
+        """A live load on processors that do not sleep."""
+        with machine.awake():
+            return self.live_load(*load)
+
+    def live_load(self, target, topic, rate, seconds, turns=None, enter=None):
+        """The live load on a topic of its own; what its producer and its consumer measured."""
         self.topic(target, topic, 1)
-        replayed = {}
-        work = lambda: librdkafka_paced(target.port, topic, 1, rate, options.live_seconds, options.live_warm_up_seconds)
-        if case == "alone":
-            found, meter = run.measured(work)
-        else:
-            (found, replayed), meter = run.measured(lambda: self.beside_replay(target, rate * REPLAYS_PER_LIVE, work))
-        cpus = round(meter.server_cpu_seconds / meter.seconds, 3)
+        found = librdkafka_paced(target.port, topic, 1, rate, seconds, LIVE_WARM_UP_SECONDS, turns, enter)
         records = {what: found[what]["records"] for what in ("produce", "end_to_end")}
         if records["produce"] != records["end_to_end"]:
             raise RuntimeError(f"of the live records {records} were produced and read")
-        for what in ("end_to_end", "produce"):
-            spread = found[what]["latency_ms"]
-            for quantile in ("p50", "p99"):
-                name = f"{what.replace('_', ' ')} {quantile}, {case}"
-                run.sample("live", name, spread[quantile], "ms", latency_ms=spread, server_cpus=cpus, replay=replayed, pair=pair)
-        return found["end_to_end"]["latency_ms"]["p99"]
-
-    def beside_replay(self, target, rate, work):
-        """`work()` while a consumer replays at a rate, which it must have kept."""
-        with self.franz.replaying(target.port, TOPIC, self.options.records, PARTITIONS, rate, self.options.timeout_s) as replayed:
-            time.sleep(1)
-            found = work()
-        if replayed["bytes_per_second"] < 0.9 * rate:
-            raise RuntimeError(f"the replay had {replayed['bytes_per_second'] / MIB:.1f} MiB/s in place of {rate / MIB:.1f}")
-        return found, replayed
+        return found
 
     def write(self, compression):
         """What a load makes the server write: records, merges, manifest."""
@@ -320,6 +318,13 @@ def _quiet(target):
             raise TimeoutError(f"merging did not end within {QUIET_DEADLINE_S} s")
         time.sleep(1)
     return counters
+
+
+def _moved(alone, with_replay):
+    """How far a replay moves the p99: of all records, and of a turn against that beside it."""
+    pairs = zip(*(sorted(state["turns"].items(), key=lambda turn: int(turn[0])) for state in (alone, with_replay)))
+    ratios = [replayed["p99"] / quiet["p99"] for (_, quiet), (_, replayed) in pairs]
+    return {"p99": with_replay["latency_ms"]["p99"] / alone["latency_ms"]["p99"], "p99 of a turn": median(ratios)}
 
 
 def _middle(found, kind, case, target):
@@ -416,6 +421,8 @@ def main():
         "settings": options.set, "live_mib": options.live_mib, "live_seconds": options.live_seconds, "interrupted": interrupted, "samples": bench.samples,
     }
     path = HERE / "results" / f"compaction-{begun:%Y-%m-%d}-{results['version']}.json"
+    if path.exists():
+        path = path.with_stem(f"{path.stem}-{begun:%H%M%S}")
     path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     show(results, options.docs)
     print(f"\nresults: {path.relative_to(ROOT)}")

@@ -92,49 +92,87 @@ def consume(bootstrap, topic, records, partitions, settings, deadline_seconds=12
     return {"records": read, "seconds": seconds, "bytes_per_second": size / seconds}
 
 
-def paced_produce(bootstrap, topic, partitions, bytes_per_second, seconds, warmup_seconds, settings):
+class Turns:
+    """The latencies of a paced load, whole or in turns of a state each.
+
+    What is due in the first `settle_seconds` of a turn is of no turn: the state before it may still be at work.
+    """
+
+    def __init__(self, rate, warmup_seconds, turns):
+        self.rate, self.warmup = rate, int(rate * warmup_seconds)
+        self.turns, self.latencies, self.of_turns = turns, [], {}
+
+    def add(self, number, latency):
+        """Takes the latency of the record with this number."""
+        since = number - self.warmup
+        if since < 0:
+            return
+        self.latencies.append(latency)
+        if self.turns:
+            turn, at = divmod(since / self.rate, self.turns["seconds"])
+            if at >= self.turns["settle_seconds"]:
+                self.of_turns.setdefault(int(turn), []).append(latency)
+
+    def result(self):
+        """The spread of all and, with turns, that of each state and of each of its turns."""
+        found = {"records": len(self.latencies), "latency_ms": spread(self.latencies)}
+        if self.turns:
+            states = self.turns["states"]
+            of_state = {state: [turn for turn in self.of_turns if states[turn % len(states)] == state] for state in states}
+            found["states"] = {
+                state: {
+                    "latency_ms": spread([latency for turn in turns for latency in self.of_turns[turn]]),
+                    "turns": {turn: spread(self.of_turns[turn]) for turn in sorted(turns)},
+                }
+                for state, turns in of_state.items()
+            }
+        return found
+
+
+def paced_produce(bootstrap, topic, partitions, bytes_per_second, seconds, warmup_seconds, settings, turns=None, begin_at_ns=None):
     """Produces at a fixed rate; returns the spread of the time from due to delivery report."""
     producer = Producer({"bootstrap.servers": bootstrap, "acks": "all", **settings})
     producer.list_topics(topic, timeout=20)
     rate = bytes_per_second / RECORD_BYTES
-    records, warmup = int(rate * (seconds + warmup_seconds)), int(rate * warmup_seconds)
-    padding, latencies, failures = os.urandom(RECORD_BYTES - DUE.size), [], []
+    records = int(rate * (seconds + warmup_seconds))
+    padding, latencies, failures = os.urandom(RECORD_BYTES - DUE.size), Turns(rate, warmup_seconds, turns), []
 
-    def report(due):
+    def report(number, due):
         def delivered(error, _message):
             if error is not None:
                 failures.append(str(error))
             else:
-                latencies.append(time.monotonic_ns() - due)
+                latencies.add(number, time.monotonic_ns() - due)
 
         return delivered
 
-    begun, number = time.monotonic_ns() + 10_000_000, 0
+    begun, number = begin_at_ns or time.monotonic_ns() + 10_000_000, 0
     while number < records:
         due = begun + int(number / rate * 1e9)
         late = time.monotonic_ns() - due
         if late < 0:
-            producer.poll(min(0.001, -late / 1e9))
+            # Not `poll` with a time-out, which waits in whole milliseconds, so that it would keep a processor busy here.
+            producer.poll(0)
+            time.sleep(-late / 1e9)
             continue
-        on_delivery = report(due) if number >= warmup else None
         try:
-            producer.produce(topic, DUE.pack(number, due) + padding, partition=number % partitions, on_delivery=on_delivery)
+            producer.produce(topic, DUE.pack(number, due) + padding, partition=number % partitions, on_delivery=report(number, due))
             number += 1
         except BufferError:
             producer.poll(0.001)
     took = (time.monotonic_ns() - begun) / 1e9
     if producer.flush(60) or failures:
         raise RuntimeError(f"not delivered: {failures[:1]}")
-    return {"records": len(latencies), "bytes_per_second": records * RECORD_BYTES / took, "latency_ms": spread(latencies)}
+    return {**latencies.result(), "bytes_per_second": records * RECORD_BYTES / took}
 
 
-def paced_consume(bootstrap, topic, partitions, bytes_per_second, seconds, warmup_seconds, settings):
+def paced_consume(bootstrap, topic, partitions, bytes_per_second, seconds, warmup_seconds, settings, turns=None):
     """Reads what paced_produce sends to an empty topic; returns the spread of the time from due to read."""
     rate = bytes_per_second / RECORD_BYTES
-    records, warmup = int(rate * (seconds + warmup_seconds)), int(rate * warmup_seconds)
+    records, latencies = int(rate * (seconds + warmup_seconds)), Turns(rate, warmup_seconds, turns)
     consumer = consumer_at(bootstrap, topic, partitions, 0, settings)
     print("ready", file=sys.stderr, flush=True)
-    latencies, read, deadline = [], 0, time.monotonic() + seconds + warmup_seconds + 60
+    read, deadline = 0, time.monotonic() + seconds + warmup_seconds + 60
     while read < records:
         message = consumer.poll(0.5)
         if message is None:
@@ -146,10 +184,9 @@ def paced_consume(bootstrap, topic, partitions, bytes_per_second, seconds, warmu
         now = time.monotonic_ns()
         number, due = DUE.unpack_from(message.value())
         read += 1
-        if number >= warmup:
-            latencies.append(now - due)
+        latencies.add(number, now - due)
     consumer.close()
-    return {"records": len(latencies), "latency_ms": spread(latencies)}
+    return latencies.result()
 
 
 def flushes(bootstrap, topic, flush_bytes, flushes):

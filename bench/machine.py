@@ -3,6 +3,8 @@
 import os
 import platform
 import subprocess
+import sys
+from contextlib import contextmanager
 
 
 def _first(path, name):
@@ -54,6 +56,35 @@ def _disk_speed(folder):
     seconds = time.monotonic() - begun
     os.unlink(path)
     return round(256 / seconds)
+
+
+AWAKE = """
+import os, sys
+os.sched_setaffinity(0, [int(sys.argv[1])])
+os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+parent = os.getppid()
+while os.getppid() == parent:
+    for _ in range(1_000_000):
+        pass
+"""
+
+
+@contextmanager
+def awake():
+    """Keeps the processors from going to sleep while the block runs: waking one of a virtual machine takes up to milliseconds.
+
+    On each runs a loop of the priority below all others (SCHED_IDLE, Linux), which whatever else wakes there replaces at once.
+    """
+    there = sorted(os.sched_getaffinity(0)) if hasattr(os, "SCHED_IDLE") else []
+    loops = [subprocess.Popen([sys.executable, "-c", AWAKE, str(processor)]) for processor in there]
+    try:
+        yield
+        if any(loop.poll() is not None for loop in loops):
+            raise RuntimeError("a processor was not kept awake")
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()
 
 
 def load():

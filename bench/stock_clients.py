@@ -25,6 +25,8 @@ UNTUNED: dict = {}
 TUNED = {"batch.size": "262144", "linger.ms": "10"}
 TUNED_LIBRDKAFKA = {"batch.size": 1_000_000, "linger.ms": 10, "queue.buffering.max.kbytes": 262_144}
 IDEMPOTENT = {"enable.idempotence": True}
+# By then both processes of a paced load are connected.
+PACED_BEGINS_AFTER_NS = 2_000_000_000
 
 _JAVA_RESULT = re.compile(
     r"(\d+) (?:steady state )?records sent, ([\d.]+) records/sec \(([\d.]+) MB/sec\), ([\d.]+) ms avg latency, ([\d.]+) ms max latency, "
@@ -126,11 +128,19 @@ class FranzGo:
 
     @contextmanager
     def replaying(self, port, topic, records, partitions, bytes_per_second, timeout_s=600):
-        """Reads a topic again and again at a rate while the block runs; the result is in the yielded dictionary after it."""
+        """Reads a topic again and again at a rate, when and while it is told to (`tell("resume")`, `tell("pause")`).
+
+        What is yielded is `tell` and a dictionary that has the result after the block.
+        """
         more = {"bytes_per_second": bytes_per_second, "endless": True, "timeout_seconds": timeout_s}
         client, found = self._start("replay", port, topic, records, partitions, **more), {}
+
+        def tell(word):
+            client.stdin.write(f"{word}\n")
+            client.stdin.flush()
+
         try:
-            yield found
+            yield tell, found
             # Closing its stdin, which `communicate` does, tells it to stop.
             found |= _result(client, "franz-go replay", 60)
         finally:
@@ -161,19 +171,29 @@ def librdkafka(kind, port, topic, timeout_s=180, **arguments):
     return _result(_worker(kind, {"bootstrap": f"127.0.0.1:{port}", "topic": topic, **arguments}), f"librdkafka {kind}", timeout_s)
 
 
-def librdkafka_paced(port, topic, partitions, bytes_per_second, seconds, warmup_seconds):
-    """A producer and a consumer at a fixed rate, each in its process; what each measured."""
-    shared = {"bootstrap": f"127.0.0.1:{port}", "topic": topic, "partitions": partitions}
+def librdkafka_paced(port, topic, partitions, bytes_per_second, seconds, warmup_seconds, turns=None, enter=None):
+    """A producer and a consumer at a fixed rate, each in its process; what each measured.
+
+    With `turns` (`states`, `seconds`, `settle_seconds`), `enter` is called with the state of each turn when it begins.
+    """
+    shared = {"bootstrap": f"127.0.0.1:{port}", "topic": topic, "partitions": partitions, "turns": turns}
     shared |= {"bytes_per_second": bytes_per_second, "seconds": seconds, "warmup_seconds": warmup_seconds}
     consumer = _worker("paced-consume", {**shared, "settings": {}})
     if consumer.stderr.readline().strip() != "ready":
         return _result(consumer, "librdkafka paced-consume", 1)
-    time.sleep(1)
-    producer = _worker("paced-produce", {**shared, "settings": IDEMPOTENT})
+    begin_at_ns = time.monotonic_ns() + PACED_BEGINS_AFTER_NS
+    producer = _worker("paced-produce", {**shared, "settings": IDEMPOTENT, "begin_at_ns": begin_at_ns})
     try:
+        for turn in range(int(seconds / turns["seconds"]) if turns else 0):
+            due = begin_at_ns / 1e9 + warmup_seconds + turn * turns["seconds"]
+            time.sleep(max(0.0, due - time.monotonic()))
+            if producer.poll() is not None:
+                break
+            enter(turns["states"][turn % len(turns["states"])])
         produced = _result(producer, "librdkafka paced-produce", seconds + warmup_seconds + 90)
-    except ClientFailed:
-        consumer.kill()
-        consumer.communicate()
+    except BaseException:
+        for worker in (producer, consumer):
+            worker.kill()
+            worker.communicate()
         raise
     return {"produce": produced, "end_to_end": _result(consumer, "librdkafka paced-consume", 90)}

@@ -1,10 +1,10 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"sync"
 	"time"
@@ -12,23 +12,44 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// pace sleeps as long as a rate asks for. Without a rate it does nothing.
+// pace sleeps as long as a rate asks for. Without a rate it does nothing. A time in which it is paused does not count.
 type pace struct {
 	begun          time.Time
 	bytesPerSecond int
 	bytes          int
+	// Of replays alone: a word from stdin at a time, closed at its end.
+	words <-chan string
 }
 
-func (p *pace) spend(bytes int, stopped <-chan struct{}) {
+// spend takes note of what was read and waits until more is due; false when stdin is closed.
+func (p *pace) spend(bytes int) bool {
 	p.bytes += bytes
 	if p.bytesPerSecond == 0 {
-		return
+		return true
 	}
-	due := p.begun.Add(time.Duration(float64(p.bytes) / float64(p.bytesPerSecond) * float64(time.Second)))
-	select {
-	case <-time.After(time.Until(due)):
-	case <-stopped:
+	for {
+		due := p.begun.Add(time.Duration(float64(p.bytes) / float64(p.bytesPerSecond) * float64(time.Second)))
+		select {
+		case <-time.After(time.Until(due)):
+			return true
+		case word, open := <-p.words:
+			if !open || word == "pause" && !p.wait() {
+				return false
+			}
+		}
 	}
+}
+
+// wait returns when it is told to resume; false when stdin is closed.
+func (p *pace) wait() bool {
+	since := time.Now()
+	defer func() { p.begun = p.begun.Add(time.Since(since)) }()
+	for word := range p.words {
+		if word == "resume" {
+			return true
+		}
+	}
+	return false
 }
 
 func codec(name string) (kgo.CompressionCodec, error) {
@@ -73,7 +94,7 @@ func load(ctx context.Context, asked arguments) error {
 		partition := int32(number / 64 % asked.Partitions)
 		client.Produce(ctx, &kgo.Record{Topic: asked.Topic, Partition: partition, Key: key, Value: value}, report)
 		if number%64 == 63 {
-			rate.spend(64*recordBytes, nil)
+			rate.spend(64 * recordBytes)
 		}
 	}
 	if err := client.Flush(ctx); err != nil {
@@ -88,19 +109,19 @@ func load(ctx context.Context, asked arguments) error {
 }
 
 // replay reads a topic from its first to its last record: each offset of each partition once and in order, and as many records as were
-// asked for. Endless replays begin again at the end and stop when stdin is closed; what they have read is told then.
+// asked for. Endless replays begin when stdin says "resume", wait from each "pause" to the next "resume", begin again at the end of the
+// topic and stop when stdin is closed; what they have read is told then.
 func replay(ctx context.Context, asked arguments) error {
-	stopped := make(chan struct{})
-	if asked.Endless {
-		go func() {
-			_, _ = io.Copy(io.Discard, os.Stdin)
-			close(stopped)
-		}()
-	}
 	rate := pace{begun: time.Now(), bytesPerSecond: asked.BytesPerSecond}
+	if asked.Endless {
+		rate.words = wordsOfStdin()
+		if !rate.wait() {
+			return show(0, time.Since(rate.begun), 0)
+		}
+	}
 	read := 0
 	for passes := 0; ; passes++ {
-		of, err := pass(ctx, asked, &rate, stopped)
+		of, err := pass(ctx, asked, &rate)
 		read += of
 		if err != nil {
 			return err
@@ -111,7 +132,18 @@ func replay(ctx context.Context, asked arguments) error {
 	}
 }
 
-func pass(ctx context.Context, asked arguments, rate *pace, stopped <-chan struct{}) (int, error) {
+func wordsOfStdin() <-chan string {
+	words := make(chan string)
+	go func() {
+		defer close(words)
+		for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+			words <- lines.Text()
+		}
+	}()
+	return words
+}
+
+func pass(ctx context.Context, asked arguments, rate *pace) (int, error) {
 	client, err := kgo.NewClient(
 		kgo.SeedBrokers(asked.Bootstrap), kgo.ConsumeTopics(asked.Topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 	)
@@ -127,11 +159,6 @@ func pass(ctx context.Context, asked arguments, rate *pace, stopped <-chan struc
 	next, ends := make([]int64, asked.Partitions), make([]int64, asked.Partitions)
 	read := 0
 	for read < asked.Records {
-		select {
-		case <-stopped:
-			return read, nil
-		default:
-		}
 		fetches := client.PollRecords(ctx, most)
 		if err := fetches.Err(); err != nil {
 			return read, fmt.Errorf("%d of %d records read: %w", read, asked.Records, err)
@@ -141,7 +168,9 @@ func pass(ctx context.Context, asked arguments, rate *pace, stopped <-chan struc
 			return read, err
 		}
 		read += count
-		rate.spend(count*recordBytes, stopped)
+		if !rate.spend(count * recordBytes) {
+			return read, nil
+		}
 	}
 	for partition, end := range ends {
 		if next[partition] != end {
