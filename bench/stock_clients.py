@@ -25,6 +25,8 @@ UNTUNED: dict = {}
 TUNED = {"batch.size": "262144", "linger.ms": "10"}
 TUNED_LIBRDKAFKA = {"batch.size": 1_000_000, "linger.ms": 10, "queue.buffering.max.kbytes": 262_144}
 IDEMPOTENT = {"enable.idempotence": True}
+# A client that stands for another machine goes behind everything here, so that what is measured is what the server does for it.
+BEHIND = ("nice", "-n", "19")
 # By then both processes of a paced load are connected.
 PACED_BEGINS_AFTER_NS = 2_000_000_000
 
@@ -119,11 +121,11 @@ class FranzGo:
         """Records and bytes per second."""
         return _result(self._start(kind, port, topic, records, partitions, **more), f"franz-go {kind}", timeout_s)
 
-    def _start(self, kind, port, topic, records, partitions, **more):
+    def _start(self, kind, port, topic, records, partitions, behind=(), **more):
         if self.absent:
             raise ClientFailed(f"franz-go: {self.absent}")
         arguments = {"bootstrap": f"127.0.0.1:{port}", "topic": topic, "records": records, "partitions": partitions, **more}
-        command = [self.program, kind, json.dumps(arguments)]
+        command = [*behind, self.program, kind, json.dumps(arguments)]
         return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     @contextmanager
@@ -133,7 +135,7 @@ class FranzGo:
         What is yielded is `tell` and a dictionary that has the result after the block.
         """
         more = {"bytes_per_second": bytes_per_second, "endless": True, "timeout_seconds": timeout_s}
-        client, found = self._start("replay", port, topic, records, partitions, **more), {}
+        client, found = self._start("replay", port, topic, records, partitions, BEHIND, **more), {}
 
         def tell(word):
             client.stdin.write(f"{word}\n")
