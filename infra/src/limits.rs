@@ -96,6 +96,8 @@ pub const UPLOAD_PARTS_MAX: usize = 10_000;
 
 // Tables (Parquet files).
 
+/// What is decoded or copied before others that wait for the processor go first.
+pub const COMPUTE_PIECE_BYTES: usize = 256 * KIB;
 /// Raw record bytes of a row group, unless one record alone is longer.
 pub const TABLE_ROW_GROUP_BYTES_MAX: usize = 8 * MIB;
 /// Rows of a row group.

@@ -23,7 +23,7 @@ pub use tokio::task::JoinHandle;
 pub use tokio::time::Instant;
 pub use tokio::time::error::Elapsed;
 
-pub use computing::ComputeError;
+pub use computing::{ComputeError, Courtesy};
 pub use essential::EssentialFailure;
 use essential::EssentialTasks;
 

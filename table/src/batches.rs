@@ -5,6 +5,7 @@
 //! 2. A batch that row groups divide becomes one in each, which fit together without a gap.
 //! 3. The batches of one row group are slices of one buffer.
 
+use alluvium_infra::runtime::Courtesy;
 use alluvium_record::{BatchRebuilder, Compression, Offset, PushError, RecordBatch};
 use bytes::Bytes;
 
@@ -35,6 +36,7 @@ impl DecodedRows {
         let last = self.rows().next_back().map(|row| row.offset);
         let mut current: Option<BatchFacts> = None;
         let mut is_wanted = false;
+        let courtesy = Courtesy::default();
         for row in self.rows() {
             if current != Some(row.batch) {
                 current = Some(row.batch);
@@ -47,6 +49,7 @@ impl DecodedRows {
             if !is_wanted {
                 continue;
             }
+            courtesy.worked(row.key.map_or(0, <[u8]>::len) + row.value.map_or(0, <[u8]>::len));
             rebuilder.push(row.offset, row.timestamp, row.key, row.value, row.headers)?;
         }
         Ok(rebuilder)

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use alluvium_infra::Runtime;
 use alluvium_infra::limits::{TABLE_FOOTER_BYTES_GUESSED, TABLE_FOOTER_BYTES_MAX};
+use alluvium_infra::runtime::Courtesy;
 use alluvium_infra::store::StoreError;
 use alluvium_record::{Offset, TopicPartition, crc32c};
 use bytes::{Buf, Bytes};
@@ -268,7 +269,7 @@ impl TableReader {
         let schema = self.parquet.parquet_schema();
         let columns = ProjectionMask::roots(schema, 0..schema::RECORD_COLUMNS);
         let rows = usize::try_from(group.row_count).unwrap_or(usize::MAX);
-        let input = RowGroupBytes { position: group.position, bytes };
+        let input = RowGroupBytes { position: group.position, bytes, courtesy: Arc::default() };
         let mut batches = ParquetRecordBatchReaderBuilder::new_with_metadata(input, self.records.clone())
             .with_row_groups(vec![index])
             .with_projection(columns)
@@ -329,6 +330,7 @@ fn damaged(reason: impl Into<String>) -> OpenTableError {
 struct RowGroupBytes {
     position: u64,
     bytes: Bytes,
+    courtesy: Arc<Courtesy>,
 }
 
 impl RowGroupBytes {
@@ -360,6 +362,8 @@ impl ChunkReader for RowGroupBytes {
         if length > bytes.len() {
             return Err(ParquetError::EOF(format!("{length} bytes from {start} are outside of the row group")));
         }
+        // A page is decoded after each call.
+        self.courtesy.worked(length);
         Ok(bytes.slice(..length))
     }
 }

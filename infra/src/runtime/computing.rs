@@ -9,9 +9,12 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use tokio::sync::oneshot;
+
+use crate::limits;
 
 /// Why there is no result of some work.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +35,26 @@ static THREADS: LazyLock<Result<ThreadPool, ThreadPoolBuildError>> = LazyLock::n
         .start_handler(|_| step_back())
         .build()
 });
+
+/// Counts what some work has done, and lets whoever waits for the processor go first after every [`limits::COMPUTE_PIECE_BYTES`].
+///
+/// A thread that steps back keeps its processor until the next tick of the system's clock even when others wait, 4 ms in many kernels.
+#[derive(Debug, Default)]
+pub struct Courtesy {
+    bytes: AtomicUsize,
+}
+
+impl Courtesy {
+    /// So many bytes more were decoded, copied or encoded.
+    pub fn worked(&self, bytes: usize) {
+        let done = self.bytes.load(Ordering::Relaxed) + bytes;
+        let is_piece = done >= limits::COMPUTE_PIECE_BYTES;
+        self.bytes.store(if is_piece { 0 } else { done }, Ordering::Relaxed);
+        if is_piece {
+            std::thread::yield_now();
+        }
+    }
+}
 
 /// Runs `work` on one of the threads.
 pub(super) async fn compute<F, T>(work: F) -> Result<T, ComputeError>
@@ -83,6 +106,16 @@ mod tests {
             compute(|| std::thread::current().name().map(str::to_owned)).await.map(|name| name.is_some()),
             Ok(true)
         );
+    }
+
+    #[test]
+    fn a_piece_begins_anew_when_it_is_full() {
+        let courtesy = Courtesy::default();
+        let done = || courtesy.bytes.load(Ordering::Relaxed);
+        courtesy.worked(limits::COMPUTE_PIECE_BYTES - 1);
+        assert_eq!(done(), limits::COMPUTE_PIECE_BYTES - 1);
+        courtesy.worked(1);
+        assert_eq!(done(), 0);
     }
 
     #[cfg(target_os = "linux")]
