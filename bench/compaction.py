@@ -18,6 +18,7 @@ Invariants
 
 import argparse
 import atexit
+import contextlib
 import datetime
 import json
 import os
@@ -68,6 +69,7 @@ def parse(arguments):
     parser.add_argument("--only", metavar="KIND,...", default="", help=f"of {', '.join(KINDS)}")
     parser.add_argument("--gib", type=float, metavar="SIZE", help="GiB of record values in a topic (default: 2, with --quick 0.25)")
     parser.add_argument("--live-mib", type=float, metavar="MIB", default=4, help="MiB/s of the live load (default: 4)")
+    parser.add_argument("--awake", action="store_true", help="keep the processors from going to sleep under the live load (Linux)")
     parser.add_argument("--rounds", type=int, metavar="COUNT", help="rounds through all targets (default: 3, with --quick 1)")
     parser.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], help="a setting of Alluvium, may be repeated (default: its defaults)")
     parser.add_argument("--docs", action="store_true", help="also put the table into docs/performance.md")
@@ -256,8 +258,8 @@ class Bench:
                 run.sample("live moved", f"{shown} {case}, with a replay to alone", moved, TIMES)
 
     def live_awake(self, *load):
-        """A live load on processors that do not sleep."""
-        with machine.awake():
+        """A live load, on processors that do not sleep if that was asked for."""
+        with machine.awake() if self.options.awake else contextlib.nullcontext():
             return self.live_load(*load)
 
     def live_load(self, target, topic, rate, seconds, turns=None, enter=None):
@@ -367,7 +369,7 @@ def heading(results):
         f"Apache Kafka {results['kafka_version']}; {described['processors']} processors ({described['processor']}), "
         f"{described['memory_gib']} GiB, {described['file_system']}, disk {described['disk_write_mib_per_second']} MiB/s; "
         f"{results['rounds']} round(s), {results['gib']:g} GiB in a topic, {results['live_mib']:g} MiB/s live for {results['live_seconds']} s; "
-        f"{''.join(f'with {setting}; ' for setting in results['settings'])}"
+        f"{'processors kept awake; ' if results.get('awake') else ''}{''.join(f'with {setting}; ' for setting in results['settings'])}"
         f"other programs used {busy:.2f} processors (median; at most {busiest:.2f}){'; the run was cut short' if results['interrupted'] else ''}."
     )
 
@@ -418,7 +420,7 @@ def main():
         "date": begun.isoformat(timespec="seconds"), "version": _version(), "given_binary": bool(os.environ.get("ALLUVIUM_BIN")),
         "kafka_version": subprocess.run([SUPPORT / "kafka", "version"], capture_output=True, text=True, check=True).stdout.strip(),
         "machine": described, "rounds": options.rounds, "kinds": options.kinds, "gib": options.gib, "records": options.records,
-        "settings": options.set, "live_mib": options.live_mib, "live_seconds": options.live_seconds, "interrupted": interrupted, "samples": bench.samples,
+        "settings": options.set, "awake": options.awake, "live_mib": options.live_mib, "live_seconds": options.live_seconds, "interrupted": interrupted, "samples": bench.samples,
     }
     path = HERE / "results" / f"compaction-{begun:%Y-%m-%d}-{results['version']}.json"
     if path.exists():
