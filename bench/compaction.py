@@ -341,7 +341,8 @@ def goals(results):
         parquet, kafka = (_middle(found, kind, case, name) for name in ("parquet", "kafka"))
         if kind == "replay" and parquet and kafka:
             judged.append((f"replay from Parquet, {case}: at least Kafka's", f"{parquet / kafka:.2f}x", parquet >= kafka))
-    for name, label in (("parquet", "Alluvium"), ("kafka", "Kafka, to compare")):
+    # Processors that sleep are slower to wake than a replay delays anything, so that only those that do not tell something.
+    for name, label in (("parquet", "Alluvium"), ("kafka", "Kafka, to compare")) if results.get("awake") else ():
         moved = _middle(found, "live moved", "end to end p99, with a replay to alone", name)
         if moved:
             judged.append((f"live p99 with a replay, {label}: at most {LIVE_MOVED_MAX:g} times that alone", f"{moved:.2f}x", moved <= LIVE_MOVED_MAX))
