@@ -229,6 +229,14 @@ impl Runtime {
         }
     }
 
+    /// How many threads [`Runtime::compute`] works on: 1 in a seeded runtime.
+    pub fn compute_threads(&self) -> usize {
+        match &*self.source {
+            Source::System => computing::thread_count(),
+            Source::Seeded(_) => 1,
+        }
+    }
+
     /// Stops polling all tasks of this seeded runtime while time goes on, as a function is frozen or a machine suspended.
     #[cfg(any(test, feature = "simulation"))]
     pub fn freeze(&self) {

@@ -7,6 +7,7 @@
 //! Invariants: 3, no offset is shown whose bytes are not durable; 10, a node that may be stale reads the log to its end
 //! before it says that something does not exist; 12, a fetch with data waiting is woken by the commit that brought it.
 
+mod ahead;
 mod assemble;
 mod counters;
 mod error;

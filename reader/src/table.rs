@@ -5,9 +5,8 @@
 //! Invariants: 11, a record comes out as it went in, in the batch that it came in, at its offset; where no record is left, a batch
 //! without records goes to the end of the run, so that a consumer gets past it (as Kafka does it); a row group is read and
 //! decoded once however many ask, away from the tasks; memory is bounded by the caches and by the reads in flight; what is made ready
-//! for consumers never takes the room of what they are reading.
+//! for consumers never takes the room of what they are reading, nor all processors ([`crate::ahead`]).
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use alluvium_infra::Runtime;
@@ -18,11 +17,11 @@ use alluvium_table::{OpenTableError, ReadTableError, RowGroupFacts, StoreFile, T
 use bytes::Bytes;
 use moka::future::Cache;
 use moka::policy::EvictionPolicy;
-use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::ReaderSettings;
+use crate::ahead::{self, Ahead, RowGroupKey};
 use crate::assemble::{Batches, RunBytes};
 use crate::counters::{CacheKind, ReaderCounters};
 use crate::scan::RunAt;
@@ -40,29 +39,6 @@ pub(crate) struct Wanted {
     pub(crate) offset: Offset,
     /// Until there are so many bytes; at least one row group is read.
     pub(crate) bytes_max: usize,
-}
-
-type RowGroupKey = (Uuid, usize);
-
-/// Row groups that were made ready, or are being, and that nobody has come for yet, with their bytes.
-#[derive(Debug)]
-struct Ahead {
-    bytes_max: u64,
-    waiting: Mutex<BTreeMap<RowGroupKey, u64>>,
-}
-
-impl Ahead {
-    /// Whether there is room for one more; it is taken then. One alone always has room.
-    fn take(&self, key: RowGroupKey, bytes: u64) -> bool {
-        let mut waiting = self.waiting.lock();
-        let has_room = waiting.is_empty() || waiting.values().sum::<u64>() + bytes <= self.bytes_max;
-        has_room && waiting.insert(key, bytes).is_none()
-    }
-
-    /// Somebody came for it, or it is gone.
-    fn give_back(&self, key: &RowGroupKey) {
-        self.waiting.lock().remove(key);
-    }
 }
 
 /// Reads files.
@@ -111,7 +87,7 @@ impl Tables {
             .weigher(|_, reader: &TableReader| u32::try_from(reader.memory_bytes()).unwrap_or(u32::MAX))
             .build();
         let bytes_max = settings.row_group_cache_bytes_max();
-        let ahead = Arc::new(Ahead { bytes_max: bytes_max / AHEAD_SHARE, waiting: Mutex::default() });
+        let ahead = Arc::new(Ahead::new(bytes_max / AHEAD_SHARE, runtime.compute_threads()));
         let evicted = ahead.clone();
         // Consumers go through a file once: what was asked for often is no more likely to be asked for again than what is new.
         let row_groups = Cache::builder()
@@ -203,17 +179,28 @@ impl Tables {
             return Ok(block);
         }
         // In a task of its own: others may wait for the same row group when this caller goes away.
-        let loading = self.clone().load((id, index), reader.clone());
+        let loading = self.clone().load((id, index), reader.clone(), None);
         match self.runtime.spawn("read row group", loading).await {
             Ok(result) => result,
             Err(error) => Err(LoadError::Store(StoreError::Other(format!("read was aborted: {error}")))),
         }
     }
 
-    async fn load(self, key: RowGroupKey, reader: TableReader) -> Result<Bytes, LoadError> {
+    /// With `ahead` nobody waits for it: it waits for its turn until somebody does.
+    async fn load(
+        self,
+        key: RowGroupKey,
+        reader: TableReader,
+        ahead: Option<ahead::Demand>,
+    ) -> Result<Bytes, LoadError> {
         let result = self.row_groups.try_get_with(key, async {
             let _permit = self.reads.acquire().await;
-            let rows = reader.read_row_group(&self.runtime, key.1).await?;
+            let encoded = reader.fetch_row_group(&self.runtime, key.1).await?;
+            let _turn = match &ahead {
+                Some(demand) => self.ahead.turn(demand).await,
+                None => None,
+            };
+            let rows = encoded.decode(&self.runtime).await?;
             let rebuilt = self.runtime.compute(move || rows.into_batch_bytes()).await;
             let block = rebuilt.map_err(|error| LoadError::Store(StoreError::Other(error.to_string())))?;
             block.map_err(|error| LoadError::Corrupt(error.to_string()))
@@ -246,10 +233,10 @@ impl Tables {
                 continue;
             }
             let Ok(permit) = self.reads_ahead.clone().try_acquire_owned() else { return };
-            if !self.ahead.take((id, index), reader.row_groups()[index].raw_bytes) {
-                return;
-            }
-            let (reading, ahead) = (self.clone().load((id, index), reader.clone()), self.ahead.clone());
+            let raw_bytes = reader.row_groups()[index].raw_bytes;
+            let Some(demand) = self.ahead.take((id, index), raw_bytes) else { return };
+            let reading = self.clone().load((id, index), reader.clone(), Some(demand));
+            let ahead = self.ahead.clone();
             drop(self.runtime.spawn("read row group ahead", async move {
                 if reading.await.is_err() {
                     ahead.give_back(&(id, index));

@@ -39,7 +39,7 @@ pub use facts::{FORMAT, RowGroupFacts, TableFacts};
 pub use file::{RangedFile, StoreFile};
 pub use names::text_of as header_name_text;
 pub use projected::ProjectedRows;
-pub use reader::{OpenTableError, ReadTableError, TableReader};
+pub use reader::{EncodedRows, OpenTableError, ReadTableError, TableReader};
 pub use row::{BatchFacts, Headers, Row};
 pub use sum::{RecordHasher, RecordSum, RecordTally};
 pub use values::{InvalidValueColumns, VALUE_COLUMNS_CONFIG, ValueColumn, ValueColumns, ValueType};

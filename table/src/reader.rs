@@ -1,4 +1,4 @@
-//! Reading a table: its footer, then row groups, each with one ranged read.
+//! Reading a table: its footer, then row groups, each with one ranged read and then decoded.
 //!
 //! What must stay true:
 //! 1. A footer is believed when its checksum is right, and a row group when its is; what arrives damaged is read once again
@@ -234,11 +234,14 @@ impl TableReader {
 
     /// The rows of one row group.
     pub async fn read_row_group(&self, runtime: &Runtime, index: usize) -> Result<DecodedRows, ReadTableError> {
+        self.fetch_row_group(runtime, index).await?.decode(runtime).await
+    }
+
+    /// One row group as it is in the file, checked and not yet decoded.
+    pub async fn fetch_row_group(&self, runtime: &Runtime, index: usize) -> Result<EncodedRows, ReadTableError> {
         let group = self.row_groups().get(index).copied().ok_or(ReadTableError::NoSuchRowGroup(index))?;
         let bytes = self.read_checked(runtime, group.position..group.end(), group.crc, "a row group").await?;
-        let reader = self.clone();
-        let decoded = runtime.compute(move || reader.decode(index, &group, bytes)).await;
-        decoded.map_err(|error| ReadTableError::CutOff(error.to_string()))?
+        Ok(EncodedRows { reader: self.clone(), index, group, bytes })
     }
 
     /// Bytes with this checksum, read again once if they have another.
@@ -290,6 +293,23 @@ impl TableReader {
             return Err(wrong("its offsets are not those that the footer names".into()));
         }
         Ok(decoded)
+    }
+}
+
+/// A row group that was read and is still to be decoded.
+#[derive(Debug)]
+pub struct EncodedRows {
+    reader: TableReader,
+    index: usize,
+    group: RowGroupFacts,
+    bytes: Bytes,
+}
+
+impl EncodedRows {
+    /// Its rows.
+    pub async fn decode(self, runtime: &Runtime) -> Result<DecodedRows, ReadTableError> {
+        let decoded = runtime.compute(move || self.reader.decode(self.index, &self.group, self.bytes)).await;
+        decoded.map_err(|error| ReadTableError::CutOff(error.to_string()))?
     }
 }
 

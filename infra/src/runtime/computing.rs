@@ -31,10 +31,15 @@ pub enum ComputeError {
 static THREADS: LazyLock<Result<ThreadPool, ThreadPoolBuildError>> = LazyLock::new(|| {
     ThreadPoolBuilder::new()
         .thread_name(|index| format!("compute-{index}"))
-        .num_threads(std::thread::available_parallelism().map_or(1, std::num::NonZero::get))
+        .num_threads(thread_count())
         .start_handler(|_| step_back())
         .build()
 });
+
+/// As many as there are processors.
+pub(super) fn thread_count() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
 
 /// Counts what some work has done, and lets whoever waits for the processor go first after every [`limits::COMPUTE_PIECE_BYTES`].
 ///
