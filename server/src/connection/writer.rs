@@ -5,6 +5,7 @@
 //! 2. When the client has gone, requests that only wait and those that have no place yet are dropped; all others are still
 //!    carried out.
 //! 3. When the node drains, requests that only wait are given up; what was accepted is answered.
+//! 4. A long response is written in pieces, and other tasks have their turn between them.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -25,6 +26,8 @@ use crate::door_counters::RequestOutcome;
 
 /// Slices given to the kernel in one call.
 const SLICES_PER_WRITE_MAX: usize = 64;
+/// Bytes given to the kernel in one call: it takes megabytes at once, and lets nobody else have the processor until it has copied them.
+const PIECE_BYTES_MAX: usize = 512 * 1024;
 /// Ready responses are gathered up to this many bytes before they are written.
 const GATHERED_BYTES_MAX: usize = 1024 * 1024;
 
@@ -209,8 +212,7 @@ impl Writer {
         let Frames { slices, held: _until_written } = frames;
         let mut rest: VecDeque<Bytes> = slices.into();
         while !rest.is_empty() {
-            let slices: Vec<IoSlice<'_>> =
-                rest.iter().take(SLICES_PER_WRITE_MAX).map(|bytes| IoSlice::new(bytes)).collect();
+            let slices = piece(&rest);
             let writing = self.half.write_vectored(&slices);
             let written = match self.node.runtime.timeout(self.stall_max, writing).await {
                 Ok(written) => written?,
@@ -221,6 +223,9 @@ impl Writer {
                 return Err(std::io::ErrorKind::WriteZero.into());
             }
             advance(&mut rest, written);
+            if !rest.is_empty() {
+                tokio::task::yield_now().await;
+            }
         }
         Ok(())
     }
@@ -241,6 +246,21 @@ fn outcome(reply: Option<&Result<Frames, CloseReason>>) -> RequestOutcome {
     }
 }
 
+/// What is written next.
+fn piece(rest: &VecDeque<Bytes>) -> Vec<IoSlice<'_>> {
+    let mut left = PIECE_BYTES_MAX;
+    let mut slices = Vec::with_capacity(rest.len().min(SLICES_PER_WRITE_MAX));
+    for bytes in rest.iter().take(SLICES_PER_WRITE_MAX) {
+        let length = bytes.len().min(left);
+        slices.push(IoSlice::new(&bytes[..length]));
+        left -= length;
+        if left == 0 {
+            break;
+        }
+    }
+    slices
+}
+
 /// Drops the first `written` bytes.
 fn advance(rest: &mut VecDeque<Bytes>, mut written: usize) {
     while let Some(front) = rest.front_mut() {
@@ -256,6 +276,18 @@ fn advance(rest: &mut VecDeque<Bytes>, mut written: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_piece_ends_within_a_slice_when_it_is_full() {
+        let lengths = |rest: &[usize]| -> Vec<usize> {
+            let rest = rest.iter().map(|length| Bytes::from(vec![0; *length])).collect();
+            piece(&rest).iter().map(|slice| slice.len()).collect()
+        };
+        assert_eq!(lengths(&[3, 0, 4]), [3, 0, 4]);
+        assert_eq!(lengths(&[PIECE_BYTES_MAX - 1, 5, 6]), [PIECE_BYTES_MAX - 1, 1]);
+        assert_eq!(lengths(&[PIECE_BYTES_MAX, 5]), [PIECE_BYTES_MAX]);
+        assert_eq!(lengths(&[1; SLICES_PER_WRITE_MAX + 1]).len(), SLICES_PER_WRITE_MAX);
+    }
 
     #[test]
     fn advancing_crosses_slices_and_drops_empty_ones() {
