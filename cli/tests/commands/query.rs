@@ -65,7 +65,7 @@ fn a_build_without_sql_says_how_to_get_it() {
 
 #[cfg(feature = "query")]
 mod with_sql {
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use super::{run, served};
     use crate::harness::{Ended, alluvium};
@@ -150,8 +150,13 @@ mod with_sql {
         let sql = "select count(*) from generate_series(1, 100000000) a join generate_series(1, 1000000) b on a.value % 7 < b.value";
         let mut child = alluvium(&["query", &store, sql]).spawn().unwrap();
         // It has been at it for a while, with all of its threads.
+        let deadline = Instant::now() + Duration::from_secs(120);
         while cfg!(target_os = "linux") && processor_ticks(child.id()) < 200 {
             assert!(child.try_wait().unwrap().is_none(), "the query has ended");
+            if Instant::now() > deadline {
+                let killed = child.kill();
+                panic!("the query does not compute; ended: {killed:?}");
+            }
             std::thread::sleep(Duration::from_millis(20));
         }
         let interrupted = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
