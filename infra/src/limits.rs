@@ -71,6 +71,13 @@ pub const PRODUCER_ID_BLOCK: i64 = 1_000;
 /// Record bytes that one batch may unpack to when its records must be looked at.
 pub const DECOMPRESSED_BYTES_MAX: usize = 128 * MIB;
 
+// Buffers.
+
+/// Buffers that are shorter are not kept for others.
+pub const BUFFER_BYTES_MIN: usize = 256 * KIB;
+/// Bytes of buffers that a folder of objects keeps for what it reads next.
+pub const FOLDER_BUFFERS_BYTES_MAX: usize = 16 * MIB;
+
 // The log.
 
 /// Shards of a cluster.

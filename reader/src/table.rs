@@ -9,8 +9,8 @@
 
 use std::sync::Arc;
 
-use alluvium_infra::Runtime;
 use alluvium_infra::store::{StoreError, StorePath};
+use alluvium_infra::{Buffers, Runtime};
 use alluvium_log::{Log, ObjectRef};
 use alluvium_record::{Attributes, BatchFrame, BatchRebuilder, Compression, Offset};
 use alluvium_table::{OpenTableError, ReadTableError, RowGroupFacts, StoreFile, TableReader};
@@ -31,6 +31,8 @@ use crate::source::LoadError;
 const ROW_GROUPS_AHEAD: usize = 2;
 /// The share of the cache of row groups that those take that nobody has come for yet.
 const AHEAD_SHARE: u64 = 4;
+/// The share of the cache of row groups that buffers take beside it that wait for the next row groups.
+const BUFFERS_SHARE: u64 = 4;
 
 /// Which records of a file are wanted.
 #[derive(Debug, Clone, Copy)]
@@ -48,6 +50,7 @@ pub(crate) struct Tables {
     runtime: Runtime,
     open: Cache<Uuid, TableReader>,
     row_groups: Cache<RowGroupKey, Bytes>,
+    buffers: Buffers,
     ahead: Arc<Ahead>,
     reads: Arc<Semaphore>,
     reads_ahead: Arc<Semaphore>,
@@ -88,6 +91,7 @@ impl Tables {
             .build();
         let bytes_max = settings.row_group_cache_bytes_max();
         let ahead = Arc::new(Ahead::new(bytes_max / AHEAD_SHARE, runtime.compute_threads()));
+        let buffers = Buffers::new(usize::try_from(bytes_max / BUFFERS_SHARE).unwrap_or(usize::MAX));
         let evicted = ahead.clone();
         // Consumers go through a file once: what was asked for often is no more likely to be asked for again than what is new.
         let row_groups = Cache::builder()
@@ -96,7 +100,7 @@ impl Tables {
             .eviction_policy(EvictionPolicy::lru())
             .eviction_listener(move |key: Arc<RowGroupKey>, _, _| evicted.give_back(&key))
             .build();
-        Self { log, runtime, open, row_groups, ahead, reads, reads_ahead, counters }
+        Self { log, runtime, open, row_groups, buffers, ahead, reads, reads_ahead, counters }
     }
 
     /// Bytes of batches that are kept.
@@ -201,7 +205,8 @@ impl Tables {
                 None => None,
             };
             let rows = encoded.decode(&self.runtime).await?;
-            let rebuilt = self.runtime.compute(move || rows.into_batch_bytes()).await;
+            let buffers = self.buffers.clone();
+            let rebuilt = self.runtime.compute(move || rows.into_batch_bytes(&buffers)).await;
             let block = rebuilt.map_err(|error| LoadError::Store(StoreError::Other(error.to_string())))?;
             block.map_err(|error| LoadError::Corrupt(error.to_string()))
         });

@@ -58,7 +58,13 @@ struct OpenBatch {
 impl BatchRebuilder {
     /// Nothing yet. The records of each batch will be compressed like this; `bytes` is how many are expected in all.
     pub fn new(compression: Compression, bytes: usize) -> BatchRebuilder {
-        BatchRebuilder { compression, out: Vec::with_capacity(bytes), open: None, done: Vec::new() }
+        BatchRebuilder::in_buffer(compression, Vec::with_capacity(bytes))
+    }
+
+    /// Nothing yet. Batches are made in this buffer; what was in it is gone.
+    pub fn in_buffer(compression: Compression, mut buffer: Vec<u8>) -> BatchRebuilder {
+        buffer.clear();
+        BatchRebuilder { compression, out: buffer, open: None, done: Vec::new() }
     }
 
     /// Ends the batch that is open and begins another.
@@ -130,14 +136,10 @@ impl BatchRebuilder {
         self.done.into_iter().map(|(header, range)| RecordBatch { header, bytes: bytes.slice(range) }).collect()
     }
 
-    /// The same batches, one behind the other.
-    pub fn into_bytes(mut self) -> Bytes {
+    /// The same batches, one behind the other, in the buffer that they were made in.
+    pub fn into_buffer(mut self) -> Vec<u8> {
         self.end();
-        // What was expected too much of is not kept.
-        if self.out.capacity() / 8 > self.out.len() / 7 {
-            self.out.shrink_to_fit();
-        }
-        Bytes::from(self.out)
+        self.out
     }
 
     fn end(&mut self) {

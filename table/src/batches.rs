@@ -5,6 +5,7 @@
 //! 2. A batch that row groups divide becomes one in each, which fit together without a gap.
 //! 3. The batches of one row group are slices of one buffer.
 
+use alluvium_infra::Buffers;
 use alluvium_infra::runtime::Courtesy;
 use alluvium_record::{BatchRebuilder, Compression, Offset, PushError, RecordBatch};
 use bytes::Bytes;
@@ -21,18 +22,24 @@ impl DecodedRows {
         from_offset: Offset,
         compression: Compression,
     ) -> Result<Vec<RecordBatch>, PushError> {
-        Ok(self.rebuild(from_offset, compression)?.finish())
+        Ok(self.rebuild(from_offset, compression, Vec::with_capacity)?.finish())
     }
 
-    /// All batches that the rows came in, one behind the other, not compressed.
+    /// All batches that the rows came in, one behind the other, not compressed, in one of these buffers.
     ///
     /// Keeps a core busy for a row group: call it away from the tasks.
-    pub fn into_batch_bytes(self) -> Result<Bytes, PushError> {
-        Ok(self.rebuild(0, Compression::None)?.into_bytes())
+    pub fn into_batch_bytes(self, buffers: &Buffers) -> Result<Bytes, PushError> {
+        let rebuilder = self.rebuild(0, Compression::None, |bytes| buffers.take(bytes))?;
+        Ok(buffers.lend(rebuilder.into_buffer()))
     }
 
-    fn rebuild(&self, from_offset: Offset, compression: Compression) -> Result<BatchRebuilder, PushError> {
-        let mut rebuilder = BatchRebuilder::new(compression, self.batch_bytes_expected());
+    fn rebuild(
+        &self,
+        from_offset: Offset,
+        compression: Compression,
+        buffer: impl FnOnce(usize) -> Vec<u8>,
+    ) -> Result<BatchRebuilder, PushError> {
+        let mut rebuilder = BatchRebuilder::in_buffer(compression, buffer(self.batch_bytes_expected()));
         let last = self.rows().next_back().map(|row| row.offset);
         let mut current: Option<BatchFacts> = None;
         let mut is_wanted = false;

@@ -19,7 +19,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{ListPage, ObjectInfo, OpenStoreError, PartId, Payload, Store, StoreError, StorePath, UploadId};
-use crate::Runtime;
+use crate::limits::FOLDER_BUFFERS_BYTES_MAX;
+use crate::{Buffers, Runtime};
 
 mod upload;
 
@@ -44,6 +45,7 @@ struct Folder {
     writer: String,
     writes: AtomicU64,
     sync: bool,
+    buffers: Buffers,
 }
 
 impl FolderStore {
@@ -72,6 +74,7 @@ impl FolderStore {
             writer: runtime.unique_uuid().simple().to_string(),
             writes: AtomicU64::new(0),
             sync: false,
+            buffers: Buffers::new(FOLDER_BUFFERS_BYTES_MAX),
         };
         let trial = folder.temporary_file();
         fs::write(&trial, b"alluvium").and_then(|()| fs::remove_file(&trial)).map_err(|error| refused(&error))?;
@@ -202,12 +205,12 @@ impl Folder {
 
     fn read_exactly(&self, file: &mut fs::File, path: &StorePath, expected: u64) -> Result<Bytes, StoreError> {
         let capacity = usize::try_from(expected).map_err(|error| StoreError::Other(error.to_string()))?;
-        let mut bytes = Vec::with_capacity(capacity);
+        let mut bytes = self.buffers.take(capacity);
         file.take(expected).read_to_end(&mut bytes).map_err(|error| self.error(&error, path))?;
         if bytes.len() as u64 != expected {
             return Err(StoreError::Truncated { path: path.clone(), expected, actual: bytes.len() as u64 });
         }
-        Ok(Bytes::from(bytes))
+        Ok(self.buffers.lend(bytes))
     }
 
     fn delete(&self, path: &StorePath) -> Result<(), StoreError> {
