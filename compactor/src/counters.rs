@@ -15,7 +15,7 @@ pub struct CompactorCounters {
     pub runs_unreadable: Counter,
     /// Jobs that failed because what they read is damaged or missing.
     pub jobs_damaged: Counter,
-    /// Bytes of runs that were read.
+    /// Bytes of runs that were read, of files their row groups; each time that they were.
     pub read_bytes: Counter,
     /// Bytes of files that were written.
     pub written_bytes: Counter,

@@ -152,6 +152,7 @@ impl Inputs {
                 let reading = async move {
                     let rows = reader.read_row_group(&workshop.runtime, index).await;
                     let rows = rows.map_err(|error| JobError::read(&path, error))?;
+                    workshop.counters.read_bytes.add(reader.row_groups().get(index).map_or(0, |group| group.bytes));
                     Ok(Chunk { records: Records::Rows(Box::new(rows)), run, ends_table })
                 };
                 let chunk = self.workshop.runtime.spawn("read rows", reading);

@@ -51,6 +51,22 @@ fn the_last_record_of_each_key_stays_at_its_offset() {
 }
 
 #[test]
+fn what_is_read_of_files_is_counted_each_time() {
+    Runtime::simulate(40, |runtime| async move {
+        let world = world(&runtime, &[]).await;
+        let noise: Vec<Pair> = (0..200).map(|key| pair(&key.to_string(), &runtime.random_uuid().to_string())).collect();
+        file(&world, &noise).await;
+        let file_bytes = u64::from(world.partition(0).runs().next().unwrap().length);
+        world.write(&[pair("end", "1")]).await;
+        let compactor = world.compactor(World::settings());
+        assert_eq!(compactor.run_once(None, |_| {}).await.replaced, 2);
+        // For its keys, to judge its records, and to write those that stay: of these files about half are row groups.
+        let read = compactor.counters().read_bytes.get();
+        assert!((file_bytes..3 * file_bytes).contains(&read), "{read} bytes read of a file of {file_bytes}");
+    });
+}
+
+#[test]
 fn empty_keys_are_keys_and_records_without_one_go() {
     Runtime::simulate(42, |runtime| async move {
         let world = world(&runtime, &[]).await;

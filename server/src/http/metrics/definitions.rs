@@ -96,7 +96,7 @@ metrics! {
         COMPACTION_JOBS = Counter "alluvium_compaction_jobs_total" ["outcome"] "Jobs of this node's compactor: `done`, `lost` (their runs were changed meanwhile) or `failed`.";
         COMPACTION_DAMAGED = Counter "alluvium_compaction_damaged_total" [] "Jobs that failed because something in the store is damaged or missing. Look at the log: nothing is repaired by itself.";
         COMPACTION_UNREADABLE = Counter "alluvium_compaction_unreadable_total" [] "Runs that stay as they came because a producer packed a batch wrongly. They are served and not merged, and keys behind them are not compacted.";
-        COMPACTION_READ_BYTES = Counter "alluvium_compaction_read_bytes_total" [] "Bytes of runs that were read to be merged.";
+        COMPACTION_READ_BYTES = Counter "alluvium_compaction_read_bytes_total" [] "Bytes of runs that were read to be merged or compacted by key, as often as they were read.";
         COMPACTION_WRITTEN_BYTES = Counter "alluvium_compaction_written_bytes_total" [] "Bytes of Parquet files that were written.";
         COMPACTION_RECORDS = Counter "alluvium_compaction_records_total" ["what"] "Records that files were `written` with, and those that were `removed`: aborted, deleted, or compacted by key.";
         RETENTIONS = Counter "alluvium_retentions_total" [] "Times that retention moved the start of a partition.";
